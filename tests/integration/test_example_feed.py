@@ -1,11 +1,7 @@
 """examples/feed, by the commands of its tutorial: programs in processes of their own, and the ledger of the venue."""
 
-import asyncio
-import contextlib
 import os
 import re
-import shutil
-import signal
 import sys
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
@@ -13,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from onesocket.testing.services import AlpacaVenue, VenueEvent
-from tests.engines.node_engine import WS_VERSION, install_ws
+from tests.support.terminals import DEADLINE, Terminals
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLE = ROOT / "examples" / "feed"
@@ -24,72 +20,18 @@ COMMANDS = [
     for line in block.splitlines()
 ]
 NOTEBOOK = f"{sys.executable} {ROOT}/tests/support/notebooks.py {EXAMPLE}/notebook.ipynb"
-DEADLINE = 30.0
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="Unix only")
 
 
-class Program:
-    """A running program, with what it has printed so far."""
-
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        self.process = process
-        self.lines: list[str] = []
-
-    async def until(self, *wanted: str) -> str:
-        """Read until each of these is in a line; returns the newest line."""
-        assert self.process.stdout is not None
-        async with asyncio.timeout(DEADLINE):
-            while not all(any(text in line for line in self.lines) for text in wanted):
-                line = await self.process.stdout.readline()
-                assert line, (wanted, self.lines)
-                self.lines.append(line.decode().rstrip())
-        return self.lines[-1]
-
-    async def ended(self) -> tuple[int | None, str]:
-        """The exit status, and everything that was printed."""
-        async with asyncio.timeout(DEADLINE):
-            output, _ = await self.process.communicate()
-        return self.process.returncode, "\n".join([*self.lines, output.decode()])
-
-    async def interrupted(self) -> int | None:
-        """The exit status after Ctrl-C."""
-        self.process.send_signal(signal.SIGINT)
-        status, _ = await self.ended()
-        return status
-
-
-class Terminals(contextlib.AsyncExitStack):
-    """Starts programs, all in the same environment; kills at the end what is left of them."""
-
-    def __init__(self, place: Path) -> None:
-        super().__init__()
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("ONESOCKET_", "SCOPE"))}
-        variables = re.findall(r"(\w+)=(\S+)", (EXAMPLE / "account.env").read_text("utf-8"))
-        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-        self.environment = {**kept, **dict(variables), "PATH": path, "ONESOCKET_RUNTIME_DIR": str(place)}
-
-    async def start(self, command: str, **variables: str) -> Program:
-        process = await asyncio.create_subprocess_exec(
-            *("sh", "-c", f"exec env {command}"),
-            cwd=ROOT,
-            env={**self.environment, **variables},
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-        )
-        self.push_async_callback(self._end, process)
-        return Program(process)
-
-    async def _end(self, process: asyncio.subprocess.Process) -> None:
-        if process.returncode is None:
-            process.kill()
-            await process.communicate()
+def account() -> dict[str, str]:
+    """The variables of `account.env`."""
+    return dict(re.findall(r"(\w+)=(\S+)", (EXAMPLE / "account.env").read_text("utf-8")))
 
 
 @pytest.fixture
 async def terminals(tmp_path: Path) -> AsyncIterator[Terminals]:
-    async with Terminals(tmp_path / "run") as opened:
+    async with Terminals(tmp_path / "run", account()) as opened:
         yield opened
 
 
@@ -104,13 +46,8 @@ def command(words: str, replaced: Mapping[str, str] | None = None) -> str:
 
 
 async def test_four_programs_in_four_processes_share_one_connection_of_the_account(
-    terminals: Terminals, tmp_path: Path
+    terminals: Terminals,
 ) -> None:
-    await install_ws(ROOT / ".differential" / "node")
-    (tmp_path / "node_modules").symlink_to(ROOT / ".differential" / "node" / "node_modules")
-    shutil.copy(EXAMPLE / "dashboard.mjs", tmp_path)
-    assert f'"ws": "{WS_VERSION}"' in (EXAMPLE / "package.json").read_text("utf-8")
-
     async with AlpacaVenue() as venue:
         terminals.environment["FEED_URL"] = venue.url
 
@@ -128,7 +65,7 @@ async def test_four_programs_in_four_processes_share_one_connection_of_the_accou
         recorder = await terminals.start(command("python examples/feed/recorder.py", {"trades.csv": "/dev/stdout"}))
         notebook = await terminals.start(NOTEBOOK)
         url = (await hub.until("ready")).split()[1]
-        dashboard = await terminals.start(command("node", {"examples/feed": str(tmp_path)}) + f" --url {url}")
+        dashboard = await terminals.start(command("node") + f" --url {url}")
         await until_keys("AAPL", "AMZN", "MSFT", "NVDA", "TSLA")
         push(101)
         push(102)
