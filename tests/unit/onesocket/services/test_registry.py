@@ -1,11 +1,14 @@
 """The services by name: what every entry must have, so that the commands can use it."""
 
+import re
+
 import pytest
 
 from onesocket import Rotation
 from onesocket.errors import InvalidOption
 from onesocket.protocols import Protocol
-from onesocket.services._registry import SERVICES, Service, find_service
+from onesocket.services._kraken_messages import REQUEST_IDS
+from onesocket.services._registry import KRAKEN_CHANNELS, SERVICES, Service, find_service
 
 
 @pytest.mark.parametrize("name", SERVICES)
@@ -43,6 +46,41 @@ def test_a_word_for_alpaca_is_a_symbol_or_a_key(word: str, key: str) -> None:
 def test_a_word_for_alpaca_names_a_symbol(word: str) -> None:
     with pytest.raises(InvalidOption, match="has no symbol"):
         find_service("alpaca").key(word)
+
+
+@pytest.mark.parametrize(
+    ("name", "word", "key"),
+    [
+        ("binance", "BTCUSDT@bookTicker", "btcusdt@bookTicker"),
+        ("binance", "!miniTicker@arr", "!miniTicker@arr"),
+        ("binance", "!bookTicker", "!bookTicker"),
+        ("binance", "BTCUSDT@depth@100ms", "btcusdt@depth@100ms"),
+        ("kraken", "BTC/USD", "ticker:BTC/USD"),
+        ("kraken", "book:BTC/USD", "book:BTC/USD"),
+        ("home-assistant", "state_changed", "state_changed"),
+    ],
+)
+def test_a_word_means_a_key_of_the_service(name: str, word: str, key: str) -> None:
+    assert find_service(name).key(word) == key
+
+
+@pytest.mark.parametrize(
+    ("name", "word", "told"),
+    [
+        ("binance", "BTCUSDT", "'BTCUSDT' is no stream"),
+        ("binance", "btcusdt@", "'btcusdt@' is no stream"),
+        ("kraken", "trades:BTC/USD", "'trades:BTC/USD' is no channel and symbol"),
+        ("kraken", "book:", "give one of book, ohlc, ticker, trade"),
+        ("kraken", "", "is no channel and symbol"),
+    ],
+)
+def test_a_word_that_means_no_key_is_told_before_a_connection(name: str, word: str, told: str) -> None:
+    with pytest.raises(InvalidOption, match=re.escape(told)):
+        find_service(name).key(word)
+
+
+def test_the_channels_of_kraken_are_those_of_its_module() -> None:
+    assert set(KRAKEN_CHANNELS) == set(REQUEST_IDS)
 
 
 def test_the_token_is_made_of_all_variables_or_of_none() -> None:

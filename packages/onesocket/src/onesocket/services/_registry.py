@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ..client._rotation import Rotation
     from ..protocols import Protocol
 
+KRAKEN_CHANNELS: Final = ("book", "ohlc", "ticker", "trade")
 _ALPACA_CHANNELS: Final = ("trades", "quotes", "bars", "updatedBars", "dailyBars", "statuses", "lulds")
 
 
@@ -74,6 +75,24 @@ def _alpaca_key(text: str) -> Hashable:
     return f"{channel}.{symbol}"
 
 
+def _binance_key(text: str) -> Hashable:
+    symbol, at, stream = text.partition("@")
+    if not stream and not text.startswith("!"):
+        raise InvalidOption(f"{text!r} is no stream: give a symbol and a stream, such as btcusdt@trade")
+    return text if symbol.startswith("!") else f"{symbol.lower()}{at}{stream}"  # others are accepted, and get nothing
+
+
+def _kraken_key(text: str) -> Hashable:
+    channel, colon, symbol = text.partition(":")
+    if not colon:
+        channel, symbol = "ticker", text
+    if channel not in KRAKEN_CHANNELS or not symbol:
+        raise InvalidOption(
+            f"{text!r} is no channel and symbol: give one of {', '.join(KRAKEN_CHANNELS)}, such as ticker:BTC/USD"
+        )
+    return f"{channel}:{symbol}"
+
+
 SERVICES: Final[Mapping[str, Service]] = {
     "alpaca": Service(
         module="alpaca",
@@ -82,14 +101,14 @@ SERVICES: Final[Mapping[str, Service]] = {
         token="KEY_ID:SECRET",  # noqa: S106 - its form
         variables=("APCA_API_KEY_ID", "APCA_API_SECRET_KEY"),
     ),
-    "binance": Service(module="binance", keys="btcusdt@trade ethusdt@bookTicker"),
+    "binance": Service(module="binance", keys="btcusdt@trade ethusdt@bookTicker", key=_binance_key),
     "home-assistant": Service(
         module="home_assistant",
         keys="state_changed call_service",
         token="ACCESS_TOKEN",  # noqa: S106 - its form
         variables=("HASS_TOKEN",),
     ),
-    "kraken": Service(module="kraken", keys="ticker:BTC/USD trade:ETH/USD"),
+    "kraken": Service(module="kraken", keys="ticker:BTC/USD trade:ETH/USD", key=_kraken_key),
 }
 """The services, by the names that the commands know."""
 
