@@ -296,7 +296,8 @@ class ThreadReader(FeedReader):
         """Join, and start the threads."""
         for view in self.views.values():
             account = view.account
-            options: dict[str, Any] = account.join_options()
+            # These clients never read their own stream, which would keep 16 384 messages.
+            options: dict[str, Any] = account.join_options() | {"limit": 16, "overflow": "drop_oldest"}
             client = self._stack.enter_context(
                 blocking.join(account.url, scope="host", host_options=self._host, **options)
             )
