@@ -36,7 +36,7 @@ from onesocket.errors import (
     ServerBusy,
     UsageError,
 )
-from onesocket.lifecycle._peer_errors import handshake_rejected
+from onesocket.lifecycle._peer_errors import connection_reset, handshake_rejected
 from onesocket.protocols import Heartbeat, Login, Protocol
 from onesocket.protocols._protocol import Action, Deliver
 from onesocket.testing import MemoryServer
@@ -247,6 +247,23 @@ async def test_a_loss_in_the_turn_in_which_the_successor_has_caught_up_is_told()
         assert server.peers[1].received == ["sent"]
         await asyncio.sleep(2 * OVERLAP)
         assert repr(rotations) == "<Rotations None None>"
+
+
+@on_virtual_time
+async def test_a_successor_that_can_be_written_to_from_the_turn_of_the_loss_on_is_written_to() -> None:
+    server = MemoryServer()
+    options = {"protocol": Json(on_ready=lambda: [1, 2]), "rotation": rotation(identity=str)}
+    async with make_client(server, **options) as client:
+        server.on_dial = lambda peer: (peer.stop_reading(), peer.accept())
+        rotating = asyncio.create_task(client.rotate())
+        await settle()
+        old, new = server.peers
+        old._connection.end(connection_reset())
+        new.resume_reading()
+        assert await rotating is Outcome.OPENED
+        await client.send("sent")
+        await settle()
+        assert new.received == ["1", "2", '"sent"']
 
 
 @on_virtual_time

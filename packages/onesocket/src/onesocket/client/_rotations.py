@@ -131,6 +131,8 @@ class Rotations:
             if self._requests is not None:
                 self._asked = self._requests.sent_with(self._draining.deliveries)
         new.become_authoritative(self._sender, self._silence)
+        if self._successor is not None and not self._successor.is_clear:
+            self._sender.writable(False)  # noqa: FBT003 - an event
         self._sender.set_pace(new.pace)
 
     def get_ready(self, attempt: ConnectionAttempt) -> Ready | None:
@@ -144,7 +146,7 @@ class Rotations:
         self._ready = None
         if successor is None or attempt.connection is None or not was_subscribed:
             return False
-        self._sender.attach(attempt.connection, successor.source, successor.first, is_clear=successor.is_clear)
+        self._sender.attach(attempt.connection, successor.source, successor.first)
         return True
 
     def switch(self, present: ConnectionAttempt, *, has_predecessor: bool, is_seamless: bool) -> None:

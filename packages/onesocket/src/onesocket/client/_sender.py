@@ -364,14 +364,12 @@ class Sender:
         connection: TransportConnection,
         source: FrameSource | None,
         first: Iterable[Data],
-        *,
-        is_clear: bool,
     ) -> None:
         """Begin to send on the successor, which was subscribed by frames of this source."""
         self._replay = None
         if source is not None and self._source is not None:
             self._source.adopt(source)
-        self._connection, self._clear = connection, is_clear
+        self._connection = connection
         self._first = list(first)
         self._frames_after = None if source is None else 0
         if self._stored is not None:
