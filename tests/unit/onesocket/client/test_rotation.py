@@ -251,10 +251,14 @@ async def test_a_loss_in_the_turn_in_which_the_successor_has_caught_up_is_told()
 
 @on_virtual_time
 async def test_a_successor_that_can_be_written_to_from_the_turn_of_the_loss_on_is_written_to() -> None:
-    server = MemoryServer()
+    def on_dial(peer: MemoryPeer) -> None:
+        if peer is not server.peers[0]:
+            peer.stop_reading()
+        peer.accept()
+
+    server = MemoryServer(on_dial)
     options = {"protocol": Json(on_ready=lambda: [1, 2]), "rotation": rotation(identity=str)}
     async with make_client(server, **options) as client:
-        server.on_dial = lambda peer: (peer.stop_reading(), peer.accept())
         rotating = asyncio.create_task(client.rotate())
         await settle()
         old, new = server.peers
