@@ -152,14 +152,18 @@ def load_protocol(name: str) -> Protocol[Any]:
     Modules in the working directory are found, too. Raises `InvalidOption`.
     """
     found: Any = load_object("--protocol", name, "feeds:protocol", _protocol_of)
-    protocol: Protocol[Any] = found
-    if not isinstance(found, Protocol):
+    if not _is_protocol(found):
         raise InvalidOption(f"--protocol {name} is no Protocol, such as Json(...), and makes none")
+    protocol: Protocol[Any] = found
     return protocol
 
 
 def _protocol_of(found: Any) -> Any:
-    return found if isinstance(found, Protocol) else found()
+    return found if _is_protocol(found) else found()
+
+
+def _is_protocol(found: Any) -> bool:
+    return isinstance(found, Protocol)
 
 
 def _of_frame(function: Callable[[Any], Any], decode: Callable[[Data], Any], frame: Data) -> Any:
