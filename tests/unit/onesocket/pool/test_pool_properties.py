@@ -1,4 +1,4 @@
-"""Random joins, leaves and losses of a pool: the server has each wanted key once, and readers miss nothing unsaid."""
+"""Random joins, leaves, losses and failures of a pool: the server has each wanted key once, and no hole is unsaid."""
 
 from __future__ import annotations
 
@@ -113,10 +113,13 @@ def test_the_server_has_each_wanted_key_once_and_readers_miss_nothing_unsaid(see
                             reader.stream.close()
                     case 6:
                         if peers := [peer for peer in venue.views if peer.is_open]:
-                            chance.choice(peers).drop()
+                            peer = chance.choice(peers)
+                            peer.drop() if chance.random() < 0.7 else peer.close(1010)  # the latter is final
                     case _:
                         await asyncio.sleep(chance.choice([0.0, 0.02, 0.1, 0.5, 2.0]))
                 assert all(len(view) <= size for view in views())
+            await asyncio.sleep(1)
+            readers.append(Reader(pool, {"a"}, latency))  # has keys of failed connections tried again
             await asyncio.sleep(20)
             wanted = set[str]().union(*(reader.keys - reader.told() for reader in readers))
             assert sorted(key for view in views() for key in view) == sorted(wanted)
