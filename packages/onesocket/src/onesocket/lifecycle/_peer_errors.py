@@ -50,33 +50,30 @@ MIN_UPTIME: Final = 1.0
 
 # What stands between words: "too_many_requests" and "TooManyRequests" are three words, too.
 _BREAK: Final = re.compile(r"[\W_]|(?<=[a-z])(?=[A-Z])")
+# Patterns that are compiled with their first use, and then kept by `re`: that takes milliseconds of each import.
 # The words of services that close because of a limit, with 1008 or a code of their own.
-_BUSY: Final = re.compile(
-    r"too (many|much|fast|quick|often|frequent)|\brates?\b|limit|exceed|throttl|slow down|flood|spam|quota|overload"
-    r"|busy|capacity|try again|later",
-    re.IGNORECASE,
+_BUSY: Final = (
+    r"(?i)too (many|much|fast|quick|often|frequent)|\brates?\b|limit|exceed|throttl|slow down|flood|spam|quota|overload"
+    r"|busy|capacity|try again|later"
 )
 # ... because a connection has had its time, or had nothing to do, which the next one is free of ...
 _TIME: Final = r"(idle|inactiv\w*|life ?time|duration|age|session time)"
 _END: Final = r"(limit|max\w*|exceed\w*|reach\w*|time ?out)"
-_LIFETIME: Final = re.compile(
-    r"^(?!.*(too (many|much|fast)|\brate|token|jwt|credential))"
-    rf".*(\b{_TIME}\b.{{0,40}}\b{_END}\b|\b{_END}\b.{{0,40}}\b{_TIME}\b)",
-    re.IGNORECASE | re.DOTALL,
+_LIFETIME: Final = (
+    r"(?is)^(?!.*(too (many|much|fast)|\brate|token|jwt|credential))"
+    rf".*(\b{_TIME}\b.{{0,40}}\b{_END}\b|\b{_END}\b.{{0,40}}\b{_TIME}\b)"
 )
 # ... because a connection of the same account is still counted ...
-_CONNECTION_LIMIT: Final = re.compile(
-    r"\b(connections?|sessions?|sockets?|clients?|logins?)\b.{0,40}\b(limit|max\w*|many|exceed\w*)\b"
+_CONNECTION_LIMIT: Final = (
+    r"(?i)\b(connections?|sessions?|sockets?|clients?|logins?)\b.{0,40}\b(limit|max\w*|many|exceed\w*)\b"
     r"|\b(limit|max\w*|many|exceed\w*|concurrent)\b.{0,40}\b(connections?|sessions?|sockets?|clients?|logins?)\b"
-    r"|already (connected|logged in)",
-    re.IGNORECASE,
+    r"|already (connected|logged in)"
 )
 # ... and because the token is none, or none any more.
-_TOKEN: Final = re.compile(
-    r"\b(un ?|not )(authori[sz]ed|authenticated)\b|\bauth\w* (failed|required|expired|error)|\bforbidden\b"
+_UNAUTHENTICATED: Final = (
+    r"(?i)\b(un ?|not )(authori[sz]ed|authenticated)\b|\bauth\w* (failed|required|expired|error)|\bforbidden\b"
     r"|\b(invalid|expired|bad|wrong|revoked|missing)\b.{0,16}\b(token|jwt|credentials?|api.?key)\b"
-    r"|\b(token|jwt|credentials?|api.?key)\b.{0,24}\b(invalid|expired|wrong|revoked|not valid)\b",
-    re.IGNORECASE,
+    r"|\b(token|jwt|credentials?|api.?key)\b.{0,24}\b(invalid|expired|wrong|revoked|not valid)\b"
 )
 
 
@@ -90,12 +87,12 @@ class VerdictRule:
 
     codes: Container[int]
     verdict: Verdict
-    words: re.Pattern[str] | None = None
+    words: str | None = None
     without_source: Verdict = Verdict.FAIL
 
     def matches(self, code: int, words: str) -> bool:
         """True if the row is about this code, or status, and these words."""
-        return code in self.codes and (self.words is None or self.words.search(words) is not None)
+        return code in self.codes and (self.words is None or re.search(self.words, words) is not None)
 
     @property
     def is_retryable(self) -> bool:
@@ -109,9 +106,9 @@ CLOSE_RULES: Final = (
     VerdictRule(frozenset({_POLICY_VIOLATION, *_OWN_CODES}), Verdict.RETRY, _LIFETIME),
     VerdictRule(frozenset({_POLICY_VIOLATION, *_OWN_CODES}), Verdict.SLOW, _BUSY),
     VerdictRule(frozenset({_POLICY_VIOLATION, *_OWN_CODES}), Verdict.SLOW, _CONNECTION_LIMIT),
-    VerdictRule(frozenset({_POLICY_VIOLATION}), Verdict.NEW_TOKEN, _TOKEN),
+    VerdictRule(frozenset({_POLICY_VIOLATION}), Verdict.NEW_TOKEN, _UNAUTHENTICATED),
     VerdictRule(frozenset({3000, 3003}), Verdict.NEW_TOKEN, without_source=Verdict.RETRY),
-    VerdictRule(_OWN_CODES, Verdict.NEW_TOKEN, _TOKEN, without_source=Verdict.RETRY),
+    VerdictRule(_OWN_CODES, Verdict.NEW_TOKEN, _UNAUTHENTICATED, without_source=Verdict.RETRY),
     # 1008: we are not wanted as we are; 1010: the server needs an extension that we don't offer.
     VerdictRule(frozenset({_POLICY_VIOLATION, 1010}), Verdict.FAIL),
     VerdictRule(_ANY, Verdict.RETRY),
@@ -183,7 +180,7 @@ def _server_busy(
     status: int | None = None,
 ) -> ServerBusy:
     error = ServerBusy(text, retry_after=retry_after, code=code, reason=reason, status=status)
-    error.is_connection_limit = _CONNECTION_LIMIT.search(_separated(words)) is not None
+    error.is_connection_limit = re.search(_CONNECTION_LIMIT, _separated(words)) is not None
     return error
 
 
