@@ -34,6 +34,7 @@ from onesocket.errors import (
     OpenTimeout,
     RequestLost,
     ServerBusy,
+    SubscriptionRefused,
     UsageError,
 )
 from onesocket.lifecycle._peer_errors import connection_reset, handshake_rejected
@@ -722,3 +723,39 @@ async def test_a_request_without_an_answer_is_lost_with_the_connection_that_it_w
         third = json.loads(server.peers[1].received[0])
         server.peers[1].send(json.dumps({"id": third["id"], "answer": 3}))
         assert (await asked)["answer"] == 3
+
+
+@on_virtual_time
+async def test_an_answer_that_comes_late_on_the_old_connection_is_none_to_a_request_on_the_new_one() -> None:
+    subscriptions = Subscriptions(
+        subscribe=lambda keys: {"subscribe": keys},
+        unsubscribe=lambda keys: {"unsubscribe": keys},
+        key=lambda message: message.get("key"),
+        ack=lambda message: SubscriptionAnswer(refused=message["answer"]) if "answer" in message else None,
+        batch=1,
+    )
+    server = MemoryServer()
+    client = make_client(server, protocol=Json(subscriptions=subscriptions), rotation=rotation(identity=lambda _: None))
+    async with client:
+        good, bad = client.subscribe(keys=["good"], gaps=False), client.subscribe(keys=["bad"], gaps=False)
+        await settle()
+        old = server.peers[0]
+        old.answers_close = False
+        old.send('{"answer": null}')
+        rotating = asyncio.create_task(client.rotate())
+        await asyncio.sleep(3 * OVERLAP)
+        new = server.peers[1]
+        assert sorted(new.received) == ['{"subscribe":["bad"]}', '{"subscribe":["good"]}']
+        old.is_open = True  # as it was when it sent this, before it read the client's CLOSE
+        old.send('{"answer": "no such key"}')
+        await settle()
+        new.send('{"key": "good"}')
+        assert await anext(good) == {"key": "good"}
+        for subscription in new.received:
+            new.send('{"answer": "no such key"}' if "bad" in str(subscription) else '{"answer": null}')
+        with pytest.raises(SubscriptionRefused, match="no such key"):
+            await anext(bad)
+        assert server.open_now == 2
+        await rotating
+        new.send('{"key": "good"}')
+        assert await anext(good) == {"key": "good"}

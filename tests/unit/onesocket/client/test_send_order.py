@@ -40,6 +40,9 @@ class ListFrameSource(FrameSource):
     def refresh(self) -> None:
         pass
 
+    def hear_answers(self, hears: bool) -> None:
+        pass
+
     @property
     def turn_in(self) -> float:
         return 0.0

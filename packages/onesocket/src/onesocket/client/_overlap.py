@@ -22,6 +22,7 @@ class Overlap:
 
     __slots__ = (
         "_ahead",
+        "_hear_answers",
         "_held",
         "_identity",
         "_ignores_old",
@@ -39,9 +40,15 @@ class Overlap:
         identity: Callable[[Any], Hashable],
         report: Callable[[BaseException, str], None],
         late: Counter[Hashable] | None = None,
+        hear_answers: Callable[[bool], object] = bool,
     ) -> None:
-        """`late`: identities of messages that an earlier connection has brought, and the old one not yet."""
+        """`late`: identities of messages that an earlier connection has brought, and the old one not yet.
+
+        `hear_answers`: called with False before a message is published that is no answer to anything that was sent on
+        the authoritative connection, and with True after it.
+        """
         self._publisher = publisher
+        self._hear_answers = hear_answers
         self._identity = identity
         self._report: Callable[[BaseException, str], None] | None = report
         self._held: dict[Hashable, list[Any]] = {}
@@ -91,7 +98,11 @@ class Overlap:
                 self._ahead[0][identity] += 1
             elif self.has_switched:
                 return
+        hears = not self.has_switched
+        self._hear_answers(hears)
         self._publisher.publish(message)
+        if not hears:
+            self._hear_answers(not hears)
 
     def _take_new(self, message: Any) -> None:
         identity = self._identity_of(message)

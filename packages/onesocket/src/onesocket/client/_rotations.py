@@ -190,7 +190,9 @@ class Rotations:
 
     def _make_overlap(self) -> Overlap:
         late = None if self._overlap is None else self._overlap.late
-        return Overlap(self.watch.publisher, self.watch.rotation.identity, self._report, late)
+        return Overlap(
+            self.watch.publisher, self.watch.rotation.identity, self._report, late, self._sender.hear_answers
+        )
 
     def _give_up(self, present: ConnectionAttempt) -> None:
         """The successor is gone: the present connection goes on alone."""

@@ -45,6 +45,9 @@ class FrameSource(Protocol):
     def refresh(self) -> None:
         """Look again for the frames that are due on the connection of a fork."""
 
+    def hear_answers(self, hears: bool) -> None:  # noqa: FBT001 - an event
+        """Take messages for answers to its frames, or not, as they come on an earlier connection."""
+
     @property
     def turn_in(self) -> float:
         """Seconds until the turn of a frame that has to wait for it; 0: none has to."""
@@ -339,6 +342,11 @@ class Sender:
     def begin_replay(self, replay: Replay) -> None:
         """Keep a successor informed of changes of the source."""
         self._replay = replay
+
+    def hear_answers(self, hears: bool) -> None:  # noqa: FBT001 - an event
+        """Let the source take messages for answers to its frames, or not."""
+        if self._source is not None:
+            self._source.hear_answers(hears)
 
     def fork_source(self) -> FrameSource | None:
         """Return a source of frames for a successor; None: there is none."""

@@ -121,6 +121,8 @@ class UpstreamSubscriptions:
         self._on_settled: Callable[[], None] | None = None
         self._is_gone = False
         """True between the end of a connection and the beginning of the next."""
+        self._hears = True
+        """False while messages of an earlier connection come."""
         sender.set_source(self)
         if self._declared.ack is not None:
             watch(self.received)
@@ -401,7 +403,7 @@ class UpstreamSubscriptions:
         """Look for answers in the messages of one read."""
         ack = self._declared.ack
         for message in batch:
-            if not self._pending or ack is None:
+            if not (self._pending and self._hears) or ack is None:
                 return
             try:
                 for answer in answers_of(ack(self._decode(message))):
@@ -412,6 +414,10 @@ class UpstreamSubscriptions:
                 if not self._has_logged:
                     self._has_logged = True
                     _log.exception("ack= of subscriptions failed on a message, which is taken for no answer")
+
+    def hear_answers(self, hears: bool) -> None:  # noqa: FBT001 - an event
+        """Take messages for answers to its frames, or not."""
+        self._hears = hears
 
     def _await_answers(self, request: KeyRequest) -> None:
         for frame in request.numbered:
