@@ -437,7 +437,8 @@ class Oracle:
         if self.then == ATTEMPT and refused:
             persists = self.owner in ("lost connection", "retries") or True in self.waiting
             self.then = RETRY if persists else GIVE_UP
-            self._tell_impatient(self.why)
+            tell = self._tell_impatient if persists else self._tell_all
+            tell(self.why)
             self.rings = ("retry", self.date) if persists else None
         elif self.then == ATTEMPT:
             self._attempt()

@@ -281,6 +281,6 @@ class OwnerWorld:
 @pytest.mark.parametrize("seed", range(12))
 def test_the_server_has_what_all_processes_want_and_each_gets_its_own_answers(seed: int) -> None:
     async def main() -> None:
-        await OwnerWorld(seed).play()
+        await OwnerWorld(seed).play()  # which compares with the ledger of the server
 
     run_virtual(main)
