@@ -80,7 +80,7 @@ AT_ONCE := $(BIN)/python -m pytest --quiet --numprocesses 4 --dist worksteal
 
 # SKIP="tests/model …": without these.
 test-once: setup
-	$(BIN)/python -m pytest --numprocesses 4 --dist worksteal $(addprefix --ignore=,$(SKIP))
+	$(BIN)/python -m pytest --numprocesses 4 --dist worksteal $(addprefix --deselect=,$(SKIP))
 
 test-python-twin: setup
 	ONESOCKET_WIRE=python $(AT_ONCE) $(REAL_TESTS) tests/unit/onesocket/wire tests/integration/test_hub.py

@@ -725,37 +725,85 @@ async def test_a_request_without_an_answer_is_lost_with_the_connection_that_it_w
         assert (await asked)["answer"] == 3
 
 
+def answered_json() -> Json[Any]:
+    """Keys one by one, accepted or refused by answers in the order of their subscriptions."""
+    return Json(
+        subscriptions=Subscriptions(
+            subscribe=lambda keys: {"subscribe": keys},
+            unsubscribe=lambda keys: {"unsubscribe": keys},
+            key=lambda message: message.get("key"),
+            ack=lambda message: SubscriptionAnswer(refused=message["answer"]) if "answer" in message else None,
+            batch=1,
+        )
+    )
+
+
+@on_virtual_time
+async def test_a_successor_takes_over_once_its_subscriptions_are_answered() -> None:
+    server = MemoryServer()
+    client = make_client(server, protocol=answered_json(), rotation=rotation(identity=lambda _: None))
+    async with client:
+        first = client.subscribe(keys=["first"], gaps=False)
+        await settle()
+        server.peers[0].send('{"answer": null}')
+        rotating = asyncio.create_task(client.rotate())
+        await asyncio.sleep(2)
+        old, new = server.peers
+        assert client.epoch == 1, "the server has not subscribed the successor yet"
+        second, bad = client.subscribe(keys=["second"], gaps=False), client.subscribe(keys=["bad"], gaps=False)
+        await settle()
+        old.send('{"answer": null}')
+        old.send('{"answer": "no such key"}')
+        with pytest.raises(SubscriptionRefused, match="no such key"):
+            await anext(bad)
+        await asyncio.sleep(1)
+        assert new.received[:3] == [f'{{"subscribe":["{key}"]}}' for key in ("first", "second", "bad")]
+        for answer in ("null", "null", '"no such key"'):
+            new.send(f'{{"answer": {answer}}}')
+        assert await rotating is Outcome.OPENED
+        for key, stream in (("first", first), ("second", second)):
+            new.send(f'{{"key": "{key}"}}')
+            assert await anext(stream) == {"key": key}
+        assert new.received[3:] == ['{"unsubscribe":["bad"]}']
+
+
+@on_virtual_time
+async def test_a_successor_without_answers_is_given_up() -> None:
+    server = MemoryServer()
+    client = make_client(server, protocol=answered_json(), rotation=rotation(identity=lambda _: None))
+    async with client:
+        stream = client.subscribe(keys=["key"], gaps=False)
+        await settle()
+        server.peers[0].send('{"answer": null}')
+        with pytest.raises(OpenTimeout):
+            await client.rotate()
+        server.peers[0].send('{"key": "key"}')
+        assert await anext(stream) == {"key": "key"}
+        assert (server.open_now, client.epoch) == (1, 1)
+
+
 @on_virtual_time
 async def test_an_answer_that_comes_late_on_the_old_connection_is_none_to_a_request_on_the_new_one() -> None:
-    subscriptions = Subscriptions(
-        subscribe=lambda keys: {"subscribe": keys},
-        unsubscribe=lambda keys: {"unsubscribe": keys},
-        key=lambda message: message.get("key"),
-        ack=lambda message: SubscriptionAnswer(refused=message["answer"]) if "answer" in message else None,
-        batch=1,
-    )
     server = MemoryServer()
-    client = make_client(server, protocol=Json(subscriptions=subscriptions), rotation=rotation(identity=lambda _: None))
+    client = make_client(server, protocol=answered_json(), rotation=rotation(identity=lambda _: None))
     async with client:
-        good, bad = client.subscribe(keys=["good"], gaps=False), client.subscribe(keys=["bad"], gaps=False)
+        good = client.subscribe(keys=["good"], gaps=False)
         await settle()
         old = server.peers[0]
         old.answers_close = False
         old.send('{"answer": null}')
         rotating = asyncio.create_task(client.rotate())
+        await asyncio.sleep(OVERLAP / 4)
+        server.peers[1].send('{"answer": null}')
         await asyncio.sleep(3 * OVERLAP)
-        new = server.peers[1]
-        assert sorted(new.received) == ['{"subscribe":["bad"]}', '{"subscribe":["good"]}']
+        assert client.epoch == 2
+        other = client.subscribe(keys=["other"], gaps=False)
+        await settle()
         old.is_open = True  # as it was when it sent this, before it read the client's CLOSE
         old.send('{"answer": "no such key"}')
         await settle()
-        new.send('{"key": "good"}')
-        assert await anext(good) == {"key": "good"}
-        for subscription in new.received:
-            new.send('{"answer": "no such key"}' if "bad" in str(subscription) else '{"answer": null}')
-        with pytest.raises(SubscriptionRefused, match="no such key"):
-            await anext(bad)
+        for key, stream in (("good", good), ("other", other)):
+            server.peers[1].send(f'{{"key": "{key}"}}')
+            assert await anext(stream) == {"key": key}
         assert server.open_now == 2
         await rotating
-        new.send('{"key": "good"}')
-        assert await anext(good) == {"key": "good"}

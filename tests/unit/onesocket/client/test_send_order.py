@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import deque
+from collections.abc import Callable
+from typing import Any
 
 from onesocket import Pace, Raw
 from onesocket.client._sender import FrameSource
@@ -42,6 +44,12 @@ class ListFrameSource(FrameSource):
 
     def hear_answers(self, hears: bool) -> None:
         pass
+
+    def received(self, batch: list[Any]) -> None:
+        pass
+
+    def when_settled(self, call: Callable[[], None]) -> None:
+        call()
 
     @property
     def turn_in(self) -> float:

@@ -29,6 +29,7 @@ class Overlap:
         "_late",
         "_publisher",
         "_report",
+        "_take_answer",
         "has_switched",
         "new",
         "old",
@@ -40,15 +41,19 @@ class Overlap:
         identity: Callable[[Any], Hashable],
         report: Callable[[BaseException, str], None],
         late: Counter[Hashable] | None = None,
+        *,
         hear_answers: Callable[[bool], object] = bool,
+        take_answer: Callable[[Any], bool] = lambda _: False,
     ) -> None:
         """`late`: identities of messages that an earlier connection has brought, and the old one not yet.
 
         `hear_answers`: called with False before a message is published that is no answer to anything that was sent on
-        the authoritative connection, and with True after it.
+        the authoritative connection, and with True after it. `take_answer`: called with each message of the successor
+        when it comes, before the switch; returns True if nobody else wants it.
         """
         self._publisher = publisher
         self._hear_answers = hear_answers
+        self._take_answer = take_answer
         self._identity = identity
         self._report: Callable[[BaseException, str], None] | None = report
         self._held: dict[Hashable, list[Any]] = {}
@@ -84,7 +89,12 @@ class Overlap:
             if not isinstance(identity, _NoIdentity):
                 self._ahead[1][identity] += len(messages)
             for message in messages:
-                self._publisher.publish(message)
+                self._publish_unheard(message)
+
+    def _publish_unheard(self, message: Any) -> None:
+        self._hear_answers(False)  # noqa: FBT003 - an event
+        self._publisher.publish(message)
+        self._hear_answers(True)  # noqa: FBT003 - an event
 
     def _take_old(self, message: Any) -> None:
         if self._ignores_old:
@@ -98,13 +108,14 @@ class Overlap:
                 self._ahead[0][identity] += 1
             elif self.has_switched:
                 return
-        hears = not self.has_switched
-        self._hear_answers(hears)
-        self._publisher.publish(message)
-        if not hears:
-            self._hear_answers(not hears)
+        if self.has_switched:
+            self._publish_unheard(message)
+        else:
+            self._publisher.publish(message)
 
     def _take_new(self, message: Any) -> None:
+        if not self.has_switched and self._take_answer(message):
+            return
         identity = self._identity_of(message)
         if identity is not None and _take_one(self._ahead[0], identity):
             return

@@ -96,7 +96,7 @@ class RequestTracker:
 
     def publish(self, message: Any) -> None:
         """Deliver a message: to the request that it answers, or to the subscribers."""
-        if self.table.is_idle or not self._take(message):
+        if not self.take(message):
             self._fan_out.publish(message)
 
     def publish_many(self, batch: list[Any]) -> None:
@@ -106,8 +106,11 @@ class RequestTracker:
         if batch:
             self._fan_out.publish_many(batch)
 
-    def _take(self, message: Any) -> bool:
+    def take(self, message: Any) -> bool:
         """Take an answer; returns False for any other message."""
+        return not self.table.is_idle and self._take(message)
+
+    def _take(self, message: Any) -> bool:
         requests = self._options.protocol.requests
         try:
             found = None if requests is None else requests.find(message)

@@ -6,6 +6,7 @@ import asyncio
 import functools
 import logging
 from collections.abc import Callable
+from typing import Any
 
 from ..errors import OnesocketError
 from ..lifecycle._events import Event
@@ -189,10 +190,23 @@ class Rotations:
         self.watch.failed()
 
     def _make_overlap(self) -> Overlap:
-        late = None if self._overlap is None else self._overlap.late
         return Overlap(
-            self.watch.publisher, self.watch.rotation.identity, self._report, late, self._sender.hear_answers
+            self.watch.publisher,
+            self.watch.rotation.identity,
+            self._report,
+            None if self._overlap is None else self._overlap.late,
+            hear_answers=self._sender.hear_answers,
+            take_answer=self._take_answer,
         )
+
+    def _take_answer(self, message: Any) -> bool:
+        """Take an answer to what was sent on the successor; returns True if nobody else wants it."""
+        if self._successor is None:
+            return False
+        if self._requests is not None and self._requests.take(message):
+            return True
+        self._successor.received(message)
+        return False
 
     def _give_up(self, present: ConnectionAttempt) -> None:
         """The successor is gone: the present connection goes on alone."""

@@ -48,6 +48,12 @@ class FrameSource(Protocol):
     def hear_answers(self, hears: bool) -> None:  # noqa: FBT001 - an event
         """Take messages for answers to its frames, or not, as they come on an earlier connection."""
 
+    def received(self, batch: list[Any]) -> None:
+        """Look for answers in messages of the connection."""
+
+    def when_settled(self, call: Callable[[], None]) -> None:
+        """Call it once all frames are sent, and answered where answers are declared, or at once if they are."""
+
     @property
     def turn_in(self) -> float:
         """Seconds until the turn of a frame that has to wait for it; 0: none has to."""

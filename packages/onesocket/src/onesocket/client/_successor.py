@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable
+from typing import Any
 
 from ..lifecycle import _events as events
 from ..lifecycle._events import Event
@@ -18,8 +19,9 @@ from ._sender import FrameSource
 class Successor:
     """Sends the subscriptions and first frames on a new connection, and reports it as ready `overlap` seconds later.
 
-    In the middle of that time the old connection is probed: the successor is ready only if all that the server had sent
-    there by then was delivered, so that there is no hole between what the two bring.
+    Where answers are declared, that time begins with the last of them. In its middle the old connection is probed: the
+    successor is ready only if all that the server had sent there by then was delivered, so that there is no hole
+    between what the two bring.
     """
 
     __slots__ = (
@@ -111,6 +113,19 @@ class Successor:
             self._dispatch(events.DeadlineExtended(self._epoch, wait))
             self.stop()  # the source asks when its turn comes
         elif self.is_clear and (self._timer is None or (has_sent and loop.time() < self._until)):
+            if self.source is None:
+                self._subscribed()
+            else:
+                self.stop()
+                self.source.when_settled(self._subscribed)
+
+    def received(self, message: Any) -> None:
+        """Let the source look for an answer in a message."""
+        if self.source is not None:
+            self.source.received([message])
+
+    def _subscribed(self) -> None:
+        if not self._is_over:
             self._call_later(self._overlap / 2, self._ask_old)
 
     def _turn_came(self) -> None:

@@ -33,7 +33,7 @@ from typing import Any, Final, Literal, TypeAlias
 import msgspec
 
 from ..client._rotation import Rotation
-from ..protocols import Json, Pace, Requests, SubscriptionAnswer, Subscriptions
+from ..protocols import Json, Pace, Requests, Subscriptions
 from ._binance_books import Books
 from ._binance_frames import decode_futures, decode_spot
 from ._binance_messages import (
@@ -95,8 +95,6 @@ _ADDRESSES: Final[Mapping[str, str]] = MappingProxyType(
         "futures-books": "wss://fstream.binance.com/public/stream",
     }
 )
-_SUBSCRIBE_ID: Final = 1
-_UNSUBSCRIBE_ID: Final = 2
 
 
 def url(market: Market = "spot") -> str:
@@ -110,9 +108,9 @@ def protocol(*, futures: bool = False, limit: int | None = 1024) -> Json[Message
         decode=decode_futures if futures else decode_spot,
         event=channel_of,
         pace=Pace(10 if futures else 5, per=1.0, pings=True),
-        requests=Requests(make_id=_make_id, refused=_refusal),
+        requests=Requests(refused=_refusal),
         subscriptions=Subscriptions(
-            subscribe=_subscribe, unsubscribe=_unsubscribe, key=key_of, ack=_answer, limit=limit
+            subscribe=_subscribe, unsubscribe=_unsubscribe, key=key_of, requests=True, limit=limit
         ),
     )
     return with_fingerprint(made, __name__, futures, limit)
@@ -147,24 +145,12 @@ def _announces_end(message: Any) -> bool:
 
 
 def _subscribe(keys: list[Any]) -> dict[str, Any]:
-    return {"method": "SUBSCRIBE", "params": keys, "id": _SUBSCRIBE_ID}
+    return {"method": "SUBSCRIBE", "params": keys}
 
 
 def _unsubscribe(keys: list[Any]) -> dict[str, Any]:
-    return {"method": "UNSUBSCRIBE", "params": keys, "id": _UNSUBSCRIBE_ID}
-
-
-def _make_id(number: int) -> int:
-    return number + _UNSUBSCRIBE_ID
+    return {"method": "UNSUBSCRIBE", "params": keys}
 
 
 def _refusal(message: Any) -> str | None:
     return message.refusal if isinstance(message, Answer) else None
-
-
-def _answer(message: Message) -> SubscriptionAnswer | None:
-    """Take an answer to SUBSCRIBE, or an error that names no request."""
-    if not isinstance(message, Answer):
-        return None
-    is_nameless_error = message.id is None and message.refusal is not None
-    return SubscriptionAnswer(refused=message.refusal) if message.id == _SUBSCRIBE_ID or is_nameless_error else None
