@@ -6,6 +6,7 @@ from unittest import mock
 import pytest
 from textual import events, on
 from textual.app import App, ComposeResult
+from textual.geometry import Region
 from textual.pilot import Pilot
 from textual.widgets import Input
 
@@ -95,6 +96,14 @@ async def test_it_is_drawn_without_a_column_for_its_placeholder(width: int) -> N
         arrive(app, *"abc", "\r")
         await settle(pilot)
         assert app.sent == ["abc"]
+
+
+async def test_it_can_be_drawn_once_more_after_it_was_removed() -> None:
+    app = ComposerApp()
+    async with app.run_test():
+        composer = app.composer
+        await composer.remove()
+        assert [strip.text for strip in composer.render_lines(Region(0, 0, 3, 2))] == ["   ", "   "]
 
 
 async def test_keys_go_where_the_keys_before_them_lead() -> None:

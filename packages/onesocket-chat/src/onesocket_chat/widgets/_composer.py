@@ -6,6 +6,7 @@ from typing import ClassVar, Final
 
 from textual.binding import Binding, BindingType
 from textual.events import Key
+from textual.geometry import Region
 from textual.message import Message
 from textual.strip import Strip
 from textual.widgets import TextArea
@@ -73,3 +74,7 @@ class Composer(TextArea):
     def render_line(self, y: int) -> Strip:
         """Draw a line; Textual's placeholder can't be wrapped where there is no column for it."""
         return super().render_line(y) if self.content_size.width > 0 else Strip.blank(0)
+
+    def render_lines(self, crop: Region) -> list[Strip]:
+        """Draw lines; Textual may refresh a screen once more before it has left out a widget that is removed."""
+        return super().render_lines(crop) if self.is_attached else [Strip.blank(crop.width)] * crop.height
