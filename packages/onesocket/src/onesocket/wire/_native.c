@@ -5,7 +5,6 @@
  * received(), whole messages go out in a list.
  */
 
-#define PY_SSIZE_T_CLEAN
 #include <pyconfig.h> /* Py_GIL_DISABLED */
 #ifndef Py_GIL_DISABLED
 #ifndef Py_LIMITED_API
@@ -408,7 +407,9 @@ take_data(Reader *self, PyObject *messages, const byte *data, size_t size, size_
     }
     PyObject *plain = NULL;
     if (self->compressed) {
-        plain = PyObject_CallFunction(self->inflate, "y#OO", (const char *)data, (Py_ssize_t)size,
+        /* No "y#" here or elsewhere: headers of 3.13 make calls of it that older interpreters refuse. */
+        plain = PyObject_CallFunction(self->inflate, "NOO",
+                                      PyBytes_FromStringAndSize((const char *)data, (Py_ssize_t)size),
                                       is_first ? Py_True : Py_False, is_last ? Py_True : Py_False);
         if (plain == NULL) {
             return inflate_failed(self);
@@ -484,7 +485,7 @@ take_control(Reader *self, const byte *data, size_t size)
     if (opcode == CLOSE) {
         return take_close(self, data, size);
     }
-    PyObject *control = Py_BuildValue("(iy#)", opcode, (const char *)data, (Py_ssize_t)size);
+    PyObject *control = Py_BuildValue("(iN)", opcode, PyBytes_FromStringAndSize((const char *)data, (Py_ssize_t)size));
     if (control == NULL) {
         return -1;
     }
