@@ -105,7 +105,7 @@ class FanOut:
         self.ask_snapshot: Callable[[Callable[[list[Any]], object]], object] | None = None
         """Has its argument called with what late readers begin with, at its place among the messages; None: nothing."""
         self.snapshot: Sequence[Any] = ()
-        """What the first reader begins with, before the messages that waited for it."""
+        """Messages that the first reader gets before those that waited for it."""
         self.keeper: SnapshotKeeper | None = None
         """Keeps what late readers begin with, here or elsewhere."""
         self._stop_keeping: Callable[[], None] | None = None

@@ -61,7 +61,7 @@ class KeyRequest:
         """Number of answers without keys that are missing."""
         self.unanswered = set(keys)
         self.numbered = [frame for frame in frames if not isinstance(frame, str | bytes)]
-        """Those of the messages that are requests, sent or not."""
+        """Messages that are requests with an id, sent or not."""
         self.refusal: str | None = None
         """The reason of the newest answer that refused it."""
 

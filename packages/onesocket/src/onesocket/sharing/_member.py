@@ -80,7 +80,7 @@ class Member:
         self.snapshot: list[Any] | None = None
         """The messages that its stream begins with; None: it waits for them. Used on the host loop only."""
         self.is_waiting = False
-        """It has a reader, but its snapshot isn't there yet. Used on the host loop only."""
+        """True while a reader waits for its snapshot. Used on the host loop only."""
         self.is_open = False
         """Messages are relayed to it: it has, or had, a reader. Used on the host loop only."""
         self.readers: dict[object, RemoteReader] = {}
