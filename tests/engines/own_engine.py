@@ -194,6 +194,9 @@ class OwnServer:
         self._transports.add(transport)
         return True
 
+    def upgraded(self, transport: asyncio.Transport) -> None:
+        """Do nothing."""
+
     def connection_ended(self, address: str, transport: asyncio.Transport) -> None:
         """Forget one."""
         self._transports.discard(transport)

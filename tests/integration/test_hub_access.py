@@ -1,6 +1,7 @@
 """Access to a hub: its tokens and origins, its address, and its status."""
 
 import asyncio
+import contextlib
 import os
 import socket
 import stat
@@ -65,6 +66,18 @@ async def test_the_local_token(headers: dict[str, str], path: str, status: int |
         (None, "[::1]:9000", True),
         (None, "192.168.1.5", True),
         (None, "[", False),
+        # The hub's own address, as libraries for programs send it: that of the URL they connect to.
+        ("http://127.0.0.1:8730", "127.0.0.1:8730", True),
+        ("http://localhost:8730", "localhost:8730", True),
+        ("http://[::1]:8730", "[::1]:8730", True),
+        ("http://127.0.0.1", "127.0.0.1:80", True),
+        ("https://HUB", "hub", True),
+        # A page of another port, or by another name, is another's; a name that is not ours makes no origin ours.
+        ("http://127.0.0.1:3000", "127.0.0.1:8730", False),
+        ("http://localhost:8730", "127.0.0.1:8730", False),
+        ("http://evil.example:8730", "evil.example:8730", False),
+        ("file://127.0.0.1:8730", "127.0.0.1:8730", False),
+        ("http://", "127.0.0.1:8730", False),
     ],
 )
 async def test_web_pages_and_names_that_were_bent(origin: str | None, host: str | None, allowed: bool) -> None:
@@ -78,7 +91,11 @@ async def test_web_pages_and_names_that_were_bent(origin: str | None, host: str 
         writer.write("\r\n".join([*lines, "", ""]).encode())
         async with asyncio.timeout(DEADLINE):
             answer = await reader.readline()
+            rest = b"" if allowed else await reader.read()
         assert answer.split()[1] == (b"101" if allowed else b"403")
+        assert allowed or rest.endswith((b"start the hub with --allow-origin to let it", b"--allow-host to let it"))
+        named = {text.encode() for text in (origin, (host or "").partition(":")[0]) if text}
+        assert allowed or any(text in rest for text in named)
         writer.close()
         await writer.wait_closed()
 
@@ -125,6 +142,25 @@ async def test_more_clients_than_may_be_are_told_so() -> None:
             async with connected_program(hub):
                 pass
         assert refused.value.response.status_code == 503
+
+
+async def test_connections_that_send_nothing_keep_no_client_out() -> None:
+    async with (
+        FaultyServer() as server,
+        running_hub(server, max_clients=2) as hub,
+        contextlib.AsyncExitStack() as stack,
+    ):
+        silent = [stack.enter_context(socket.create_connection(("127.0.0.1", hub.endpoint.port))) for _ in range(300)]
+        for half in silent[::2]:
+            half.sendall(b"GET / HTTP/1.1\r\n")
+        for _ in range(2):
+            one = await stack.enter_async_context(connected_program(hub))
+            await one.send("hi")
+            assert await next_message(one) == "hi"
+        with pytest.raises(InvalidStatus, match="503"):
+            await stack.enter_async_context(connected_program(hub))
+        listener = hub._listener  # pyright: ignore[reportPrivateUsage] - the bound on descriptors
+        assert repr(listener).endswith("clients=2 pending=256>")
 
 
 async def test_a_unix_socket_for_this_user_alone(tmp_path: Path) -> None:
@@ -218,7 +254,7 @@ async def test_two_that_bound_the_same_port_can_not_both_listen() -> None:
     def respond(_: HttpRequest) -> HttpResponse:
         return HttpResponse.text(404, "")
 
-    first, second = (HubListener(respond, max_connections=1) for _ in range(2))
+    first, second = (HubListener(respond, max_clients=1) for _ in range(2))
     try:
         await first.bind(Endpoint("127.0.0.1", 0), "--listen")
         await second.bind(first.endpoint, "--listen")

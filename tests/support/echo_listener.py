@@ -91,6 +91,9 @@ class EchoListener:
         self.transports.add(transport)
         return True
 
+    def upgraded(self, transport: asyncio.Transport) -> None:
+        assert transport in self.transports
+
     def connection_ended(self, address: str, transport: asyncio.Transport) -> None:
         assert address == "127.0.0.1"
         self.transports.remove(transport)

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import hmac
+from typing import Final
 from urllib.parse import urlsplit
 
+from .._printable import printable
 from ..wire._http_response import HttpResponse
 from ..wire._request_parser import HttpRequest
 from ._endpoint import is_ip_address
 from ._options import HubOptions
+
+_USUAL_PORTS: Final = {"http": 80, "https": 443}
+_MAX_SHOWN: Final = 200
 
 
 class AccessPolicy:
@@ -29,14 +34,18 @@ class AccessPolicy:
 
     def check_origin(self, request: HttpRequest) -> HttpResponse | None:
         """The HTTP error for a web page or a name that isn't allowed, else None."""
-        origin = request.headers.get("Origin")
-        if origin is not None and "*" not in self._origins and origin.lower().rstrip("/") not in self._origins:
-            return HttpResponse.text(403, "this web page may not connect: start the hub with --allow-origin to let it")
-        if not self._is_unix and not self._is_own_host(request.headers.get("Host", "")):
+        origin, host = request.headers.get("Origin"), request.headers.get("Host", "")
+        is_own_host = self._is_own_host(host)
+        if not self._is_unix and not is_own_host:
+            name = _shown(_authority(host)[0] or host)
             return HttpResponse.text(
-                403, "the Host header is a name that is not ours: start the hub with --allow-host to let it"
+                403, f"the Host header is a name that is not ours, {name}: start the hub with --allow-host to let it"
             )
-        return None
+        if origin is None or self._is_allowed(origin) or (is_own_host and _is_origin_of(origin, host)):
+            return None
+        return HttpResponse.text(
+            403, f"a page of the origin {_shown(origin)} may not connect: start the hub with --allow-origin to let it"
+        )
 
     def check_token(self, request: HttpRequest) -> HttpResponse | None:
         """The HTTP error for a missing or wrong token, else None."""
@@ -44,12 +53,35 @@ class AccessPolicy:
             return None
         return HttpResponse.text(401, "the local token is missing or wrong", {"WWW-Authenticate": "Bearer"})
 
+    def _is_allowed(self, origin: str) -> bool:
+        return "*" in self._origins or origin.lower().rstrip("/") in self._origins
+
     def _is_own_host(self, header: str) -> bool:
-        try:
-            host = urlsplit(f"//{header}").hostname or ""
-        except ValueError:
-            return False
+        host, _ = _authority(header)
         return is_ip_address(host) or host in self._hosts or host.endswith(".localhost")
+
+
+def _is_origin_of(origin: str, host: str) -> bool:
+    """True if `origin` is the address in the Host header, as libraries for programs send it."""
+    scheme, _, authority = origin.rstrip("/").partition("://")
+    usual = _USUAL_PORTS.get(scheme.lower())
+    name, port = _authority(authority)
+    own_name, own_port = _authority(host)
+    return usual is not None and name == own_name and (port or usual) == (own_port or usual)
+
+
+def _authority(text: str) -> tuple[str, int | None]:
+    """Return the name and the port of ``HOST[:PORT]``; the name is "" if the text is something else."""
+    try:
+        parts = urlsplit(f"//{text}")
+        port = parts.port
+    except ValueError:
+        return "", None
+    return ("" if parts.path or parts.query or parts.fragment else parts.hostname or ""), port
+
+
+def _shown(text: str) -> str:
+    return printable(text[:_MAX_SHOWN])
 
 
 def _presented_token(request: HttpRequest) -> str:

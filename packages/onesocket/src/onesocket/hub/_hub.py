@@ -37,7 +37,6 @@ _BAD_GATEWAY: Final = 1014
 _INACTIVE_STATES: Final = frozenset({State.STOPPED, State.FAILED, State.DISCONNECTED, State.CLOSING})
 _INTENDED_CAUSES: Final = frozenset({"Disconnect", "Reconnect", "Close"})
 """Causes of a loss that this process asked for."""
-_MAX_SCRAPERS: Final = 16
 
 
 class _Phase(enum.Enum):
@@ -74,8 +73,8 @@ class Hub:
         self._name = name
         """Shown in place of the upstream's URL, unless empty."""
         self.access_policy = AccessPolicy(options)
-        self._listener = HubListener(self._respond, max_connections=options.max_clients)
-        self._metrics_listener = HubListener(self._answer_metrics, max_connections=_MAX_SCRAPERS)
+        self._listener = HubListener(self._respond, max_clients=options.max_clients)
+        self._metrics_listener = HubListener(self._answer_metrics)
         self._registration: HubRegistration | None = None
         self._subprotocol: str | None = None
         self._started = time.time()

@@ -20,30 +20,35 @@ from ..wire._request_parser import HttpRequest
 from ._endpoint import Endpoint
 
 _BACKLOG: Final = 1024
-_MAX_REJECTED: Final = 64
-"""Connections over the limit that get an HTTP error; more are reset."""
+_MAX_PENDING: Final = 256
+"""Connections without a complete request, or whose answer is a refusal. The oldest is reset for one more."""
 _PROBE_TIMEOUT: Final = 1.0
 
 
 class HubListener:
-    """Accepts connections, from `serve` to `stop`, up to a limit."""
+    """Accepts connections, from `serve` to `stop`: WebSockets up to a limit, and a bounded number of others.
+
+    The others compete among themselves alone, so connections that send nothing keep no client out.
+    """
 
     handshake_timeout: float = 10.0
 
-    def __init__(self, respond: Callable[[HttpRequest], RequestAnswer], *, max_connections: int) -> None:
+    def __init__(self, respond: Callable[[HttpRequest], RequestAnswer], *, max_clients: int = 0) -> None:
         self._respond = respond
-        self._max_connections = max_connections
+        self._max_clients = max_clients
         self._socket: ForkSafeSocket | None = None
         """The bound socket, until `serve`."""
         self._close_server: Callable[[], None] | None = None
         self._option = ""
         """The option that names the address."""
-        self._accepted: set[asyncio.Transport] = set()
+        self._pending: dict[asyncio.Transport, None] = {}
+        """Connections that are no WebSocket, the oldest first."""
+        self._clients: set[asyncio.Transport] = set()
         self.endpoint = Endpoint()
         """The address, with the port that the system chose for port 0."""
 
     def __repr__(self) -> str:
-        return f"<HubListener {self.endpoint} connections={len(self._accepted)}>"
+        return f"<HubListener {self.endpoint} clients={len(self._clients)} pending={len(self._pending)}>"
 
     async def bind(self, endpoint: Endpoint, option: str) -> None:
         """Bind the port or the path, without accepting connections yet. Raises `CannotListen`."""
@@ -87,7 +92,7 @@ class HubListener:
 
     def abort(self) -> None:
         """Abort the connections that are still open."""
-        for transport in tuple(self._accepted):
+        for transport in (*self._pending, *self._clients):
             transport.abort()
 
     def _accept(self) -> AcceptedConnection:
@@ -100,23 +105,35 @@ class HubListener:
         return 0.0
 
     def accept(self, address: str, transport: asyncio.Transport) -> bool:
-        """Count a connection; returns False to refuse it."""
+        """Make room for a connection; returns False to refuse it."""
         del address
-        if self._close_server is None or len(self._accepted) >= self._max_connections + _MAX_REJECTED:
+        if self._close_server is None:
             return False
-        self._accepted.add(transport)
+        if len(self._pending) >= _MAX_PENDING:
+            oldest = next(iter(self._pending))
+            del self._pending[oldest]
+            oldest.abort()
+        self._pending[transport] = None
         return True
+
+    def upgraded(self, transport: asyncio.Transport) -> None:
+        """Count a client."""
+        del self._pending[transport]
+        self._clients.add(transport)
 
     def connection_ended(self, address: str, transport: asyncio.Transport) -> None:
         """Forget a connection that has ended."""
         del address
-        self._accepted.discard(transport)
+        self._pending.pop(transport, None)
+        self._clients.discard(transport)
 
     def answer_request(self, request: HttpRequest, address: str) -> RequestAnswer:
         """Answer a complete request."""
         del address
-        if self._close_server is None or len(self._accepted) > self._max_connections:
-            return HttpResponse.text(503, "too many connections", {"Retry-After": "5"})
+        if self._close_server is None:
+            return HttpResponse.text(503, "the hub is stopping", {"Retry-After": "5"})
+        if request.is_upgrade and len(self._clients) >= self._max_clients:
+            return HttpResponse.text(503, "too many clients: see --max-clients", {"Retry-After": "5"})
         return self._respond(request)
 
 

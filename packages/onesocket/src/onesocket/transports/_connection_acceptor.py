@@ -31,6 +31,9 @@ class ConnectionAcceptor(Protocol):
         """Return whether a TCP connection is accepted."""
         ...
 
+    def upgraded(self, transport: asyncio.Transport) -> None:
+        """Note that an accepted TCP connection carries a WebSocket now."""
+
     def connection_ended(self, address: str, transport: asyncio.Transport) -> None:
         """Note that an accepted TCP connection has ended."""
 
@@ -89,6 +92,7 @@ class AcceptedConnection(asyncio.Protocol):
             self._refuse(answer if isinstance(answer, HttpResponse) else upgrade_required())
             return
         self._cancel_deadline()
+        self._acceptor.upgraded(self._transport)
         self._transport.write(
             switching_protocols(found.key, subprotocol=answer.subprotocol, extensions=answer.extensions)
         )

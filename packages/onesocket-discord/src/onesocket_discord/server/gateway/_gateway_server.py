@@ -162,6 +162,9 @@ class GatewayServer:
         self._addresses[address] += 1
         return True
 
+    def upgraded(self, transport: asyncio.Transport) -> None:
+        """Do nothing: one limit is for all connections."""
+
     def connection_ended(self, address: str, transport: asyncio.Transport) -> None:
         """Forget a TCP connection that has ended."""
         self._accepted.discard(transport)
