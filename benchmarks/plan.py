@@ -23,6 +23,8 @@ from .subjects import (
     PEERS,
     RECOVER,
     REQUESTS,
+    SHARED_RECEIVE,
+    SHARED_SEND,
     MissingPeer,
     Subject,
 )
@@ -44,8 +46,11 @@ class Scenario:
     verb: str
     size: int
     subjects: Mapping[str, type[Subject]]
+    most_rounds: int = 1_000
+    """More rounds of the whole measure no more of this."""
 
 
+_FEW_ROUNDS: Final = 5
 SCENARIOS: Final[dict[str, Scenario]] = {
     scenario.key: scenario
     for scenario in (
@@ -61,6 +66,17 @@ SCENARIOS: Final[dict[str, Scenario]] = {
         Scenario("join", "Concurrent callers of connect()", "join", 0, JOIN),
         Scenario("recover", "From trouble to CONNECTED", "recover", 0, RECOVER),
         Scenario("broadcast", "A server broadcasts 256 B to 1 000 readers", "broadcast", 256, BROADCAST),
+        *(
+            Scenario(f"shared-{verb}-{size}", title, verb, size, subjects, _FEW_ROUNDS)
+            for verb, size, title, subjects in (
+                ("receive", 256, "Receive 256 B in bursts over a shared connection", SHARED_RECEIVE),
+                ("receive", 8192, "Receive 8 KiB in bursts over a shared connection", SHARED_RECEIVE),
+                ("send", 256, "`await send()` of 256 B over a shared connection", SHARED_SEND),
+                ("latency", 256, "The middle `await send()` of 256 B over a shared connection", SHARED_SEND),
+                ("in-flight", 256, "`send_nowait()` of 256 B over a shared connection, 1 000 in flight", SHARED_SEND),
+                ("echo", 256, "Echo 256 B over a shared connection, one at a time", SHARED_SEND),
+            )
+        ),
         Scenario("between-processes", "From one process to four, 256 B in bursts", "burst", 256, INTERPROCESS),
         Scenario(
             "between-processes-paced", "From one process to four, 256 B, 200 a second", "paced", 256, INTERPROCESS
@@ -83,6 +99,7 @@ class Amount:
     burst: int = 20_000
     paced: int = 200
     fail_overs: int = 3
+    latencies: int = 2_000
     clients: int = 200
     imports: int = 7
 
@@ -99,6 +116,7 @@ QUICK: Final = Amount(
     burst=100,
     paced=20,
     fail_overs=1,
+    latencies=20,
 )
 ProgressCallback = Callable[[str], None]
 
@@ -148,7 +166,7 @@ def measure(
             ]
             say(f"{scenario.title}: {len(cells[key])} rows")
         for turn in range(amount.rounds):
-            for key in scenarios:
+            for key in (key for key in scenarios if turn < SCENARIOS[key].most_rounds):
                 random.shuffle(cells[key])
                 for cell, process in cells[key]:
                     work = Workload(SCENARIOS[key].verb, cell.count, SCENARIOS[key].size)
@@ -182,6 +200,7 @@ def _calibrated(worker: WorkerProcess, scenario: Scenario, subject: str, loop: s
         "burst": amount.burst,
         "paced": amount.paced,
         "fail-over": amount.fail_overs,
+        "latency": amount.latencies,
     }
     fixed = counts.get(scenario.verb)
     count = fixed if fixed is not None else _FIRST_COUNT

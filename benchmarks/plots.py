@@ -74,7 +74,7 @@ def charts(record: Record) -> dict[str, str]:
                 Bar(
                     cell.subject,
                     Spread.of([value / (1000 if in_ms else 1) for value in (cell.wall if by_clock else cell.cpu)]),
-                    is_ours=cell.subject.startswith(("onesocket", "connect()")) or cell.subject.endswith(_OURS),
+                    is_ours=cell.subject.startswith(_OURS_BEGIN) or cell.subject.endswith(_OURS_END),
                 )
                 for cell in cells
             ]
@@ -88,4 +88,5 @@ def charts(record: Record) -> dict[str, str]:
     return drawn
 
 
-_OURS = ("× callback", "× iterator")
+_OURS_BEGIN = ("onesocket", "connect()", "join,")
+_OURS_END = ("× callback", "× iterator")

@@ -82,6 +82,11 @@ class Record:
             return None
         return Spread.of([one / other for one, other in zip(ones, others, strict=True)])
 
+    def cost(self, scenario: str, subject: str, loop: str, *, quantity: str = "cpu") -> Spread | None:
+        """Return the cost of one subject, if it was measured."""
+        costs = self._costs(scenario, subject, loop, quantity)
+        return Spread.of(costs) if costs else None
+
     def _costs(self, scenario: str, subject: str, loop: str, quantity: str) -> list[float] | None:
         match scenario:
             case "memory":

@@ -8,7 +8,7 @@ from typing import Final
 
 from .plan import SCENARIOS
 from .record import Record, Spread
-from .subjects import BARE, BARE_SERVER, CALLBACK, FUTURE_MAP, HOST, LOOK_UP_AND_CALL
+from .subjects import BARE, BARE_SERVER, CALLBACK, CLIENT, CLIENT_CALLBACK, FUTURE_MAP, HOST, LOOK_UP_AND_CALL
 from .targets import TARGETS
 
 _COMPARED: Final = {
@@ -20,6 +20,12 @@ _COMPARED: Final = {
     "keys": LOOK_UP_AND_CALL,
     "recover": "",
     "broadcast": BARE_SERVER,
+    "shared-receive-256": CLIENT_CALLBACK,
+    "shared-receive-8192": CLIENT_CALLBACK,
+    "shared-send-256": CLIENT,
+    "shared-latency-256": CLIENT,
+    "shared-in-flight-256": CLIENT,
+    "shared-echo-256": CLIENT,
     "between-processes": HOST,
     "between-processes-paced": HOST,
     "fail-over": "",
@@ -32,7 +38,9 @@ _OPERATIONS: Final = {
     "broadcast": "delivery",
     "fail-over": "owner",
 }
-BY_CLOCK: Final = frozenset({"between-processes", "between-processes-paced", "fail-over"})
+BY_CLOCK: Final = frozenset(
+    {"between-processes", "between-processes-paced", "fail-over", "shared-latency-256", "shared-in-flight-256"}
+)
 """Waiting for each other is the point: ratios and order are by the clock."""
 
 
@@ -88,7 +96,10 @@ def target_table(record: Record) -> Table:
         row = [f"{target.number}. {target.text}", target.shown_bound]
         for loop in record.loops:
             ratio = target.measured(record, loop)
-            row += [spread(ratio, "×"), "–" if ratio is None else "yes" if target.is_reached(ratio) else "**no**"]
+            row += [
+                spread(ratio, target.unit),
+                "–" if ratio is None else "yes" if target.is_reached(ratio) else "**no**",
+            ]
         if any(cell != "–" for cell in row[2:]):
             table.rows.append(row)
     return table
@@ -104,7 +115,7 @@ def _scenario_table(record: Record, key: str) -> Table:
     compared = _COMPARED.get(key, CALLBACK)
     per = _OPERATIONS.get(key, "message")
     quantity = "wall" if key in BY_CLOCK else "cpu"
-    shows_cpu, shows_wall = key != "fail-over", key in {"echo-256", "recover", *BY_CLOCK}
+    shows_cpu, shows_wall = key != "fail-over", key in {"echo-256", "shared-echo-256", "recover", *BY_CLOCK}
     shows_worst = key == "fail-over"
     table = Table(key, f"{SCENARIOS[key].title}: {unit} for each {per}", [""])
     measured = {cell.loop for cell in record.cells if cell.scenario == key}

@@ -13,10 +13,18 @@ from .subjects import (
     CALLBACK,
     CHAT,
     CHAT_SEPARATE_SEQUENCES,
+    CLIENT,
+    CLIENT_CALLBACK,
+    CLIENT_ITERATOR,
     FUTURE_MAP,
     HOST,
     HOST_OWN_LOOP,
     ITERATOR,
+    JOIN_CALLBACK,
+    JOIN_FOLLOWER,
+    JOIN_ITERATOR,
+    JOIN_PROCESS,
+    JOIN_THREAD,
     LOOK_UP_AND_CALL,
     NATS,
     PYTHON_TWIN,
@@ -29,13 +37,13 @@ from .subjects import (
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A ratio of two rows of one scenario, and its bound."""
+    """A ratio of two rows of one scenario, or the cost of one in µs, and its bound."""
 
     number: int
     text: str
     scenario: str
     above: str
-    below: str
+    below: str | None
     bound: float
     at_least: bool
     quantity: str = "cpu"
@@ -43,9 +51,11 @@ class Target:
     """The loops that the bound is for."""
 
     def measured(self, record: Record, loop: str) -> Spread | None:
-        """The ratio, if both were measured and the bound is for this loop."""
+        """The ratio or the cost, if it was measured and the bound is for this loop."""
         if loop not in self.loops:
             return None
+        if self.below is None:
+            return record.cost(self.scenario, self.above, loop, quantity=self.quantity)
         return record.ratio(self.scenario, self.above, self.below, loop, quantity=self.quantity)
 
     def is_reached(self, ratio: Spread) -> bool:
@@ -53,9 +63,14 @@ class Target:
         return ratio.median >= self.bound if self.at_least else ratio.median <= self.bound
 
     @property
+    def unit(self) -> str:
+        """Return the unit of what is measured."""
+        return " µs" if self.below is None else "×"
+
+    @property
     def shown_bound(self) -> str:
         """Return the bound as text."""
-        return f"{'≥' if self.at_least else '≤'} {self.bound:g}×"
+        return f"{'≥' if self.at_least else '≤'} {self.bound:g}{self.unit}"
 
 
 def _faster_by(number: int, text: str, scenario: str, bound: float, *, peer: str, ours: str, **options: Any) -> Target:
@@ -178,5 +193,38 @@ TARGETS: Final = (
             ours=CHAT_SEPARATE_SEQUENCES,
         )
         for peer in ("aiohttp server", "uvicorn (websockets-sansio)", "uvicorn (websockets)")
+    ),
+    *(
+        _close_to(8, f"receive {size}: {ours} over {other}", scenario, bound, ours=ours, other=other)
+        for size, scenario, bound in (("256 B", "shared-receive-256", 1.15), ("8 KiB", "shared-receive-8192", 1.2))
+        for ours, other in ((JOIN_CALLBACK, CLIENT_CALLBACK), (JOIN_ITERATOR, CLIENT_ITERATOR))
+    ),
+    _close_to(
+        8, f"await send(): {JOIN_PROCESS} over {CLIENT}", "shared-send-256", 1.3, ours=JOIN_PROCESS, other=CLIENT
+    ),
+    *(
+        Target(
+            8,
+            f"await send(), the middle one by the clock: {ours}",
+            "shared-latency-256",
+            ours,
+            None,
+            bound,
+            at_least=False,
+            quantity="wall",
+        )
+        for ours, bound in ((JOIN_THREAD, 30), (JOIN_FOLLOWER, 80))
+    ),
+    *(
+        _faster_by(
+            8,
+            f"1 000 in flight, messages a second: {ours} over {CLIENT} (designed for {rate} of 240 000)",
+            "shared-in-flight-256",
+            bound,
+            peer=CLIENT,
+            ours=ours,
+            quantity="wall",
+        )
+        for ours, bound, rate in ((JOIN_PROCESS, 0.83, "200 000"), (JOIN_FOLLOWER, 0.62, "150 000"))
     ),
 )

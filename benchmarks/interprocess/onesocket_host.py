@@ -112,7 +112,7 @@ class StubTransport:
 
 
 class HostProducer(Producer):
-    """The owner, as `join` makes it: the connection lives in a thread."""
+    """The owner, as `join` makes it in a program with one event loop."""
 
     async def open(self) -> None:
         """Join first."""
@@ -160,6 +160,19 @@ class OwnLoopProducer(HostProducer):
     async def offer(self) -> None:
         """This loop."""
         await self.stack.enter_async_context(offer_loop())
+
+
+class ThreadProducer(HostProducer):
+    """The owner is a program without an event loop, so the connection lives in a thread."""
+
+    async def open(self) -> None:
+        """Join first."""
+        self.stack = AsyncExitStack()
+        self.transport = StubTransport()
+        client = await asyncio.to_thread(
+            lambda: blocking.join(url_of(self.address), transport=self.transport, **options(self.address))
+        )
+        self.stack.push_async_callback(asyncio.to_thread, client.close)
 
 
 class HostConsumer(Consumer):

@@ -5,7 +5,8 @@ FD is a socket to the process that measures; both sides say lines of JSON there.
 Orders to a producer: ``{"burst": COUNT, "size"}`` and ``{"paced": COUNT, "size", "rate"}``, answered when all is handed
 over. To a consumer: ``{"expect": COUNT, "stamped": bool}``, answered at once by ``{"ready": 1}`` and after so many
 messages by ``{"taken": COUNT, "late": [seconds, ...]}``. To both: ``{"cpu": 1}``, the seconds so far.
-A `watcher` has no orders: it says ``{"connection": N, "at": time}`` at the first message of each connection.
+A `watcher` has no orders: it says ``{"connection": N, "at": time}`` at the first message of each connection. A
+`sharer` gets ``{"work": scenario, "count", "size"}``, answered by ``{"cpu", "wall"}`` of that.
 """
 
 from __future__ import annotations
@@ -16,14 +17,17 @@ import json
 import socket
 import sys
 import time
+from collections.abc import AsyncIterator
 from typing import Any, Final
 
 from ..loops import loop_factory
+from ..workload import Sample, Workload
 from .base import Consumer, MessageCallback, Producer
 
 CARRIERS: Final[dict[str, tuple[str, str, str]]] = {
     "onesocket": ("onesocket_host", "HostProducer", "HostConsumer"),
     "onesocket-offered": ("onesocket_host", "OwnLoopProducer", "OwnLoopConsumer"),
+    "onesocket-owner-thread": ("onesocket_host", "ThreadProducer", "HostConsumer"),
     "onesocket-blocking": ("onesocket_host", "HostProducer", "BlockingConsumer"),
     "bare": ("unix_socket", "UnixSocketProducer", "UnixSocketConsumer"),
     "nats": ("nats", "NatsProducer", "NatsConsumer"),
@@ -94,18 +98,25 @@ async def _produce(producer: Producer, order: dict[str, Any]) -> None:
         await producer.one(lambda: f"{time.monotonic_ns():0{STAMP}d}{filler}")
 
 
+async def _orders(control: socket.socket) -> AsyncIterator[dict[str, Any]]:
+    """Say that all is open, and return the orders; that for the CPU time is obeyed here."""
+    write_line(control, open=1)
+    reader, _ = await asyncio.open_connection(sock=control.dup())
+    while line := await reader.readline():
+        order: dict[str, Any] = json.loads(line)
+        if "cpu" in order:
+            write_line(control, cpu=time.process_time())
+        else:
+            yield order
+
+
 async def _serve(control: socket.socket, carrier: str, role: str, address: str) -> None:
     counter = DeliveryCounter(control)
     take: MessageCallback = ConnectionCounter(control).take if role == "watcher" else counter.take
     actor: Producer | Consumer = _part(carrier, 1)(address) if role == "producer" else _part(carrier, 2)(address, take)
     await actor.open()
-    write_line(control, open=1)
-    orders, _ = await asyncio.open_connection(sock=control.dup())
-    while line := await orders.readline():
-        order = json.loads(line)
-        if "cpu" in order:
-            write_line(control, cpu=time.process_time())
-        elif "expect" in order:
+    async for order in _orders(control):
+        if "expect" in order:
             counter.expect(order["expect"], stamped=order["stamped"])
             write_line(control, ready=1)
         elif isinstance(actor, Producer):
@@ -114,10 +125,23 @@ async def _serve(control: socket.socket, carrier: str, role: str, address: str) 
     await actor.close()
 
 
+async def _serve_sharer(control: socket.socket, address: str) -> None:
+    module = importlib.import_module("..subjects.shared_connection", __package__)
+    sharer = module.HostSharer(address)
+    await sharer.open()
+    async for order in _orders(control):
+        wall, cpu = time.perf_counter(), time.process_time()
+        own = await sharer.run(Workload(order["work"], order["count"], order["size"]))
+        sample = own or Sample(time.process_time() - cpu, time.perf_counter() - wall)
+        write_line(control, cpu=sample.cpu, wall=sample.wall)
+    await sharer.close()
+
+
 def main(fd: str, carrier: str, role: str, address: str, loop: str) -> None:
     """Until the socket ends."""
     with socket.socket(fileno=int(fd)) as control, asyncio.Runner(loop_factory=loop_factory(loop)) as runner:
-        runner.run(_serve(control, carrier, role, address))
+        serve = _serve_sharer(control, address) if role == "sharer" else _serve(control, carrier, role, address)
+        runner.run(serve)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from typing import Final
 
 from . import broadcast, fan_out, recovery
 from . import interprocess as hops
+from . import shared_connection as sharing
 from .bare_picows import BarePicows
 from .base import MissingPeer, Subject
 from .concurrent_connect import ConcurrentConnect, SharedFuture
@@ -89,6 +90,30 @@ BROADCAST: Final[dict[str, type[Subject]]] = {
     "uvicorn (websockets)": broadcast.UvicornWebsockets,
     "python-socketio server": broadcast.SocketIoServer,
 }
+CLIENT_CALLBACK: Final = "Client, callback"
+CLIENT_ITERATOR: Final = "Client, iterator"
+JOIN_CALLBACK: Final = "join, scope=process, callback"
+JOIN_ITERATOR: Final = "join, scope=process, iterator"
+SHARED_RECEIVE: Final[dict[str, type[Subject]]] = {
+    CLIENT_CALLBACK: OnesocketCallback,
+    "join, scope=loop, callback": sharing.JoinedOnLoopCallback,
+    JOIN_CALLBACK: sharing.JoinedInProcessCallback,
+    CLIENT_ITERATOR: OnesocketIterator,
+    "join, scope=loop, iterator": sharing.JoinedOnLoop,
+    JOIN_ITERATOR: sharing.JoinedInProcess,
+}
+CLIENT: Final = "Client"
+JOIN_PROCESS: Final = "join, scope=process"
+JOIN_THREAD: Final = "join, another thread"
+JOIN_FOLLOWER: Final = "join, another process"
+SHARED_SEND: Final[dict[str, type[Subject]]] = {
+    CLIENT: sharing.ClientTraffic,
+    "join, scope=loop": sharing.JoinedOnLoop,
+    JOIN_PROCESS: sharing.JoinedInProcess,
+    JOIN_THREAD: sharing.JoinedFromThread,
+    JOIN_FOLLOWER: sharing.FollowerTraffic,
+}
+"""For sends and echoes over a connection that is shared."""
 HOST: Final = "onesocket, scope=host"
 HOST_OWN_LOOP: Final = "onesocket, scope=host, loop offered"
 NATS: Final = "NATS"
@@ -96,6 +121,7 @@ REDIS: Final = "Redis, pipelined"
 INTERPROCESS: Final[dict[str, type[Subject]]] = {
     HOST: hops.HostFanOut,
     HOST_OWN_LOOP: hops.HostFanOutOwnLoop,
+    "onesocket, scope=host, owner in a thread": hops.HostFanOutOwnerThread,
     "onesocket, followers in blocking mode": hops.HostFanOutBlocking,
     "Unix socket, bare": hops.UnixSocketFanOut,
     NATS: hops.NatsFanOut,
@@ -111,6 +137,8 @@ SUBJECTS: Final[dict[str, type[Subject]]] = {
     **REQUESTS,
     **RECOVER,
     **BROADCAST,
+    **SHARED_RECEIVE,
+    **SHARED_SEND,
     **INTERPROCESS,
     **FAIL_OVER,
 }
@@ -123,6 +151,9 @@ __all__ = [
     "CALLBACK",
     "CHAT",
     "CHAT_SEPARATE_SEQUENCES",
+    "CLIENT",
+    "CLIENT_CALLBACK",
+    "CLIENT_ITERATOR",
     "CONNECT",
     "FAIL_OVER",
     "FAN_OUT",
@@ -133,6 +164,11 @@ __all__ = [
     "INTERPROCESS",
     "ITERATOR",
     "JOIN",
+    "JOIN_CALLBACK",
+    "JOIN_FOLLOWER",
+    "JOIN_ITERATOR",
+    "JOIN_PROCESS",
+    "JOIN_THREAD",
     "KEYS",
     "LOOK_UP_AND_CALL",
     "NATS",
@@ -142,6 +178,8 @@ __all__ = [
     "REDIS",
     "REQUEST",
     "REQUESTS",
+    "SHARED_RECEIVE",
+    "SHARED_SEND",
     "STREAMS_OF_KEYS",
     "SUBJECTS",
     "SUBSCRIBER_COUNTS",

@@ -118,7 +118,7 @@ class InterprocessFanOut(Subject):
 
 
 class HostFanOut(InterprocessFanOut):
-    """`join(url, scope="host")`, as it is."""
+    """`join(url, scope="host")`, as it is, in programs with one event loop."""
 
     distribution = "onesocket"
     carrier = "onesocket"
@@ -128,6 +128,12 @@ class HostFanOutOwnLoop(HostFanOut):
     """In every process the connection lives on the program's own loop."""
 
     carrier = "onesocket-offered"
+
+
+class HostFanOutOwnerThread(HostFanOut):
+    """The owner is a program without an event loop: its connection lives in a thread of the library."""
+
+    carrier = "onesocket-owner-thread"
 
 
 class HostFanOutBlocking(HostFanOut):

@@ -1,10 +1,11 @@
 """The benchmarks run, and their tables have the right shape; how quick anything is, is not looked at."""
 
 import asyncio
+import dataclasses
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -19,15 +20,18 @@ from benchmarks.server_process import ROOT, ServerProcess, control
 from benchmarks.subjects import (
     BARE,
     BARE_SERVER,
-    BROADCAST,
     CALLBACK,
     CHAT,
     CHAT_SEPARATE_SEQUENCES,
     FAIL_OVER,
     INTERPROCESS,
     ITERATOR,
+    JOIN_FOLLOWER,
+    SHARED_RECEIVE,
+    SHARED_SEND,
     SUBJECTS,
     MissingPeer,
+    shared_connection,
 )
 from benchmarks.subjects.broadcast import BarePicowsServer
 from benchmarks.subjects.interprocess import find_program
@@ -37,7 +41,8 @@ from benchmarks.workload import Sample, Workload
 # What the development environment has; the others run in `make bench`.
 CLIENT_SUBJECTS = [CALLBACK, ITERATOR, BARE, "websockets", "picows.websockets"]
 OWN_SUBJECTS = [name for name, kind in SUBJECTS.items() if kind.distribution == "onesocket" and "check" not in name]
-LASTING_SUBJECTS = {**BROADCAST, **INTERPROCESS, **FAIL_OVER}
+LASTING_SUBJECTS = {name for name, kind in SUBJECTS.items() if kind.lasting}
+SHARED = {**SHARED_RECEIVE, **SHARED_SEND}
 OWN_INTERPROCESS = [name for name, kind in INTERPROCESS.items() if kind.distribution == "onesocket"]
 SERVERS = [CHAT, CHAT_SEPARATE_SEQUENCES, BARE_SERVER, "aiohttp server", "websockets server, broadcast()"]
 
@@ -77,13 +82,74 @@ async def test_a_peer_receives_sends_and_echoes(url: str, name: str, size: int) 
     [
         name
         for name in OWN_SUBJECTS
-        if name not in {*CLIENT_SUBJECTS, *LASTING_SUBJECTS} and not SUBJECTS[name].environment
+        if name not in {*CLIENT_SUBJECTS, *LASTING_SUBJECTS, *SHARED} and not SUBJECTS[name].environment
     ],
 )
 async def test_our_own_subjects_do_their_work(url: str, name: str) -> None:
     scenario = next(scenario for scenario in plan.SCENARIOS.values() if name in scenario.subjects)
     sample = await worker.measure(url, name, Workload(scenario.verb, 2, scenario.size))
     assert sample.wall > 0
+
+
+@pytest.mark.parametrize("name", [name for name in SHARED if name != JOIN_FOLLOWER])
+async def test_a_connection_in_this_process_is_shared_and_does_all_work(url: str, name: str) -> None:
+    for scenario in plan.SCENARIOS.values():
+        if name in scenario.subjects:
+            sample = await worker.measure(url, name, Workload(scenario.verb, 20, scenario.size))
+            assert sample.cpu > 0
+            assert sample.wall > 0
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="Unix only")
+async def test_a_connection_of_another_process_is_shared_and_does_all_work(url: str) -> None:
+    try:
+        for verb in ("send", "latency", "in-flight", "echo"):
+            sample = await worker.measure(url, JOIN_FOLLOWER, Workload(verb, 20, 256))
+            assert sample.cpu > 0
+            assert sample.wall > 0
+    finally:
+        await worker.close_lasting()
+
+
+def test_no_more_are_in_flight_than_it_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shared_connection, "IN_FLIGHT", 3)
+    client = SlowClient()
+    subject = shared_connection.ClientTraffic("")
+    subject.client, subject.messages = client, client.answer()  # type: ignore[assignment]
+    asyncio.run(subject.send_in_flight(10, "x"))
+    assert client.sent == 10
+    assert client.most == 3
+
+
+class SlowClient:
+    """Sends a message when its delivery is awaited."""
+
+    def __init__(self) -> None:
+        self.sent = self.waiting = self.most = 0
+
+    async def send(self, payload: str) -> None:
+        del payload
+
+    def send_nowait(self, payload: str) -> "SlowDelivery":
+        del payload
+        self.waiting += 1
+        self.most = max(self.most, self.waiting)
+        return SlowDelivery(self)
+
+    async def answer(self) -> AsyncIterator[str]:
+        yield "done"
+
+
+class SlowDelivery:
+    done = False
+
+    def __init__(self, client: SlowClient) -> None:
+        self.client = client
+
+    def __await__(self) -> Generator[None]:
+        yield
+        self.client.waiting -= 1
+        self.client.sent += 1
 
 
 @pytest.mark.parametrize("name", [name for name, kind in SUBJECTS.items() if kind.environment])
@@ -250,6 +316,21 @@ def test_a_target_is_judged_by_its_median() -> None:
     at_most = next(target for target in targets.TARGETS if not target.at_least)
     assert at_most.is_reached(Spread(at_most.bound, 0, 99))
     assert not at_most.is_reached(Spread(at_most.bound * 1.01, 0, 0))
+
+
+def test_a_target_may_be_a_time_itself() -> None:
+    latency = next(target for target in targets.TARGETS if target.below is None)
+    cell = Cell(latency.scenario, latency.above, "asyncio", 1, cpu=[1.0, 1.0], wall=[20.0, 22.0])
+    shown = {row[0]: row[1:] for row in tables.target_table(Record(cells=[cell])).rows}
+    assert shown[f"8. {latency.text}"] == ["≤ 30 µs", "21 µs (20.5–21.5)", "yes"]
+
+
+def test_some_scenarios_have_fewer_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    few = dataclasses.replace(plan.SCENARIOS["join"], most_rounds=1)
+    monkeypatch.setitem(plan.SCENARIOS, "join", few)
+    record = Record()
+    plan.measure(record, ["join"], ["asyncio"], plan.Amount(rounds=2, seconds=0.0001, callers=5))
+    assert [len(cell.cpu) for cell in record.cells] == [1, 1]
 
 
 def test_ratios_are_taken_round_by_round() -> None:
