@@ -36,6 +36,20 @@ async def test_requests_are_answered_by_their_id(venue: BinanceVenue) -> None:
         assert await peer.receive() == {"e": "trade", "p": "1"}
 
 
+async def test_a_slow_venue_takes_messages_later_and_in_their_order(venue: BinanceVenue) -> None:
+    venue.answer_delay = 0.03
+    async with dial(venue.url) as peer:
+        begin = venue.time()
+        await peer.send({"method": "SUBSCRIBE", "params": ["a@trade"], "id": 1})
+        await venue.wait_until(lambda counts: counts.messages_received == 1)
+        venue.answer_delay = 0.0
+        await peer.send({"method": "LIST_SUBSCRIPTIONS", "id": 2})
+        assert venue.push("a@trade", {"p": 1}) == 0, "nothing is subscribed yet"
+        await venue.wait_until(lambda _: "a@trade" in venue.keys)
+        assert venue.time() - begin >= 0.03
+        assert [await peer.receive() for _ in range(2)] == [{"result": None, "id": 1}, {"result": ["a@trade"], "id": 2}]
+
+
 async def test_streams_of_the_address_are_combined_or_raw(venue: BinanceVenue) -> None:
     both = venue.stream_url("a@trade", "b@trade"), venue.stream_url("a@trade", combined=False)
     async with dial(both[0]) as combined, dial(both[1]) as raw:

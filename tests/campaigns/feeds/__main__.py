@@ -266,6 +266,7 @@ class FeedsCampaign:
                 found.append(f"{service}: {venue.venue.sessions!r}")
             elif venue.venue.keys != keys:
                 found.append(f"{service}: subscribed to {sorted(venue.venue.keys)}, wanted are {sorted(keys)}")
+            found += [f"{service}: not acknowledged: {each}" for each in venue.open_envelopes()]
         return found
 
     async def _finish(self) -> None:

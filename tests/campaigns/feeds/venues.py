@@ -16,6 +16,7 @@ from onesocket.testing._faulty_connection import FaultyConnection
 from onesocket.testing.services import (
     AlpacaVenue,
     BinanceVenue,
+    Envelope,
     GraphQLVenue,
     HomeAssistantVenue,
     KrakenVenue,
@@ -33,6 +34,7 @@ _PAIR_SLACK: Final = 15.0
 """Seconds that login, subscriptions and close of a rotation may take, besides its overlap."""
 _UNRESPONSIVE_SECONDS: Final = (2.0, 6.0)
 _PACE_WINDOW: Final = 1.5
+_ANSWER_DELAY: Final = 0.1
 _PRICES: Final = 30
 _LIMITS: Final = frozenset({"message_limit", "auth_timeout", "init_timeout", "stream_limit", "symbol_limit"})
 """Limits that no fault excuses; a place of an account may still be a ghost's."""
@@ -261,10 +263,14 @@ class SoakVenue:
         self._checked_at = self._now()
         if self.venue.counts.protocol_errors:
             self._report(f"{self.venue.counts.protocol_errors} errors of protocol")
-        if isinstance(self.venue, SlackVenue):
-            open_envelopes = [each for each in self.venue.envelopes.values() if not each.is_acknowledged]
-            if open_envelopes or ledger.totals[VenueEvent.UNANSWERED]:
-                self._report(f"{len(open_envelopes)} envelopes were not acknowledged, such as {open_envelopes[:1]}")
+        open_envelopes = self.open_envelopes()
+        if open_envelopes or ledger.totals[VenueEvent.UNANSWERED]:
+            self._report(f"{len(open_envelopes)} envelopes were not acknowledged, such as {open_envelopes[:1]}")
+
+    def open_envelopes(self) -> list[Envelope]:
+        """Return the envelopes of Slack whose acknowledgement the venue has not taken."""
+        envelopes = self.venue.envelopes.values() if isinstance(self.venue, SlackVenue) else ()
+        return [each for each in envelopes if not each.is_acknowledged]
 
 
 def make_venues(seed: int, report: Report) -> dict[str, SoakVenue]:
@@ -291,6 +297,8 @@ def make_venues(seed: int, report: Report) -> dict[str, SoakVenue]:
         ),
         SLACK: SlackVenue(ack_timeout=2.0, retries=10_000, lifetime=60.0, notice=3.0, ledger_limit=kept),
     }
+    for venue in venues.values():
+        venue.answer_delay = _ANSWER_DELAY
     return {service: SoakVenue(service, venue, seed, report) for service, venue in venues.items()}
 
 

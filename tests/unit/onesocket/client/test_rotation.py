@@ -6,7 +6,8 @@ import asyncio
 import json
 import logging
 import random
-from collections.abc import Callable, Hashable
+from collections.abc import AsyncIterator, Callable, Hashable
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -738,15 +739,20 @@ def answered_json() -> Json[Any]:
     )
 
 
-@on_virtual_time
-async def test_a_successor_takes_over_once_its_subscriptions_are_answered() -> None:
+@asynccontextmanager
+async def rotating_client() -> AsyncIterator[tuple[Client, MemoryServer, Any, asyncio.Task[Outcome]]]:
+    """A client with a stream of the key "first", whose rotation has begun."""
     server = MemoryServer()
-    client = make_client(server, protocol=answered_json(), rotation=rotation(identity=lambda _: None))
-    async with client:
+    async with make_client(server, protocol=answered_json(), rotation=rotation(identity=lambda _: None)) as client:
         first = client.subscribe(keys=["first"], gaps=False)
         await settle()
         server.peers[0].send('{"answer": null}')
-        rotating = asyncio.create_task(client.rotate())
+        yield client, server, first, asyncio.create_task(client.rotate())
+
+
+@on_virtual_time
+async def test_a_successor_takes_over_once_its_subscriptions_are_answered() -> None:
+    async with rotating_client() as (client, server, first, rotating):
         await asyncio.sleep(2)
         old, new = server.peers
         assert client.epoch == 1, "the server has not subscribed the successor yet"
@@ -765,6 +771,28 @@ async def test_a_successor_takes_over_once_its_subscriptions_are_answered() -> N
             new.send(f'{{"key": "{key}"}}')
             assert await anext(stream) == {"key": key}
         assert new.received[3:] == ['{"unsubscribe":["bad"]}']
+
+
+@on_virtual_time
+async def test_a_key_that_is_wanted_at_the_last_moment_is_answered_before_the_successor_takes_over() -> None:
+    async with rotating_client() as (client, server, first, rotating):
+        await asyncio.sleep(2.5 * OVERLAP)  # from now on no change delays it
+        old, new = server.peers
+        new.send('{"answer": null}')
+        await asyncio.sleep(0.9 * OVERLAP)
+        late = client.subscribe(keys=["late"], gaps=False)
+        await settle()
+        old.send('{"answer": null}')
+        await asyncio.sleep(OVERLAP)
+        assert new.received == ['{"subscribe":["first"]}', '{"subscribe":["late"]}']
+        assert client.epoch == 1, "the server has not subscribed the successor to the late key yet"
+        old.send('{"key": "late", "from": "old"}')
+        assert await anext(late) == {"key": "late", "from": "old"}
+        new.send('{"answer": null}')
+        assert await rotating is Outcome.OPENED
+        for key, stream in (("first", first), ("late", late)):
+            new.send(f'{{"key": "{key}"}}')
+            assert await anext(stream) == {"key": key}
 
 
 @on_virtual_time

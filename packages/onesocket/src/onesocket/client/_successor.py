@@ -29,6 +29,7 @@ class Successor:
         "_dispatch",
         "_epoch",
         "_first",
+        "_has_caught_up",
         "_is_asked",
         "_is_over",
         "_old",
@@ -64,6 +65,8 @@ class Successor:
         self._dispatch = dispatch
         self._timer: asyncio.TimerHandle | None = None
         self._is_asked = self._is_over = False
+        self._has_caught_up = False
+        """True: what is missing is only answers for keys that were wanted since then."""
         self._until = asyncio.get_running_loop().time() + 2 * overlap
         """Changes of the subscriptions don't delay it any more after this time."""
         dispatch(events.DeadlineExtended(epoch, 2 * overlap))
@@ -125,7 +128,11 @@ class Successor:
             self.source.received([message])
 
     def _subscribed(self) -> None:
-        if not self._is_over:
+        if self._is_over:
+            return
+        if self._has_caught_up:
+            self._dispatch(events.ProtocolReady(self._epoch))
+        else:
             self._call_later(self._overlap / 2, self._ask_old)
 
     def _turn_came(self) -> None:
@@ -160,7 +167,8 @@ class Successor:
 
     def _caught_up(self) -> None:
         self._timer = None
-        self._dispatch(events.ProtocolReady(self._epoch))
+        self._has_caught_up = True
+        self.flush()
 
     def _call_later(self, seconds: float, call: Callable[[], None]) -> None:
         self.stop()

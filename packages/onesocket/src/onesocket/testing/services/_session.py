@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -37,6 +38,9 @@ class VenueSession(Generic[V]):
         """The subscriptions, in their order, each with what its protocol keeps of it."""
         self._late: list[tuple[str, str]] = []
         self._timers: list[asyncio.TimerHandle] = []
+        self._not_taken: deque[Data] = deque()
+        """Messages of the client that wait for their turn."""
+        self._last_turn = 0.0
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.number} account={self.account!r} keys={len(self.keys)}>"
@@ -150,6 +154,27 @@ class VenueSession(Generic[V]):
         self._timers = [each for each in self._timers if not each.cancelled() and each.when() > self.venue.time()]
         self._timers.append(timer)
         return timer
+
+    def take_later(self, message: Data, seconds: float) -> None:
+        """Take a message of the client so many seconds later, behind those that wait."""
+        now = self.venue.time()
+        self._last_turn = max(now + seconds, self._last_turn)
+        self._not_taken.append(message)
+        if self._last_turn > now:
+            self.after(self._last_turn - now, self._take_next)
+        else:
+            self._take_next()
+
+    def _take_next(self) -> None:
+        message = self._not_taken.popleft()
+        if not self.connection.can_send:
+            return
+        try:
+            decoded = self.decode(message)
+        except msgspec.DecodeError as error:
+            self.malformed(str(error))
+        else:
+            self.received(decoded)
 
     def closed(self) -> None:
         """Act on the end of the connection."""

@@ -7,8 +7,6 @@ import ssl as ssl_module
 from collections.abc import Iterable
 from typing import Any, ClassVar, Generic, Literal, TypedDict, TypeVar, Unpack
 
-import msgspec
-
 from ...wire._handshake import Data
 from .._faults import ConnectionLimit, Fault, MessageLimit, UpgradeReply
 from .._faulty_connection import FaultyConnection
@@ -49,6 +47,7 @@ class VenueOptions(ServerOptions, total=False):
     notice: float
     ping_interval: float | None
     pong_timeout: float
+    answer_delay: float
     ledger_limit: int
 
 
@@ -63,6 +62,8 @@ class Venue(FaultyServer, Generic[S]):
       the end, where the service announces it.
     - `ping_interval`: seconds between two PINGs of the venue; one that has no PONG after `pong_timeout` ends the
       connection.
+    - `answer_delay`: seconds after which the venue takes a message of the client, and so subscribes and answers. May be
+      set at any time; messages are taken in their order.
     - `ledger_limit`: number of entries that `ledger` keeps.
     - The other options, and the faults, are those of `FaultyServer`; `message_limit` is the control pace.
 
@@ -90,6 +91,7 @@ class Venue(FaultyServer, Generic[S]):
         notice: float = 0.0,
         ping_interval: float | None = None,
         pong_timeout: float = 60.0,
+        answer_delay: float = 0.0,
         ledger_limit: int = 100_000,
         **server: Unpack[ServerOptions],
     ) -> None:
@@ -100,6 +102,7 @@ class Venue(FaultyServer, Generic[S]):
         self.notice = notice
         self.ping_interval = ping_interval
         self.pong_timeout = pong_timeout
+        self.answer_delay = answer_delay
         self.ledger = VenueLedger(ledger_limit)
         """Everything that happened: see `VenueLedger`."""
         self._disorder: DisorderPlan = disorder
@@ -298,11 +301,5 @@ class Venue(FaultyServer, Generic[S]):
 
     def _take(self, connection: FaultyConnection, message: Data) -> None:
         session = self._sessions.get(connection.number)
-        if session is None or not connection.can_send:
-            return
-        try:
-            decoded = session.decode(message)
-        except msgspec.DecodeError as error:
-            session.malformed(str(error))
-        else:
-            session.received(decoded)
+        if session is not None and connection.can_send:
+            session.take_later(message, self.answer_delay)
