@@ -105,6 +105,12 @@ async def received_again_at(process: WorkerProcess, since: int) -> float:
     return float((await process.until(lambda report: report["event"] == "messages", at))["at"])
 
 
+async def goes_on(process: WorkerProcess, since: int) -> None:
+    """Wait until it receives again, without a gap."""
+    first = await process.until(lambda report: report["event"] in ("messages", "gap"), since)
+    assert first["event"] == "messages"
+
+
 @pytest.fixture
 async def server() -> AsyncIterator[FaultyServer]:
     async with FaultyServer(echo=False) as running:
@@ -397,7 +403,9 @@ async def until_silent(process: WorkerProcess) -> None:
         pass
 
 
-async def test_a_stopped_owner_is_waited_for_and_lets_go(group: SharingProcesses, server: FaultyServer) -> None:
+async def test_a_stopped_owner_is_waited_for_and_keeps_its_connection(
+    group: SharingProcesses, server: FaultyServer
+) -> None:
     processes = await group.start(3)
     owner = await group.owner()
     rest = [process for process in processes if process is not owner]
@@ -406,15 +414,35 @@ async def test_a_stopped_owner_is_waited_for_and_lets_go(group: SharingProcesses
         await until_silent(process)
         assert f"(pid {owner.pid}) does not answer" in (await process.do("status"))[4]
     sending = rest[0].tell("send", message="moves along")
+    await server.broadcast("meanwhile")
+    owner.signal(signal.SIGCONT)
+    assert (await rest[0].answer(sending))["event"] == "done"
+    await group.all_receive("after", processes)
+    assert (await owner.do("status"))[2]
+    for process in processes:
+        await process.got("meanwhile", 0)
+        assert not any(report["event"] == "gap" for report in process.said)
+        while "does not answer" in (await process.do("status"))[4]:
+            pass  # until the next heartbeat
+    await server.wait_until(lambda counts: counts.messages_received == 1, DEADLINE)
+    assert server.counts.close_codes == {}
+    assert server.counts.handshakes == 1
+    assert_single_connection(server)
+
+
+async def test_a_stopped_owner_whose_connection_ended_meanwhile_dials_again_itself(
+    group: SharingProcesses, server: FaultyServer
+) -> None:
+    processes = await group.start(2)
+    owner = await group.owner()
+    (follower,) = [process for process in processes if process is not owner]
+    owner.signal(signal.SIGSTOP)
+    await until_silent(follower)
+    server.connections[0].strike(Fault.accept_then_reset())
     owner.signal(signal.SIGCONT)
     await group.connected(2, processes)
-    assert not (await owner.do("status"))[2]
-    for process in processes:
-        assert "does not answer" not in (await process.do("status"))[4]
+    assert (await owner.do("status"))[2]
     await group.all_receive("after", processes)
-    assert (await rest[0].answer(sending))["event"] == "done"
-    await server.wait_until(lambda counts: counts.messages_received == 1, DEADLINE)
-    assert server.counts.close_codes == {1000: 1}
     assert_single_connection(server)
 
 
@@ -809,8 +837,9 @@ async def test_a_dozen_ends_at_random_moments_under_load(group: SharingProcesses
                 case _:
                     owner.signal(signal.SIGSTOP)
                     await asyncio.gather(*map(until_silent, rest))
+                    marks = [len(process.said) for process in rest]
                     owner.signal(signal.SIGCONT)
-                    await asyncio.gather(*map(received_again_at, rest, marks))
+                    await asyncio.gather(*map(goes_on, rest, marks))
                     continue
             processes = rest + await group.start(1)
     for text, (sender, number) in sent.items():

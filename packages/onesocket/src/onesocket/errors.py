@@ -166,6 +166,10 @@ class NoRuntimeDirectory(UsageError):
     """No directory belongs to this user alone, so nothing can be shared safely between processes."""
 
 
+class HandOverRefused(UsageError):
+    """The process that holds a shared connection can't hand over: no other process may hold it."""
+
+
 class HubRunning(UsageError):
     """Another process of this machine, `pid`, serves a hub for this connection already."""
 
@@ -469,6 +473,17 @@ class OwnerSilent(ConnectFailed):
         """The error that names this process; 0: it isn't known."""
         who = f" (pid {pid})" if pid else ""
         return cls(f"the process that holds the connection{who} does not answer: it is stopped, or far too busy")
+
+
+class NoOwner(ConnectFailed):
+    """No process that may hold the shared connection is running; this one joined with ``own="never"``."""
+
+    def __init__(
+        self,
+        text: str = 'no process that may hold the connection is running, and this one has own="never": start one that '
+        "may, for example: onesocket share --scope host",
+    ) -> None:
+        super().__init__(text)
 
 
 class OwnerLost(ConnectionFailure):

@@ -76,7 +76,7 @@ class OwnerFailures:
         self.members = [*rest, new_member]
 
     async def _stop(self) -> None:
-        """SIGSTOP and SIGCONT: in time, or too late, as it comes."""
+        """SIGSTOP and SIGCONT, also after it counted as silent: it keeps its connection."""
         owner, epoch = await self._harness.owner()
         owner.signal(signal.SIGSTOP)
         await asyncio.sleep(self._chance.random() * 2.5 * float(self._harness.host["stopped_after"]))
@@ -84,8 +84,8 @@ class OwnerFailures:
         begun = time.monotonic()
         fed = await self._harness.wait_received(self.members, f"after {owner.name} went on", within=RECOVERY_DEADLINE)
         _, now = await self._harness.owner()
-        how = "continued, and it let go" if now > epoch else "continued in time"
-        self._note(how, fed, begun)
+        self._harness.findings.require(now == epoch, f"{owner.name} was stopped, and did not keep its connection")
+        self._note("continued", fed, begun)
 
     async def _take_over(self) -> None:
         """SIGSTOP until another process feeds the rest; then it goes on, and finds that out."""

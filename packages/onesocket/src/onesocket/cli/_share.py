@@ -211,6 +211,13 @@ def share(
             help="host: one connection together with your Python programs that join with scope='host'.",
         ),
     ] = "process",
+    own: Annotated[
+        str,
+        typer.Option(
+            metavar="prefer|allow|never",
+            help="--scope host: hold the connection in any case; if no other process does; or only use another's.",
+        ),
+    ] = "prefer",
     open_timeout: Annotated[float, typer.Option(min=0.001, metavar="SECONDS", help="For one attempt upstream.")] = 10.0,
     discord: Annotated[bool, typer.Option("--discord", help="The upstream is one Discord session.")] = False,
     intents: Annotated[
@@ -267,6 +274,9 @@ def share(
         on_host = one_of("--scope", scope, "process", "host") == "host"
         if on_host and (discord or linger is not None):
             fail("--scope host can't be combined with --discord or --linger: other processes may need the connection")
+        one_of("--own", own, "prefer", "allow", "never")
+        if not on_host and _is_given(context, "own"):
+            fail("--own has no effect without --scope host")
         if discord and (chosen is not None or gap_message is not None or subprotocol or options.json or pace):
             fail("--discord can't be combined with --merge, --gap-message, --subprotocol, --pace or --protocol json")
         if discord and request_id is not None:
@@ -298,7 +308,7 @@ def share(
                 last_values=last_values,
                 request_id=request_id,
                 service=spoken,
-                on_host=on_host,
+                own=own if on_host else None,
                 subprotocols=names,
                 server_hostname=server_hostname,
                 max_size=max_size or None,
@@ -348,10 +358,13 @@ def _make_hub(
     last_values: str | None,
     request_id: str | None,
     service: Service | None,
-    on_host: bool,
+    own: str | None,
     **given: Any,
 ) -> Hub:
-    """Make a hub for any WebSocket; `given`: options of its client, the token among them."""
+    """Make a hub for any WebSocket; `given`: options of its client, the token among them.
+
+    `own`: with `--scope host`, whether this process holds the connection.
+    """
     from ..client import Client
     from ..hub import Hub, JsonField, JsonRequests, MergedRaw, RawFrontend
     from ..protocols import Json, LastValues, Raw, Requests
@@ -386,11 +399,17 @@ def _make_hub(
     make_client = partial(Client, url, **given)
     client = make_client()
     upstream: Upstream
-    if on_host:
+    if own is not None:
         from ..sharing._upstream import ConnectionSpec
-        from ..sharing.host import HostUpstream
+        from ..sharing.host import HostOptions, HostUpstream
 
-        spec = ConnectionSpec(key=connection_key, options=given, protocol=protocol, make_client=make_client)
+        spec = ConnectionSpec(
+            key=connection_key,
+            options=given,
+            protocol=protocol,
+            make_client=make_client,
+            host_options=HostOptions(own=own),
+        )
         upstream = HostUpstream(spec)
     else:
         upstream = ClientUpstream(client)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 FIELDS: Final = (
     *("kind", "url", "pid", "listen", "followers", "state", "epoch", "received_per_second", "sent_per_second", "rtt"),
-    *("started", "last_error", "last_loss", "last_lost_at"),
+    *("started", "last_error", "last_loss", "last_lost_at", "key", "own", "successor"),
 )
 """The fields of a shared connection, which docs/hub.md describes."""
 _COLUMNS: Final = {
@@ -29,6 +29,8 @@ _COLUMNS: Final = {
     "KIND": "kind",
     "OWNER": "pid",
     "FOLLOWERS": "followers",
+    "OWN": "own",
+    "NEXT": "successor",
     "STATE": "state",
     "EPOCH": "epoch",
     "IN/S": "received_per_second",
@@ -46,15 +48,34 @@ def status(
     ] = False,
     watch: Annotated[bool, typer.Option("--watch", help="Repeat until Ctrl-C.")] = False,
     interval: Annotated[float, typer.Option(min=0.1, metavar="SECONDS", help="Time between two repeats.")] = 1.0,
+    directory: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DIR",
+            help="Where the files are: the directory= of HostOptions. Default: ONESOCKET_RUNTIME_DIR, else the user's "
+            "runtime directory.",
+        ),
+    ] = None,
+    hand_over: Annotated[
+        str | None,
+        typer.Option(
+            metavar="KEY",
+            help="Ask the owner of the connection with this URL, key= or process id to hand over to another process, "
+            "in order, and show the new owner.",
+        ),
+    ] = None,
 ) -> None:
     """Show this machine's shared connections: their owners, followers and states.
 
     Those of processes that joined with scope="host", and hubs (`onesocket share`). Only your own: other users' can't
-    be asked. Exit status: 0, also if there are none; 1 if the list can't be written; 2 if the command was misused.
+    be asked. Exit status: 0, also if there are none; 1 if the list can't be written, or an owner can't hand over; 2 if
+    the command was misused, or no single connection has this KEY.
     """
+    if hand_over is not None and watch:
+        fail("--hand-over can't be combined with --watch")
     try:
         while True:
-            found = rows()
+            found = rows(directory) if hand_over is None else [_hand_over(hand_over, directory)]
             if as_json:
                 _write(json.dumps(found))
             else:
@@ -78,15 +99,27 @@ def _write(text: str) -> None:
         os._exit(EXIT_FAILED)  # as above
 
 
-def rows() -> list[dict[str, Any]]:
+def _hand_over(name: str, directory: str | None) -> dict[str, Any]:
+    """Have a connection handed over; returns the new owner's row."""
+    from ..errors import HandOverRefused, OwnerSilent
+    from ..sharing.host import hand_over
+
+    try:
+        one = hand_over(name, directory)
+    except (HandOverRefused, OwnerSilent) as error:
+        fail(str(error), EXIT_FAILED)
+    return _row(one, kind="host", listen=None, followers=one.followers)
+
+
+def rows(directory: str | None = None) -> list[dict[str, Any]]:
     """Return the shared connections of this machine, each with `FIELDS`. Raises `NoRuntimeDirectory`."""
     from ..hub._discovery import hubs
     from ..sharing.host._listing import listing
 
-    found = [_row(one, kind="host", listen=None, followers=one.followers) for one in listing()]
-    for one in hubs():
+    found = [_row(one, kind="host", listen=None, followers=one.followers) for one in listing(directory)]
+    for one in hubs(directory):
         kind = "hub" if one.kind == "raw" else f"hub ({one.kind})"
-        found.append(_row(one, kind=kind, listen=one.listen, followers=one.clients))
+        found.append(_row(one, kind=kind, listen=one.listen, followers=one.clients, key=None, own=None, successor=None))
     return found
 
 

@@ -58,6 +58,11 @@ class ConnectionKey:
         return redact(self.url)
 
     @property
+    def name(self) -> str | None:
+        """The `key=` of the caller; None: the identity is another."""
+        return self.identity[1] if self.is_named and isinstance(self.identity, tuple) else None
+
+    @property
     def crosses_processes(self) -> bool:
         """True if another process can make the same key: not from a function, which lives in this one."""
         return not isinstance(self.identity, _CallableIdentity)

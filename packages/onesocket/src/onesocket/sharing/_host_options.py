@@ -10,11 +10,22 @@ from ..client._options import check_seconds
 from ..errors import InvalidOption
 
 
+class Own(enum.StrEnum):
+    """The part of a process in the choice of the one that holds the connection."""
+
+    PREFER = "prefer"
+    """Hold it if possible: an owner that merely may do so hands over to this process, in order."""
+    ALLOW = "allow"
+    """Hold it if no other process does, and leave it to one that prefers to."""
+    NEVER = "never"
+    """Only use the connection of another process, and wait while there is none."""
+
+
 class OnStopped(enum.StrEnum):
     """The reaction of followers to an owner that is stopped (SIGSTOP, a debugger, a frozen container)."""
 
     WAIT = "wait"
-    """Wait until it goes on; it lets go then. Never two connections at once."""
+    """Wait until it goes on, with the connection that it has. Never two connections at once."""
     TAKE_OVER = "take-over"
     """Dial after `stopped_after`; the old owner's connection stays open until it goes on and notices."""
 
@@ -25,6 +36,8 @@ class HostOptions:
 
     directory: str | None = None
     """Where lock and socket are; None: `ONESOCKET_RUNTIME_DIR`, else the user's runtime directory."""
+    own: Own | str = Own.ALLOW
+    """The part of this process in the choice of the one that holds the connection."""
     heartbeat: float = 1.0
     """Between two signs of life of the owner."""
     stopped_after: float = 3.5
@@ -56,13 +69,15 @@ class HostOptions:
             value: object = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 raise InvalidOption(f"{name} must be a whole number above 0, not {value!r}")
-        try:
-            object.__setattr__(self, "on_stopped", OnStopped(self.on_stopped))
-        except ValueError:
-            names = " or ".join(repr(rule.value) for rule in OnStopped)
-            raise InvalidOption(f"on_stopped must be {names}, not {self.on_stopped!r}") from None
+        for name, kind in (("own", Own), ("on_stopped", OnStopped)):
+            given: str = getattr(self, name)
+            try:
+                object.__setattr__(self, name, kind(given))
+            except ValueError:
+                names = " or ".join(repr(rule.value) for rule in kind)
+                raise InvalidOption(f"{name} must be {names}, not {given!r}") from None
 
     @property
     def takes_over(self) -> bool:
-        """True if a stopped owner is replaced."""
-        return self.on_stopped is OnStopped.TAKE_OVER
+        """True if this process replaces a stopped owner."""
+        return self.on_stopped is OnStopped.TAKE_OVER and self.own is not Own.NEVER

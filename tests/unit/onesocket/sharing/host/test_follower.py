@@ -116,7 +116,7 @@ async def test_what_keeps_it_from_its_role_is_told_at_once(tmp_path: Path, monke
         place,
         HostOptions(directory=str(tmp_path / "run")),
         make_owner=cast("Any", None),
-        make_follower=lambda: AttachedFollower(CREDENTIALS, emit),
+        make_follower=lambda _: AttachedFollower(CREDENTIALS, emit),
         retry_delay=lambda *_: None,
         emit=emit,
     )

@@ -217,7 +217,7 @@ def test_a_change_of_what_frames_carry_needs_another_protocol_version() -> None:
     }
     values = {kind.__name__: sorted(kind) for kind in (GapReason, Outcome, State, frames.Verb)}
     assert (frames.PROTOCOL_VERSION, fields, values) == (
-        3,
+        4,
         {
             "ConnectionStats": "attempts gaps handshakes late_answers received received_bytes reconnects sent "
             "sent_bytes stale_dropped undecodable",

@@ -2,7 +2,9 @@
 
 from ...errors import (
     ForeignUser,
+    HandOverRefused,
     IpcError,
+    NoOwner,
     NoRuntimeDirectory,
     OutOfResources,
     OwnerLost,
@@ -10,22 +12,27 @@ from ...errors import (
     TokenMismatch,
     VersionMismatch,
 )
-from .._host_options import HostOptions, OnStopped
+from .._host_options import HostOptions, OnStopped, Own
+from ._hand_over import hand_over
 from ._host_upstream import HostUpstream
 from ._listing import Listing, listing
 
 __all__ = [
     "ForeignUser",
+    "HandOverRefused",
     "HostOptions",
     "HostUpstream",
     "IpcError",
     "Listing",
+    "NoOwner",
     "NoRuntimeDirectory",
     "OnStopped",
     "OutOfResources",
+    "Own",
     "OwnerLost",
     "OwnerSilent",
     "TokenMismatch",
     "VersionMismatch",
+    "hand_over",
     "listing",
 ]

@@ -11,6 +11,7 @@ from typing import Final, TypeAlias
 from ..._forking import FORK_LOCK
 from ...errors import ForeignUser, IpcError, OnesocketError, OwnerSilent
 from ...wire._handshake import Data
+from .._host_options import Own
 from ._frame_stream import FrameStream
 from ._ipc_frames import (
     Answer,
@@ -44,6 +45,8 @@ class OwnerDisconnected:
     """The owner's end of the socket is closed."""
 
     in_order: bool
+    leaves_lock: bool
+    """True if another process is to be the next owner."""
     error: IpcError | None
     """The invalid frame for which this process has closed it."""
 
@@ -65,14 +68,18 @@ FollowerEvent: TypeAlias = (
 class Follower(FrameStream):
     """Role of a process that uses another's connection, from `attach` on."""
 
-    def __init__(self, credentials: JoinCredentials, emit: Callable[[FollowerEvent], object]) -> None:
+    def __init__(
+        self, credentials: JoinCredentials, emit: Callable[[FollowerEvent], object], own: Own = Own.ALLOW
+    ) -> None:
         super().__init__(_READ_BYTES)
         self._credentials = credentials
+        self._own = own
         self._emit = emit
         self._welcomed: asyncio.Future[Welcome] = self._loop.create_future()
         self._welcomed.add_done_callback(_retrieve_exception)
         self._is_attached = False
         self._in_order = False
+        self._leaves_lock = False
         self.heard_at = 0.0
         """Time of the owner's last sign of life, by the loop's clock."""
 
@@ -146,19 +153,22 @@ class Follower(FrameStream):
                 self._on_introduction(frame)
             return
         match frame:
+            case OwnerHeartbeat(has_preferrer=has_preferrer):
+                self._leaves_lock = has_preferrer and self._own is not Own.PREFER
+                self._emit(frame)
             case (
                 MessageBatch()
                 | GapNotice()
                 | StatusUpdate()
                 | Results()
                 | Answer()
-                | OwnerHeartbeat()
                 | SubscriptionRefusal()
                 | SnapshotAnswer()
             ):
                 self._emit(frame)
-            case Shutdown():
+            case Shutdown(leaves_lock):
                 self._in_order = True
+                self._leaves_lock = leaves_lock
             case _:
                 raise IpcError("the owner of the connection introduced itself twice")
 
@@ -171,13 +181,13 @@ class Follower(FrameStream):
         """Fail `attach`, or emit the end."""
         self._fail_attach(error or ConnectionResetError("the process that held the connection closed the socket"))
         if self._is_attached:
-            self._emit(OwnerDisconnected(self._in_order, error))
+            self._emit(OwnerDisconnected(self._in_order, self._leaves_lock, error))
 
     def _on_introduction(self, frame: object) -> None:
         match frame:
             case Challenge():
                 # An owner of another release gets its answer, too: it has to be able to report the reason.
-                self.send_frame(self._credentials.hello(frame.nonce))
+                self.send_frame(self._credentials.hello(frame.nonce, self._own))
                 try:
                     self._credentials.check_challenge(frame, self.peer_pid)
                 except OnesocketError as error:

@@ -12,7 +12,7 @@ from ...client._gap import Gap, GapReason, merge_gaps
 from ...errors import ForeignUser, IpcError, OnesocketError, SubscriptionRefused
 from ...lifecycle._effects import Outcome
 from ...wire._handshake import Data
-from .._host_options import HostOptions
+from .._host_options import HostOptions, Own
 from ._frame_stream import FrameStream
 from ._ipc_frames import (
     Answer,
@@ -26,6 +26,7 @@ from ._ipc_frames import (
     SendMessages,
     SnapshotAnswer,
     StatusRequest,
+    StepDown,
     SubscriptionRefusal,
     ToOwner,
     Welcome,
@@ -54,12 +55,14 @@ class FollowerConnection(FrameStream):
         self._credentials = credentials
         self._options = options
         self._receive = receive
-        """Called with each valid frame, beginning with `Hello` or `StatusRequest`; with None at a follower's end."""
+        """Called with each valid frame, beginning with `Hello`, `StatusRequest` or `StepDown`; with None at the end."""
         self._nonce = secrets.token_bytes(16)
         self._timer: asyncio.TimerHandle | None = None
         self._results: list[Result] = []
         self._unanswered = 0
         self.is_attached = False
+        self.own = Own.ALLOW
+        """As the process has told."""
         self.is_write_paused = False
         self._gap: Gap | None = None
         """Marker for the batches and markers that were dropped since the follower stopped reading."""
@@ -148,7 +151,7 @@ class FollowerConnection(FrameStream):
     def on_frame(self, body: bytes) -> None:
         """Check the order and the number of frames, and pass each on."""
         frame = decode_follower_frame(body)
-        is_introduction = isinstance(frame, Hello | StatusRequest)
+        is_introduction = isinstance(frame, Hello | StatusRequest | StepDown)
         if is_introduction and self.is_attached:
             raise IpcError("a follower introduced itself twice")
         if not is_introduction and not self.is_attached:
@@ -158,8 +161,9 @@ class FollowerConnection(FrameStream):
                 self._take_slots(len(messages))
             case Request() | Ask():
                 self._take_slots(1)
-            case Hello():
+            case Hello(own=own):
                 self._stop_timer()
+                self.own = own
                 try:
                     self._credentials.check_hello(frame, self._nonce)
                 except OnesocketError as error:

@@ -24,9 +24,9 @@ from ._ipc_frames import (
     split_by_size,
 )
 from ._join_credentials import JoinCredentials
+from ._succession import preferrer
 
 _MAX_UNATTACHED: Final = 512
-_SHUTDOWN_FRAME: Final = encode_ipc_frame(Shutdown())
 
 
 class FollowerSet:
@@ -54,6 +54,11 @@ class FollowerSet:
     def __len__(self) -> int:
         """Number of attached followers."""
         return len(self._attached)
+
+    @property
+    def attached(self) -> tuple[FollowerConnection, ...]:
+        """The followers, in the order in which they attached."""
+        return self._attached
 
     @property
     def dropped(self) -> int:
@@ -118,16 +123,19 @@ class FollowerSet:
 
     def send_heartbeat(self, stats: ConnectionStats) -> None:
         """Write a heartbeat to the followers that read."""
-        data = encode_ipc_frame(OwnerHeartbeat(stats))
+        data = encode_ipc_frame(OwnerHeartbeat(stats, preferrer(self._attached) is not None))
         for follower in self._attached:
             if not follower.is_write_paused:
                 follower.send_encoded(data)
 
-    def shut_down(self) -> None:
-        """Send the last results, tell followers of the orderly end, and close all connections."""
+    def shut_down(self, successor: FollowerConnection | None) -> None:
+        """Send the last results, tell followers of the orderly end, and close all connections.
+
+        `successor`: the one to which the others leave the lock.
+        """
         for follower in self._attached:
             follower.flush_results()
-            follower.send_encoded(_SHUTDOWN_FRAME)
+            follower.send_frame(Shutdown(successor is not None and follower is not successor))
         for follower in (*self._attached, *self._unattached):
             follower.close()
         self._attached = ()

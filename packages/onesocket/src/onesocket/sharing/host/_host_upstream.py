@@ -38,6 +38,7 @@ from ...recording._recorder import FlightRecorder
 from ...urls import redact
 from ...wire._handshake import Data
 from .._connection_key import secret_digest
+from .._host_options import Own
 from .._option_digests import check_comparable_between_processes, option_digests
 from .._upstream import ConnectionSpec, UpstreamEvents
 from ._descriptor_reserve import DescriptorReserve
@@ -53,14 +54,13 @@ from ._ipc_frames import (
     Results,
     SnapshotAnswer,
     StatusUpdate,
-    StepDown,
     SubscriptionRefusal,
     Verb,
 )
 from ._join_credentials import JoinCredentials
 from ._local_status import LocalStatus
 from ._membership import JoinFailed, Membership, MembershipEvent, Role, RoleLost, RoleTaken
-from ._owner import Owner, OwnerEvent
+from ._owner import HandOverDue, Owner, OwnerEvent
 from ._owner_lock import OwnerLock
 from ._process_operations import ProcessOperations
 from ._runtime_paths import RuntimePaths
@@ -278,13 +278,14 @@ class HostUpstream:
             protocol=self._protocol,
             options=self._spec.host_options,
             credentials=self._credentials,
+            key=self._spec.key.name,
             epoch=max(self._local_status.present.epoch, last_epoch),
             stats=self._heard_stats,
             emit=self._on_event,
         )
 
-    def _make_follower(self) -> Follower:
-        return Follower(self._credentials, self._on_event)
+    def _make_follower(self, own: Own) -> Follower:
+        return Follower(self._credentials, self._on_event, own)
 
     def _retry_delay(self, error: OnesocketError, failures: int) -> float | None:
         """The delay until the next attempt to get a role: an owner's connection is restored by the client's policy."""
@@ -312,12 +313,14 @@ class HostUpstream:
                 self._on_status(status)
             case OwnerHeartbeat(stats):
                 self._heard_stats = stats
-            case StepDown():
-                self._membership.handle_event(ElectionEvent.STEP_DOWN_REQUESTED)
-            case OwnerDisconnected(in_order, error):
+            case HandOverDue(is_requested):
+                self._membership.handle_event(
+                    ElectionEvent.HAND_OVER_REQUESTED if is_requested else ElectionEvent.STEP_DOWN_REQUESTED
+                )
+            case OwnerDisconnected(in_order, leaves_lock, error):
                 if error is not None:
                     _log.warning("%s: %s", self._shown_url, error)
-                self._membership.on_owner_disconnected(in_order=in_order)
+                self._membership.on_owner_disconnected(in_order=in_order, leaves_lock=leaves_lock)
             case RoleTaken(role):
                 self._on_role_taken(role)
             case RoleLost(in_order):

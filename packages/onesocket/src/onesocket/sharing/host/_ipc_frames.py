@@ -18,9 +18,10 @@ from ...client._gap import Gap
 from ...client._status import ConnectionStats, Status
 from ...errors import IpcError, OnesocketError
 from ...lifecycle._effects import Outcome
+from .._host_options import Own
 from ._ipc_errors import deserialize_error, serialize_error
 
-PROTOCOL_VERSION: Final = 3
+PROTOCOL_VERSION: Final = 4
 MAX_FRAME_BYTES: Final = 64 * 2**20
 """Limit of one frame, and of one message less a few bytes."""
 MIN_INT: Final = -(2**63)
@@ -100,6 +101,8 @@ class OwnerHeartbeat(_Frame, frozen=True, tag=7):
     """Shows that the owner's loop runs, and tells the counters of the connection."""
 
     stats: ConnectionStats
+    has_preferrer: bool = False
+    """True if a follower prefers to own: when the owner is gone, others leave the lock to it for a while."""
 
 
 class Results(_Frame, frozen=True, tag=8):
@@ -110,6 +113,9 @@ class Results(_Frame, frozen=True, tag=8):
 
 class Shutdown(_Frame, frozen=True, tag=9):
     """Orderly end: the connection is closed, the lock is free, and messages without a result were not sent."""
+
+    leaves_lock: bool = False
+    """True if another process is to be the next owner, and this one leaves the lock to it for a while."""
 
 
 class StatusReport(_Frame, frozen=True, tag=10):
@@ -122,6 +128,11 @@ class StatusReport(_Frame, frozen=True, tag=10):
     received_per_second: float
     sent_per_second: float
     status: Status
+    own: Own
+    successor: int | None
+    """Process id of the follower to which the owner would hand over; None: no other process may own."""
+    key: str | None
+    """The `key=` of the connection."""
 
 
 class Answer(_Frame, frozen=True, tag=11):
@@ -148,6 +159,12 @@ class SnapshotAnswer(_Frame, frozen=True, tag=13):
     """The next frame with this number goes on."""
 
 
+class HandOverAnswer(_Frame, frozen=True, tag=20):
+    """The answer to `StepDown`: the process to which the owner hands over."""
+
+    pid: int
+
+
 # --- from a follower ------------------------------------------------------------------------------------------------
 
 
@@ -160,6 +177,7 @@ class Hello(_Frame, frozen=True, tag=33):
     """Proof that both processes have the same token."""
     options: dict[str, bytes] = {}
     """For each option that goes into dial and login, a proof that its value is the same (`_option_digests.py`)."""
+    own: Own = Own.ALLOW
 
 
 class SendMessages(_Frame, frozen=True, tag=34):
@@ -204,7 +222,7 @@ class Subscribe(_Frame, frozen=True, tag=37):
 
 
 class StepDown(_Frame, frozen=True, tag=38):
-    """Asks an owner that was silent for too long to hand over."""
+    """Asks an owner to hand over to another process, instead of `Hello`."""
 
 
 class StatusRequest(_Frame, frozen=True, tag=39):
@@ -231,6 +249,7 @@ ToFollower: TypeAlias = (
     | Answer
     | SubscriptionRefusal
     | SnapshotAnswer
+    | HandOverAnswer
 )
 ToOwner: TypeAlias = (
     Hello | SendMessages | Request | Cancellation | Ask | Subscribe | StepDown | StatusRequest | SnapshotRequest

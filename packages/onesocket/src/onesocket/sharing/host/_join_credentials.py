@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from ...errors import TokenMismatch, VersionMismatch
+from .._host_options import Own
 from .._option_digests import dial_conflict, first_differing_option, option_proofs
 from ._ipc_frames import PROTOCOL_VERSION, Challenge, Hello
 
@@ -25,10 +26,10 @@ class JoinCredentials:
         """The owner's first frame."""
         return Challenge(PROTOCOL_VERSION, self.release, nonce)
 
-    def hello(self, nonce: bytes) -> Hello:
+    def hello(self, nonce: bytes, own: Own) -> Hello:
         """The follower's answer to a challenge."""
         options = option_proofs(self.digests, self.secret, nonce)
-        return Hello(PROTOCOL_VERSION, self.release, self._token_proof(nonce), options)
+        return Hello(PROTOCOL_VERSION, self.release, self._token_proof(nonce), options, own)
 
     def check_challenge(self, challenge: Challenge, owner_pid: int) -> None:
         """Raise `VersionMismatch` if the owner's release speaks another protocol."""

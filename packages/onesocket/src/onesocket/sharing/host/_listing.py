@@ -7,16 +7,17 @@ import socket
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from ...errors import ForeignUser, IpcError, OnesocketError
 from ...lifecycle._states import State
+from .._host_options import Own
 from ._ipc_frames import (
     Challenge,
     FrameSplitter,
     StatusReport,
     StatusRequest,
+    StepDown,
     ToFollower,
     decode_owner_frame,
     encode_ipc_frame,
@@ -33,11 +34,17 @@ class Listing:
 
     url: str = "?"
     """Without query values and user info; ``?`` if the owner doesn't answer."""
+    key: str | None = None
+    """The `key=` that names the identity, if one does."""
     pid: int
     """Process id of the owner."""
     release: str
     started: float | None = None
     """Time at which this process became the owner."""
+    own: Own | None = None
+    """The owner's option."""
+    successor: int | None = None
+    """Process id of the follower to which the owner would hand over; None: no other process may own."""
     followers: int | None = None
     """Number of other processes attached."""
     dropped: int | None = None
@@ -64,41 +71,65 @@ def listing(directory: str | None = None, *, timeout: float = 1.0) -> list[Listi
 
     Blocking. Raises `NoRuntimeDirectory`.
     """
-    found: list[Listing] = []
-    for path in sorted(runtime_directory(directory).glob("*.sock")):
-        one = _query_owner(path, timeout)
-        if one is not None:
-            found.append(one)
-    return found
+    answers = (query_owner(paths, timeout) for paths in socket_paths(directory))
+    return [one for one in answers if one is not None]
 
 
-def _query_owner(path: Path, timeout: float) -> Listing | None:
-    paths = RuntimePaths(path.parent, path.stem)
-    pid, release = 0, "?"
+def socket_paths(directory: str | None) -> list[RuntimePaths]:
+    """The paths of the connections that have a socket. Raises `NoRuntimeDirectory`."""
+    return [RuntimePaths(path.parent, path.stem) for path in sorted(runtime_directory(directory).glob("*.sock"))]
+
+
+def query_owner(paths: RuntimePaths, timeout: float) -> Listing | None:
+    """Ask the owner for its status; None: the files are those of a dead owner, or of another user."""
+    asked = ask_owner(paths, StatusRequest(), timeout)
+    if asked is None:
+        return None
+    if isinstance(asked.answer, StatusReport):
+        return _listing_from(asked.answer, asked.release)
+    return Listing(pid=asked.pid, release=asked.release)
+
+
+@dataclass(slots=True)
+class AskedOwner:
+    """An owner that was asked a question instead of being attached to."""
+
+    pid: int = 0
+    release: str = "?"
+    answer: ToFollower | None = None
+    """None: it doesn't answer."""
+
+
+def ask_owner(paths: RuntimePaths, question: StatusRequest | StepDown, timeout: float) -> AskedOwner | None:
+    """Ask the owner; None: the files are those of a dead owner, or of another user."""
+    asked = AskedOwner()
     try:
         with paths.opened() as directory, socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
             sock.settimeout(timeout)
             with contextlib.suppress(BlockingIOError):  # its queue is full: it doesn't answer, but it exists
                 sock.connect(paths.socket_address(directory))
             try:
-                pid = check_peer_user(sock.fileno())
+                asked.pid = check_peer_user(sock.fileno())
                 for frame in _read_frames(sock, time.monotonic() + timeout):
-                    if isinstance(frame, StatusReport):
-                        return _listing_from(frame, release)
-                    if isinstance(frame, Challenge):
-                        release = frame.release[:40]
-                        sock.sendall(encode_ipc_frame(StatusRequest()))
+                    if not isinstance(frame, Challenge):
+                        asked.answer = frame
+                        break
+                    asked.release = frame.release[:40]
+                    sock.sendall(encode_ipc_frame(question))
             except (OSError, IpcError):
                 pass  # it doesn't answer
     except (OSError, ForeignUser):
-        return None  # of a dead owner, or of another user
-    return Listing(pid=pid, release=release)
+        return None
+    return asked
 
 
 def _listing_from(report: StatusReport, release: str) -> Listing:
     status = report.status
     return Listing(
         url=status.url,
+        key=report.key,
+        own=report.own,
+        successor=report.successor,
         pid=report.pid,
         release=release,
         started=report.started,

@@ -12,6 +12,7 @@ from ...errors import (
     ClientClosed,
     ForeignUser,
     IpcError,
+    NoOwner,
     NoRuntimeDirectory,
     OnesocketError,
     OpenTimeout,
@@ -20,11 +21,10 @@ from ...errors import (
     TokenMismatch,
     VersionMismatch,
 )
-from .._host_options import HostOptions
+from .._host_options import HostOptions, Own
 from ._descriptor_reserve import DescriptorReserve
 from ._election import Election, ElectionAction, ElectionEvent, ElectionPhase
 from ._follower import Follower
-from ._ipc_frames import StepDown
 from ._owner import Owner
 from ._owner_lock import OwnerLock, OwnerRecord, ownership_id_of, process_start_time
 from ._runtime_paths import RuntimePaths, translate_os_error
@@ -69,7 +69,7 @@ class Membership:
         options: HostOptions,
         *,
         make_owner: Callable[[OwnerLock, DescriptorReserve], Owner],
-        make_follower: Callable[[], Follower],
+        make_follower: Callable[[Own], Follower],
         retry_delay: Callable[[OnesocketError, int], float | None],
         emit: Callable[[MembershipEvent], object],
     ) -> None:
@@ -127,14 +127,18 @@ class Membership:
             if future in self._waiters:
                 self._waiters.remove(future)
 
-    def on_owner_disconnected(self, *, in_order: bool) -> None:
-        """The present role's owner is gone; the end of an earlier one is ignored."""
+    def on_owner_disconnected(self, *, in_order: bool, leaves_lock: bool) -> None:
+        """The present role's owner is gone; the end of an earlier one is ignored.
+
+        `leaves_lock`: another process is to be the next owner.
+        """
         if isinstance(self.role, Follower) and self.role.is_over:
             self.role = None
             if in_order:
                 self._owner_record = None  # the process may live on; its connection is closed
             self._reserve.release()  # becoming the owner takes descriptors, and the program may have none left
             self._emit(RoleLost(in_order))
+            self._election.leaves_lock = leaves_lock
             self.handle_event(ElectionEvent.OWNER_LOST)
 
     def descriptors(self) -> Iterable[int]:
@@ -200,11 +204,11 @@ class Membership:
                 self._start_step(self._hand_over())
             case ElectionAction.DETACH:
                 self._detach()
-            case ElectionAction.REQUEST_STEP_DOWN:
+            case ElectionAction.CHECK_OWNER:
+                self._check_owner()
+            case ElectionAction.REPORT_SILENCE:
                 if isinstance(self.role, Follower):
                     self.join_error = OwnerSilent.of(self.role.peer_pid)
-                    self.role.submit(StepDown())
-                    self.role.flush()
 
     def _try_lock(self) -> None:
         try:
@@ -221,13 +225,17 @@ class Membership:
                 lock.predecessor = self._owner_record
             self._handle_soon(ElectionEvent.LOCK_ACQUIRED)
             return
-        owner_id = ownership_id_of(self._paths.lock)
         if self._election.phase is ElectionPhase.FOLLOWING:
-            if owner_id and owner_id != self._owner_id:
-                self._handle_soon(ElectionEvent.OWNER_LOST)  # another took over from our silent owner
+            self._check_owner()
             return
-        self._owner_id = owner_id
+        self._owner_id = ownership_id_of(self._paths.lock)
         self._handle_soon(ElectionEvent.LOCK_BUSY)
+
+    def _check_owner(self) -> None:
+        """Turn to the next owner if another process has taken over from the silent one."""
+        owner_id = ownership_id_of(self._paths.lock)
+        if owner_id and owner_id != self._owner_id:
+            self._handle_soon(ElectionEvent.OWNER_LOST)
 
     def _take_over(self) -> None:
         try:
@@ -251,10 +259,12 @@ class Membership:
         self._step = asyncio.get_running_loop().create_task(step)
 
     async def _attach(self) -> None:
-        follower = self._attaching = self._make_follower()
+        follower = self._attaching = self._make_follower(self._election.own)
         try:
             welcome = await follower.attach(self._paths, self._options.attach_timeout)
         except (OSError, NoRuntimeDirectory, IpcError):
+            if self._election.own is Own.NEVER:
+                self.join_error = NoOwner()
             self.handle_event(ElectionEvent.ATTACH_FAILED)
             return
         except OwnerSilent as error:

@@ -10,6 +10,7 @@ import os
 import socket
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 from ...client._client import Client
@@ -23,7 +24,7 @@ from ...lifecycle._states import State
 from ...protocols._protocol import Protocol
 from ...protocols._subscriptions import subscriptions_of
 from ...wire._handshake import Data
-from .._host_options import HostOptions
+from .._host_options import HostOptions, Own
 from ._descriptor_reserve import DescriptorReserve
 from ._follower_connection import FollowerConnection
 from ._follower_set import FollowerSet
@@ -33,6 +34,7 @@ from ._ipc_frames import (
     Ask,
     Cancellation,
     GapNotice,
+    HandOverAnswer,
     Hello,
     MessageBatch,
     Rejection,
@@ -58,16 +60,26 @@ from ._owner_files import OwnerFiles
 from ._owner_lock import OwnerLock
 from ._owner_snapshot import OwnerSnapshot
 from ._pending_operations import LocalRequester, PendingOperations
+from ._succession import find_successor, hand_over_refusal, preferrer
 
 _REFRESH_INTERVAL: Final = 600.0
 """Seconds between two touches of the lock file; cleaners take what is days old."""
 _LATE_TICK: Final = 1.5
 """Heartbeats without a check of the files: after a longer pause of this process, another may have taken over."""
 
+
+@dataclass(frozen=True, slots=True)
+class HandOverDue:
+    """This owner has to hand over."""
+
+    is_requested: bool
+    """True if a user asked for it."""
+
+
 OwnerEvent: TypeAlias = (
-    MessageBatch | GapNotice | StatusUpdate | Results | Answer | SubscriptionRefusal | SnapshotAnswer | StepDown
+    MessageBatch | GapNotice | StatusUpdate | Results | Answer | SubscriptionRefusal | SnapshotAnswer | HandOverDue
 )
-"""Frames as they go to followers; and `StepDown`, when this process has to hand over."""
+"""Frames as they go to followers, and `HandOverDue`."""
 
 
 class OwnerPhase(enum.Enum):
@@ -94,12 +106,15 @@ class Owner:
         epoch: int,
         stats: ConnectionStats,
         emit: Callable[[OwnerEvent], object],
+        key: str | None = None,
     ) -> None:
         self.client = client
         self._lock = lock
         self._reserve = reserve
         self._options = options
         self._emit = emit
+        self._key = key
+        """The `key=` that names the connection in listings."""
         self._base_epoch = epoch
         self._base_stats = stats
         """Counters of the owners before."""
@@ -109,6 +124,8 @@ class Owner:
         self._checked_at = self._loop.time()
         self._refreshed_at = self._checked_at
         self._followers = FollowerSet(credentials, options, self._on_follower_frame)
+        self._successor: FollowerConnection | None = None
+        """The follower to which this owner hands over."""
         self._batch: list[Data] = []
         """Messages for the end of this turn of the loop."""
         self._has_forwarded = False
@@ -184,7 +201,8 @@ class Owner:
         self._forward_batch()
         self._followers.send_heartbeat(self.connection_stats)  # the next owner counts on from there
         self._files.release(self.epoch if self._followers else 0)
-        self._followers.shut_down()
+        followers = self._followers.attached
+        self._followers.shut_down(self._successor if self._successor in followers else preferrer(followers))
 
     def _current_phase(self) -> OwnerPhase:
         """The phase; after a pause of this process the files are checked first."""
@@ -196,7 +214,7 @@ class Owner:
         self._checked_at = self._loop.time()
         if self._phase is OwnerPhase.SERVING and not self._files.restore_missing():
             self._phase = OwnerPhase.REPLACED
-            self._emit(StepDown())
+            self._emit(HandOverDue(is_requested=False))
 
     def _on_heartbeat(self) -> None:
         elapsed = self._loop.time() - self._checked_at + 1e-9
@@ -322,8 +340,6 @@ class Owner:
                 self._subscribe(requester, add, remove)
             case SnapshotRequest(number):
                 self._send_snapshot(requester, number)
-            case StepDown():
-                self._emit(frame)
             case _:
                 pass
 
@@ -375,6 +391,8 @@ class Owner:
             case StatusRequest():
                 follower.send_frame(self._status_report())
                 self._followers.close_unattached(follower)
+            case StepDown():
+                self._step_down(follower)
             case None:
                 self._followers.detach(follower)
                 if self._upstream_subscriptions is not None:
@@ -392,8 +410,30 @@ class Owner:
         status = dataclasses.replace(self.status, retry_in=self.client.internals.runner.retry_in)
         welcome = Welcome(os.getpid(), ownership_id, heartbeat, status, self.connection_stats)
         self._followers.attach(follower, welcome)
+        if follower.own is Own.PREFER and follower.is_attached:
+            if self._options.own is Own.PREFER:
+                self._followers.send_heartbeat(self.connection_stats)  # which says that there is one
+            else:
+                self._begin_hand_over(follower, is_requested=False)
+
+    def _step_down(self, asker: FollowerConnection) -> None:
+        followers = self._followers.attached
+        successor = find_successor(followers)
+        if self._current_phase() is OwnerPhase.SERVING:
+            if successor is None:
+                asker.send_frame(Rejection(hand_over_refusal(os.getpid(), followers)))
+            else:
+                asker.send_frame(HandOverAnswer(successor.peer_pid))
+                self._begin_hand_over(successor, is_requested=True)
+        self._followers.close_unattached(asker)
+
+    def _begin_hand_over(self, successor: FollowerConnection, *, is_requested: bool) -> None:
+        if self._successor is None:
+            self._successor = successor
+            self._emit(HandOverDue(is_requested))
 
     def _status_report(self) -> StatusReport:
+        successor = find_successor(self._followers.attached)
         return StatusReport(
             pid=os.getpid(),
             started=self._started,
@@ -402,6 +442,9 @@ class Owner:
             received_per_second=self._rates[0],
             sent_per_second=self._rates[1],
             status=self.status,
+            own=Own(self._options.own),
+            successor=None if successor is None else successor.peer_pid,
+            key=self._key,
         )
 
 

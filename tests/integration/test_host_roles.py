@@ -1,0 +1,252 @@
+"""Roles of processes that share a connection: which one holds it, and how it is handed over in order."""
+
+import asyncio
+import functools
+import json
+import operator
+import os
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from onesocket import Client, Gap, OnesocketError, Raw, ReconnectPolicy, State, Status
+from onesocket.cli._app import app
+from onesocket.client import GapReason
+from onesocket.client._status import Change
+from onesocket.sharing._connection_key import ConnectionKey
+from onesocket.sharing._upstream import ConnectionSpec
+from onesocket.sharing.host import (
+    HandOverRefused,
+    HostOptions,
+    HostUpstream,
+    NoOwner,
+    Own,
+    OwnerSilent,
+    hand_over,
+    listing,
+)
+from onesocket.sharing.host import _hand_over as host_hand_over
+from onesocket.sharing.host import _host_upstream as host_upstream
+from onesocket.testing import FaultyServer
+
+POLICY = ReconnectPolicy(initial=0.001, cap=0.005)
+
+
+class EventSink:
+    """Keeps the events of one process."""
+
+    def __init__(self) -> None:
+        self.received: list[Any] = []
+        self.gaps: list[Gap] = []
+        self.states: list[State] = []
+        self.failures: list[OnesocketError] = []
+        self._news = asyncio.Event()
+
+    def messages(self, batch: list[Any]) -> None:
+        self.received += batch
+        self._news.set()
+
+    def gap(self, gap: Gap) -> None:
+        self.gaps.append(gap)
+        self._news.set()
+
+    def changed(self, change: Change, status: Status) -> None:
+        del change
+        self.states.append(status.state)
+        self._news.set()
+
+    def failed(self, error: OnesocketError) -> None:
+        self.failures.append(error)
+
+    async def until(self, holds: Callable[[], bool]) -> None:
+        async with asyncio.timeout(10):
+            while not holds():
+                self._news.clear()
+                await self._news.wait()
+
+
+class Processes:
+    """Upstreams of one machine, each of which stands for a process."""
+
+    def __init__(self, server: FaultyServer, directory: Path) -> None:
+        self.server = server
+        self.directory = directory
+        self.connections = 1
+        self._upstreams: list[HostUpstream] = []
+
+    def make(self, own: str, **options: Any) -> tuple[HostUpstream, EventSink]:
+        protocol, url = Raw(), self.server.url
+        upstream = HostUpstream(
+            ConnectionSpec(
+                key=ConnectionKey.of(url, key="mine"),
+                options={"reconnect": POLICY, **options},
+                protocol=protocol,
+                make_client=lambda: Client(url, protocol=protocol, reconnect=POLICY),
+                host_options=HostOptions(directory=str(self.directory), own=own),
+            )
+        )
+        self._upstreams.append(upstream)
+        sink = EventSink()
+        upstream.attach(sink)
+        return upstream, sink
+
+    async def start(self, own: str) -> tuple[HostUpstream, EventSink]:
+        upstream, sink = self.make(own)
+        await upstream.connect()
+        return upstream, sink
+
+    async def aclose(self) -> None:
+        for upstream in self._upstreams:
+            await upstream.aclose()
+
+
+@pytest.fixture
+async def processes(tmp_path: Path) -> AsyncIterator[Processes]:
+    async with FaultyServer(echo=False) as server:
+        running = Processes(server, tmp_path / "run")
+        yield running
+        await running.aclose()
+        assert server.counts.most_sockets <= running.connections
+
+
+async def test_an_owner_hands_over_to_one_that_prefers_with_one_dial_and_one_gap(processes: Processes) -> None:
+    first, sink = await processes.start("allow")
+    other, other_sink = await processes.start("allow")
+    prefers, prefers_sink = await processes.start("prefer")
+    await prefers_sink.until(lambda: prefers.is_owner and prefers.status.state is State.CONNECTED)
+    await asyncio.gather(first.send("one"), other.send("two"), prefers.send("three"))
+    await processes.server.broadcast("after")
+    for each in (sink, other_sink, prefers_sink):
+        await each.until(functools.partial(operator.contains, each.received, "after"))
+        assert [gap.reason for gap in each.gaps] == [GapReason.RECONNECTED]
+    second, _ = await processes.start("prefer")
+    assert prefers.is_owner
+    assert processes.server.counts.handshakes == 2
+    await prefers.aclose()
+    await sink.until(lambda: sink.states[-1] is State.CONNECTED and second.is_owner)
+    assert processes.server.counts.handshakes == 3
+    assert processes.server.counts.close_codes == {1000: 2}
+
+
+async def test_a_process_that_never_owns_waits_for_one_that_may(
+    processes: Processes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(host_upstream, "_OWNER_LOOKUP_SLACK", 0.0)
+    waits, sink = processes.make("never", open_timeout=0.01, close_timeout=0.01)
+    with pytest.raises(NoOwner, match="share --scope host") as caught:
+        await waits.connect()
+    assert caught.value.retryable
+    assert isinstance(waits.status.last_error, NoOwner)
+    assert processes.server.counts.handshakes == 0
+    waiting = asyncio.ensure_future(waits.connect(retry=True))
+    owner, _ = await processes.start("allow")
+    await waiting
+    await waits.send("one")
+    assert not waits.is_owner
+    await owner.aclose()
+    await sink.until(lambda: sink.states[-1] is State.CONNECTING)
+    sending = asyncio.ensure_future(waits.send("two"))
+    later, _ = await processes.start("allow")
+    await sending
+    assert later.is_owner
+    assert sink.failures == []
+    await processes.server.wait_until(lambda counts: counts.messages_received == 2)
+
+
+async def call(function: Callable[[], Any]) -> Any:
+    """Call a blocking function, while this loop serves as the other end."""
+    return await asyncio.to_thread(function)
+
+
+async def test_an_owner_hands_over_on_request(processes: Processes) -> None:
+    directory, url = str(processes.directory), processes.server.url
+    first, _ = await processes.start("prefer")
+    with pytest.raises(HandOverRefused, match="no other process has joined"):
+        await call(lambda: hand_over("mine", directory))
+    _, never_sink = await processes.start("never")
+    with pytest.raises(HandOverRefused, match=r'the others, 1, have joined with own="never"'):
+        await call(lambda: hand_over(url, directory))
+    (shown,) = await call(lambda: listing(directory))
+    assert (shown.own, shown.successor, shown.key) == (Own.PREFER, None, "mine")
+    next_one, _ = await processes.start("allow")
+    now = await call(lambda: hand_over("mine", directory))
+    assert (now.own, now.key, now.url) == (Own.ALLOW, "mine", shown.url)
+    assert [first.is_owner, next_one.is_owner] == [False, True]
+    await never_sink.until(lambda: never_sink.states[-1] is State.CONNECTED)
+    assert [gap.reason for gap in never_sink.gaps] == [GapReason.RECONNECTED]
+    assert processes.server.counts.handshakes == 2
+    await next_one.aclose()
+    await first.send("still here")
+    assert first.is_owner
+
+
+async def test_a_name_that_means_no_single_connection_is_an_error_that_lists_them(processes: Processes) -> None:
+    directory = str(processes.directory)
+    with pytest.raises(ValueError, match="has the URL, key or pid 'other'; there is: none"):
+        await call(lambda: hand_over("other", directory))
+    await processes.start("allow")
+    with pytest.raises(ValueError, match=r"there is: ws://.* \(pid \d+, key 'mine'\)"):
+        await call(lambda: hand_over("other", directory))
+    protocol, url = Raw(), processes.server.url
+    second = HostUpstream(
+        ConnectionSpec(
+            key=ConnectionKey.of(url, key="yours"),
+            options={},
+            protocol=protocol,
+            make_client=lambda: Client(url, protocol=protocol),
+            host_options=HostOptions(directory=directory),
+        )
+    )
+    second.attach(EventSink())
+    await second.connect()
+    with pytest.raises(ValueError, match=r"2 shared connections are named .*key 'mine'.*key 'yours'|.*yours.*mine"):
+        await call(lambda: hand_over(url, directory))
+    await second.aclose()
+    processes.connections = 2
+
+
+async def test_an_owner_that_does_not_answer_is_told_of(processes: Processes, monkeypatch: pytest.MonkeyPatch) -> None:
+    await processes.start("allow")
+    monkeypatch.setattr(host_hand_over, "ask_owner", lambda *_: None)
+    with pytest.raises(OwnerSilent, match="does not answer"):
+        await call(lambda: hand_over("mine", str(processes.directory)))
+
+
+async def command(*arguments: str) -> tuple[int, str, str]:
+    """Run `onesocket status`; returns exit status, output and errors."""
+    result = await call(lambda: CliRunner().invoke(app, ["status", *arguments]))
+    return result.exit_code, result.stdout, result.stderr
+
+
+async def test_the_command_shows_and_changes_the_owner_in_any_directory(processes: Processes) -> None:
+    there = ("--directory", str(processes.directory))
+    await processes.start("allow")
+    status, _, errors = await command("--hand-over", "mine", *there)
+    assert status == 1
+    assert "no other process has joined" in errors
+    await processes.start("allow")
+    (row,) = json.loads((await command("--json", *there))[1])
+    assert (row["key"], row["own"], row["successor"], row["pid"]) == ("mine", "allow", os.getpid(), os.getpid())
+    status, output, _ = await command("--json", "--hand-over", processes.server.url, *there)
+    assert status == 0
+    (after,) = json.loads(output)
+    assert after["epoch"] >= row["epoch"]
+    assert after["started"] > row["started"]
+    assert "OWN" in (await command(*there))[1]
+    status, _, errors = await command("--hand-over", "other", *there)
+    assert status == 2
+    assert "there is: " in errors
+    assert (await command("--hand-over", "other", "--watch", *there))[0] == 2
+
+
+def test_the_hub_has_a_role_in_scope_host_alone() -> None:
+    for arguments, words in (
+        (["--own", "never"], "--own has no effect without --scope host"),
+        (["--scope", "host", "--own", "always"], "--own is prefer or allow or never, not 'always'"),
+    ):
+        result = CliRunner().invoke(app, ["share", "ws://127.0.0.1:9/", *arguments])
+        assert result.exit_code == 2
+        assert words in result.stderr
