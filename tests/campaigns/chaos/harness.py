@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import tempfile
 import time
 from collections import Counter
@@ -16,16 +17,28 @@ from onesocket.testing import FaultyConnection, FaultyServer
 from onesocket.wire._handshake import Data
 from tests.campaigns.harness.ledger import DeliveryLedger
 from tests.campaigns.harness.report import shortened
+from tests.campaigns.harness.socket_census import IS_AVAILABLE, SocketCensus, list_client_sockets
 from tests.campaigns.harness.worker_process import WorkerFailure, WorkerProcess
 
 from .findings import ChaosFindings
+from .numbered import RESEND_EVERY
 
 HOST_OPTIONS: Final[dict[str, Any]] = {"heartbeat": 0.2, "stopped_after": 0.7, "attach_timeout": 0.5}
 _WORKER: Final = Path(__file__).with_name("worker.py")
-RESEND_EVERY: Final = 3
-"""Members send every third message with ``resend=True``."""
 FEED_EVERY: Final = 0.004
 SEND_EVERY: Final = 0.02
+
+
+class CountingServer(FaultyServer):
+    """Has the kernel's table of sockets read at each accept."""
+
+    census: SocketCensus | None = None
+
+    def attached(self, connection: FaultyConnection) -> None:
+        """Note that the TCP connection is there."""
+        super().attached(connection)
+        if self.census is not None:
+            self.census.take()
 
 
 class ChaosHarness:
@@ -41,7 +54,11 @@ class ChaosHarness:
         self.number = 0
         """Of the last message that the server sent."""
         self.padding = ""
-        self.server = FaultyServer(echo=False, on_message=self._arrived, received_limit=1, overflow="drop_newest")
+        self.unfed: set[int] = set()
+        """Connections on which the server sends no more: a message to a socket that is closed resets it."""
+        self.server = CountingServer(echo=False, on_message=self._arrived, received_limit=1, overflow="drop_newest")
+        self.on_control: Callable[[FaultyConnection], None] | None = None
+        """Called for each message about subscriptions."""
         self.counted: list[str] = []
         self._names = 0
         self._stack = contextlib.AsyncExitStack()
@@ -52,6 +69,9 @@ class ChaosHarness:
         self.directory = self.base / "run"
         self.directory.mkdir(mode=0o700)
         await self._stack.enter_async_context(self.server)
+        if IS_AVAILABLE:
+            self.server.census = SocketCensus(functools.partial(list_client_sockets, self.server.port))
+            self._stack.enter_context(self.server.census)
         self._stack.push_async_callback(self._end)
         return self
 
@@ -169,7 +189,11 @@ class ChaosHarness:
 
     def feed_once(self) -> None:
         """Send one message on each open connection."""
-        ready = [connection for connection in self.server.connections if connection.can_send]
+        ready = [
+            connection
+            for connection in self.server.connections
+            if connection.can_send and connection.number not in self.unfed
+        ]
         if ready:
             self.number += 1
             for connection in ready:
@@ -182,8 +206,10 @@ class ChaosHarness:
 
     def _arrived(self, connection: FaultyConnection, message: Data) -> None:
         text = str(message)
-        if not text.startswith("{"):  # else it is about subscriptions, which the connection's own ledger counts
+        if not text.startswith("{"):
             self.ledger.arrived(text, connection.number)
+        elif self.on_control is not None:  # about subscriptions, which the connection's own ledger counts
+            self.on_control(connection)
 
     def _heard(self, member: WorkerProcess, event: dict[str, Any]) -> bool:
         if event["event"] == "fate":
@@ -197,10 +223,19 @@ class ChaosHarness:
 
     # --- the end ----------------------------------------------------------------------------------------------------
 
-    def check_sockets(self, most: int = 1) -> None:
-        """Check the counts of the server."""
+    def check_sockets(self, most: int = 1, *, server_notices: bool = True) -> None:
+        """Check the counts of the server, and those of the kernel at the client's end.
+
+        `server_notices`: the server reads all the time. One that doesn't learns of no end, and its kernel is asked.
+        """
         counts = self.server.counts
-        self.findings.require(counts.most_sockets <= most, f"{counts.most_sockets} sockets at once, {most} allowed")
+        sockets = counts.most_sockets if server_notices else self.server.most_established
+        if (census := self.server.census) is not None:
+            what = "sockets at once in the kernel's table"
+            found = "; ".join(census.overlaps)
+            self.findings.require(census.peak <= most, f"{census.peak} {what}, {most} allowed: {found}")
+            self.findings.figure(f"{what}, at most", f"{census.peak} ({census.listings} listings)")
+        self.findings.require(sockets <= most, f"{sockets} sockets at once, {most} allowed")
         self.findings.require(counts.premature_closes == 0, f"{counts.premature_closes} sockets given up half-open")
         self.findings.require(counts.protocol_errors == 0, f"{counts.protocol_errors} errors of protocol")
 
@@ -212,6 +247,7 @@ class ChaosHarness:
         counted = Counter(tally.fates)
         counted["arrived more than once, with resend=True"] = tally.repeated
         counted["DeliveryUnknown, and had arrived"] = tally.unknown_arrived
+        counted["cancelled, and had arrived"] = tally.cancelled_arrived
         counted["sent, and lost in the kernel with a connection that was cut off"] = tally.lost.total()
         for name, count in counted.most_common():
             if count:

@@ -26,5 +26,5 @@ class RunSize:
         return 100.0 + 5.0 * self.rounds + 3.0 * self.faults
 
 
-FULL: Final = RunSize(rounds=100, faults=40, forks=10, seconds=5.0, megabytes=64)
-QUICK: Final = RunSize(rounds=3, faults=7, forks=2, seconds=1.0, megabytes=16)
+FULL: Final = RunSize(rounds=100, faults=60, forks=10, seconds=5.0, megabytes=64)
+QUICK: Final = RunSize(rounds=3, faults=12, forks=2, seconds=1.0, megabytes=16)

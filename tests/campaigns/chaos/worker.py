@@ -3,160 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import os
 import threading
 import time
 import warnings
+from collections.abc import Callable
 from typing import Any, Final
 
 import onesocket
-from onesocket import Gap, Pace, Raw
-from onesocket.client._gap import GapReason
+from onesocket import Gap
 from onesocket.errors import OnesocketError
+from onesocket.lifecycle import OutboxLimits
 from onesocket.sharing.host import HostOptions
 from onesocket.sharing.host import _join_credentials as join_credentials
 from tests.campaigns.harness.orders import Order, serve_orders, setup, write_event
 from tests.campaigns.harness.probe import open_descriptors
 
-_IN_FLIGHT: Final = 500
+from .numbered import BlockingMember, MemberThread, NumberedReader, NumberedSender, NumberedTopics
 
-
-class NumberedTopics(Raw):
-    """Numbered messages to all, and subscriptions to topics, a frame for each, at the server's pace."""
-
-    def __init__(self, messages: int, per: float) -> None:
-        super().__init__(pace=Pace(messages, per=per))
-
-    def subscribe_frames(self, keys: frozenset[str]) -> list[str]:
-        """One frame for each."""
-        return [json.dumps({"subscribe": [key]}) for key in sorted(keys)]
-
-    def unsubscribe_frames(self, keys: frozenset[str]) -> list[str]:
-        """One frame for each."""
-        return [json.dumps({"unsubscribe": [key]}) for key in sorted(keys)]
-
-    def key_of(self, message: str) -> str:
-        """None of the numbered messages belongs to a topic."""
-        return message.partition(" ")[2].strip(".")
-
-
-class NumberedReader:
-    """The numbers that the server sends: each is the one after the last, unless a gap marker stands between."""
-
-    def __init__(self, epoch: int) -> None:
-        self.epoch = epoch
-        self.last = 0
-        self.received = 0
-        self.gaps = 0
-        self.missed = 0
-        self._after_gap = True
-        self._wanted: list[tuple[int, int, asyncio.Future[dict[str, Any]]]] = []
-
-    async def until(self, number: int, epoch: int) -> dict[str, Any]:
-        """The first message after `number`, on a connection after `epoch`."""
-        found: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
-        self._wanted.append((number, epoch, found))
-        self._answer()
-        return await found
-
-    async def read(self, stream: Any) -> None:
-        """Until the client is closed."""
-        async for item in stream:
-            if isinstance(item, Gap):
-                self._gap(item)
-            else:
-                self._message(int(str(item).split(" ", 1)[0]))
-                if self._wanted:
-                    self._answer()
-
-    def _gap(self, gap: Gap) -> None:
-        self.gaps += 1
-        self._after_gap = True
-        if gap.reason is GapReason.OVERFLOW:
-            self.missed += gap.missed or 0
-        if gap.epoch < self.epoch:
-            write_event("wrong", text=f"a gap of epoch {gap.epoch} after one of {self.epoch}")
-        self.epoch = gap.epoch
-
-    def _message(self, number: int) -> None:
-        if number != self.last + 1 and not (self._after_gap and number > self.last):
-            write_event(
-                "wrong", text=f"{number} came after {self.last}, and no gap marker between them (epoch {self.epoch})"
-            )
-        self._after_gap = False
-        self.last = number
-        self.received += 1
-
-    def _answer(self) -> None:
-        now = time.monotonic()
-        for wanted in tuple(self._wanted):
-            number, epoch, found = wanted
-            if self.last > number and self.epoch > epoch:
-                self._wanted.remove(wanted)
-                found.set_result({"at": now, "number": self.last, "epoch": self.epoch})
-
-
-class NumberedSender:
-    """Numbered messages, every third of them with `resend=True`, and the fate of each."""
-
-    def __init__(self, client: onesocket.SharedClient, name: str, padding: str = "") -> None:
-        self.accepted = 0
-        self._client = client
-        self._name = name
-        self._padding = padding
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._steady: asyncio.Task[None] | None = None
-
-    def start(self, every: float) -> None:
-        """One message each `every` seconds."""
-        self._steady = asyncio.create_task(self._run(every))
-
-    async def stop(self) -> None:
-        """No more."""
-        if self._steady is not None:
-            self._steady.cancel()
-            await asyncio.wait([self._steady])
-            self._steady = None
-
-    async def settle(self, timeout: float) -> int:
-        """Stop, and wait until the fate of every message is known; returns how many were accepted."""
-        await self.stop()
-        if self._tasks:
-            _, left = await asyncio.wait(self._tasks, timeout=timeout)
-            for task in left:
-                write_event("wrong", text=f"no word of {task.get_name()} for {timeout:g} s")
-        return self.accepted
-
-    async def _run(self, every: float) -> None:
-        due = time.monotonic()
-        while True:
-            if len(self._tasks) < _IN_FLIGHT:
-                self._send()
-            due = max(due + every, time.monotonic() - 0.1)  # who was stopped doesn't make up for all of it
-            await asyncio.sleep(max(0.0, due - time.monotonic()))
-
-    def _send(self) -> None:
-        self.accepted += 1
-        number = self.accepted
-        text = f"{self._name} {number}{self._padding}"
-        task = asyncio.create_task(self._one(text, number, named=number % 3 == 0), name=f"{self._name} {number}")
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    def burst(self, count: int) -> None:
-        """Send `count` messages at once."""
-        for _ in range(count):
-            self._send()
-
-    async def _one(self, text: str, number: int, *, named: bool) -> None:
-        try:
-            await self._client.send(text, resend=named)
-        except OnesocketError as error:
-            write_event("fate", sender=self._name, number=number, fate=type(error).__name__)
-        else:
-            write_event("fate", sender=self._name, number=number, fate="sent")
+_THREADS: Final = 2
+"""Threads with an event loop each, in a member of the kind "threads"."""
 
 
 class ChaosWorker:
@@ -170,12 +37,16 @@ class ChaosWorker:
         self._options: dict[str, Any] = dict(given.get("options", {}))
         if "topics" in given:
             self._options["protocol"] = NumberedTopics(*given["topics"])
+        if "outbox" in given:
+            self._options["outbox"] = OutboxLimits(*given["outbox"])
+        self._kind: str = given.get("kind", "asyncio")
         self._topics: dict[str, Any] = {}
         """The streams of the topics that this process is subscribed to."""
         self._client: onesocket.SharedClient | None = None
-        self._reader: NumberedReader | None = None
+        self._readers: list[NumberedReader] = []
         self._reading: asyncio.Task[None] | None = None
-        self._sender: NumberedSender | None = None
+        self._sender: NumberedSender | BlockingMember | None = None
+        self._threads: list[MemberThread] = []
         self._unread: Any = None
         self._blocking: Any = None
 
@@ -192,12 +63,31 @@ class ChaosWorker:
 
     async def join(self, order: dict[str, Any]) -> None:
         """Join, read, and send every so many seconds (0: nothing)."""
-        client = self._client = await self.joining()
-        self._reader = NumberedReader(client.status.epoch)
-        self._reading = asyncio.create_task(self._reader.read(client.subscribe(limit=2**20)))
-        self._sender = NumberedSender(client, self.name, order.get("padding", ""))
+        if self._kind == "blocking":
+            await self.begin_blocking(order)
+            reader = self._new_reader(self._blocking.status.epoch)
+            self._sender = BlockingMember(self._blocking, self.name, reader.take)
+        else:
+            client = self._client = await self.joining()
+            reader = self._new_reader(client.status.epoch)
+            self._reading = asyncio.create_task(reader.read(client.subscribe(limit=2**20)))
+            self._sender = NumberedSender(client, self.name, order.get("padding", ""))
+        for _ in range(_THREADS if self._kind == "threads" else 0):
+            await self._join_thread()
         if order["send_every"]:
             self._sender.start(order["send_every"])
+
+    def _new_reader(self, epoch: int) -> NumberedReader:
+        reader = NumberedReader(epoch)
+        self._readers.append(reader)
+        return reader
+
+    async def _join_thread(self) -> None:
+        reader = self._new_reader(0)
+        thread = MemberThread(self.joining, reader.take)
+        thread.start()
+        self._threads.append(thread)
+        reader.epoch = max(reader.epoch, await thread.joined())
 
     async def settle(self, order: dict[str, Any]) -> dict[str, Any]:
         """Wait until each message has its fate; returns the counts of this process."""
@@ -211,8 +101,12 @@ class ChaosWorker:
     async def leave(self, _: dict[str, Any]) -> dict[str, Any]:
         """Leave while messages are being sent; each of them still gets its fate."""
         self.has_left = True
+        if isinstance(self._sender, BlockingMember):
+            return {"accepted": await self._sender.leave(), **self._figures()}
         if self._sender is not None:
             await self._sender.stop()
+        for thread in self._threads:
+            await thread.close()
         await self.client.aclose()
         if self._reading is not None:
             await self._reading
@@ -240,6 +134,25 @@ class ChaosWorker:
             await client.aclose()
             accepted[name] = await sender.settle(5.0)
         return accepted
+
+    async def burst(self, order: dict[str, Any]) -> None:
+        """Send so many messages at once."""
+        if isinstance(self._sender, NumberedSender):
+            self._sender.burst(order["messages"])
+
+    async def give_up(self, order: dict[str, Any]) -> dict[str, int]:
+        """Join, send messages at once, and cancel each after so many seconds; then leave."""
+        client = await self.joining()
+        sender = NumberedSender(client, order["name"])
+        await sender.give_up(order["after"])
+        await client.aclose()
+        return {order["name"]: await sender.settle(5.0)}
+
+    async def disconnect(self, _: dict[str, Any]) -> None:
+        """Disconnect for all, and connect again."""
+        await self.client.disconnect()
+        await asyncio.sleep(0.05)
+        await self.client.reconnect()
 
     async def leave_unread(self, _: dict[str, Any]) -> None:
         """Have a stream that holds the feed back, and don't read it."""
@@ -276,7 +189,9 @@ class ChaosWorker:
     async def begin_blocking(self, _: dict[str, Any]) -> None:
         """A client for threads, which a forked child will use, too."""
         self._blocking = await asyncio.to_thread(
-            lambda: onesocket.blocking.join(self._url, scope="host", host_options=self._host, **self._options)
+            lambda: onesocket.blocking.join(
+                self._url, scope="host", host_options=self._host, limit=2**20, **self._options
+            )
         )
 
     async def fork(self, order: dict[str, Any]) -> dict[str, Any]:
@@ -297,21 +212,23 @@ class ChaosWorker:
         return {"child": pid}
 
     def _figures(self) -> dict[str, Any]:
-        reader = self._reader or NumberedReader(0)
+        reader = self._readers[0] if self._readers else NumberedReader(0)
         return {
             "received": reader.received,
             "last": reader.last,
             "gaps": reader.gaps,
             "missed": reader.missed,
             "epoch": reader.epoch,
+            "firsts": reader.firsts,
             "descriptors": open_descriptors(),
         }
 
     async def until(self, order: dict[str, Any]) -> dict[str, Any]:
-        """Wait for a message after this number, on a connection after this epoch."""
-        if self._reader is None:
+        """Wait until every reader has a message after this number, on a connection after this epoch."""
+        if not self._readers:
             raise RuntimeError("not joined")
-        return await self._reader.until(order["number"], order["epoch"])
+        answers = await asyncio.gather(*(reader.until(order["number"], order["epoch"]) for reader in self._readers))
+        return max(answers, key=lambda answer: float(answer["at"]))
 
     async def perform(self, order: Order) -> Any:
         """Call the method that has the order's name."""
@@ -366,6 +283,14 @@ def _run_child(client: Any, text: str, timeout: float) -> None:
     client.close()
 
 
+def _loop_factory(kind: str) -> Callable[[], asyncio.AbstractEventLoop] | None:
+    if kind != "uvloop":
+        return None
+    import uvloop  # noqa: PLC0415 - not there for every Python
+
+    return uvloop.new_event_loop
+
+
 async def main(given: dict[str, Any]) -> None:
     """Serve orders until stdin ends or this process has left."""
     logging.getLogger("onesocket").setLevel(logging.CRITICAL)  # typed errors tell what is wrong
@@ -379,4 +304,6 @@ async def main(given: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(setup()))
+    given = setup()
+    with asyncio.Runner(loop_factory=_loop_factory(given.get("kind", "asyncio"))) as runner:
+        runner.run(main(given))

@@ -11,6 +11,8 @@ WAITING: Final = ""
 SENT: Final = "sent"
 """The kernel has it; other fates are the names of the errors that the sender got."""
 UNKNOWN: Final = "DeliveryUnknown"
+CANCELLED: Final = "cancelled"
+"""The sender stopped waiting, and was told nothing: the message may have arrived, once."""
 FULL: Final = "OutboxFull"
 NOT_ACCEPTED: Final = frozenset({FULL})
 NO_FATE: Final = "without a fate: the sender was killed"
@@ -25,7 +27,7 @@ class SenderRecord:
         self.accepted: int | None = None
         """The number of accepted messages that the sender counted itself; None if it was killed."""
         self.left = False
-        """The sender left while it sent: messages that were being sent are not sent again."""
+        """The sender left, or gave up, while it sent: messages that were being sent are not sent again."""
         self._codes = bytearray(capacity + 1)  # made once: a soak measures how memory grows
         self._fates = [WAITING]
 
@@ -76,6 +78,7 @@ class Tally:
     fates: Counter[str] = field(default_factory=Counter[str])
     arrived: int = 0
     unknown_arrived: int = 0
+    cancelled_arrived: int = 0
     repeated: int = 0
     """Messages with ``resend=True`` that arrived more than once."""
     lost: Counter[str] = field(default_factory=Counter[str])
@@ -117,6 +120,8 @@ class Tally:
             self.unknown_arrived += bool(times)
             if is_resent and not sender.left:
                 self.wrong.append(f"{name}: message {number} was sent with resend=True, and its fate is unknown")
+        elif fate == CANCELLED:
+            self.cancelled_arrived += bool(times)
         elif fate == SENT and not times:
             self._add_lost(name, number, connections)
         elif fate != SENT and times:

@@ -1,4 +1,4 @@
-"""Asks the kernel which sockets are still held by a process."""
+"""The server's end of a connection below its protocol: what the kernel knows, and how slowly it is read."""
 
 from __future__ import annotations
 
@@ -21,3 +21,10 @@ def held_by_a_process(connection: FaultyConnection) -> bool:
         if cells[1:3] == address:
             return cells[9] != "0"  # its inode; an orphan that the kernel still closes has none
     return False
+
+
+def read_in_pieces(connection: FaultyConnection, size: int) -> None:
+    """Read so many bytes from the socket in each turn of the loop from now on, with back-pressure for the rest."""
+    transport: Any = connection._transport  # pyright: ignore[reportPrivateUsage] - it has no public reader
+    if transport is not None:
+        transport.max_size = size

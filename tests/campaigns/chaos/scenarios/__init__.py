@@ -54,7 +54,7 @@ SCENARIOS: Final = (
     ),
     ChaosScenario(
         "server-faults",
-        "the server greets at once, limits messages, answers late, reads nothing for a while",
+        "the server greets with a backlog, limits messages, answers late, reads slowly or nothing",
         server_faults.run,
         lambda size: 60.0 + 4.0 * size.faults,
     ),

@@ -3,6 +3,7 @@
 import pytest
 
 from tests.campaigns.harness.ledger import (
+    CANCELLED,
     FULL,
     NO_FATE,
     SENT,
@@ -44,6 +45,25 @@ def test_the_last_messages_on_a_broken_connection_may_be_lost() -> None:
     tally = ledger.balance()
     assert tally.wrong == []
     assert tally.lost.total() == 1
+
+
+def test_what_was_cancelled_may_have_arrived_once() -> None:
+    ledger = recorded(sent=0, arrived=1)
+    ledger.sender("p").accepted = 2
+    ledger.fate("p", 1, CANCELLED)
+    ledger.fate("p", 2, CANCELLED)
+    tally = ledger.balance()
+    assert (tally.wrong, tally.cancelled_arrived, tally.fates) == ([], 1, {CANCELLED: 2})
+    ledger.arrived("p 1", 1)
+    assert ledger.balance().wrong == ["p: message 1 arrived 2 times"]
+
+
+@pytest.mark.parametrize("fate", ["ClientClosed", "MessageExpired", FULL, "ManuallyDisconnected", "WaitTimeout"])
+def test_what_was_reported_as_not_sent_must_not_arrive(fate: str) -> None:
+    ledger = recorded(arrived=1)
+    ledger.sender("p").accepted = 1
+    ledger.fate("p", 1, fate)
+    assert ledger.balance().wrong == [f"p: message 1 arrived, though it was reported as {fate}"]
 
 
 def test_in_the_middle_of_a_broken_connection_nothing_may_be_lost() -> None:
