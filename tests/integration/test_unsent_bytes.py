@@ -15,6 +15,7 @@ import pytest
 import trustme
 
 from onesocket import Client, ReconnectPolicy, State
+from onesocket.errors import OpenTimeout
 from onesocket.testing import Fault, FaultyServer
 from onesocket.wire._response_parser import accept_value
 from tests.support.programs import running_python
@@ -25,6 +26,8 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tell
 DEADLINE = 30.0
 SIZE = 100_000
 TRANSPORTS = [None, "deflate"]
+CLOSE = b"\x88\x02\x03\xe8"
+VIOLATION = b"\xff\xff\xff\xff"
 FAST = ReconnectPolicy(initial=0.01, cap=0.05)
 
 
@@ -36,6 +39,28 @@ async def fill(client: Client) -> int:
         await asyncio.sleep(0)
         sent += delivery.done
     return sent
+
+
+def client_sockets(port: int) -> list[str]:
+    """States of the sockets that are connected to `port`, by the kernel; one in TIME_WAIT holds nothing."""
+    rows = [row.split() for row in Path("/proc/net/tcp").read_text(encoding="ascii").splitlines()[1:]]
+    return [row[3] for row in rows if row[2] == f"0100007F:{port:04X}" and row[3] != "06"]
+
+
+async def upgraded(listener: socket.socket) -> socket.socket:
+    """The next connection, after its upgrade. Nothing more is read."""
+    loop = asyncio.get_running_loop()
+    accepted, _ = await loop.sock_accept(listener)
+    request = b""
+    while not request.endswith(b"\r\n\r\n"):
+        request += await loop.sock_recv(accepted, 4096)
+    key = request.decode().partition("Sec-WebSocket-Key: ")[2].partition("\r\n")[0]
+    await loop.sock_sendall(
+        accepted,
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"Sec-WebSocket-Accept: %s\r\n\r\n" % accept_value(key).encode(),
+    )
+    return accepted
 
 
 # What compresses would never fill a buffer.
@@ -101,6 +126,53 @@ async def test_a_peer_that_closes_and_stops_reading_is_left_before_the_next_dial
         server.kill_connections()
 
 
+@pytest.mark.parametrize("ending", [CLOSE, VIOLATION])
+async def test_a_peer_that_ends_its_half_and_reads_nothing_is_left_before_the_next_dial(ending: bytes) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(0)
+        port = listener.getsockname()[1]
+        client = Client(f"ws://127.0.0.1:{port}", close_timeout=0.1, reconnect=FAST)
+        async with asyncio.timeout(DEADLINE):
+            connecting = asyncio.create_task(client.connect())
+            with await upgraded(listener) as accepted:
+                await connecting
+                for _ in range(30):  # so much that our kernel takes all, and the peer's doesn't
+                    await client.send(NOISE)
+                accepted.send(ending)
+                accepted.shutdown(socket.SHUT_WR)
+                with (await asyncio.get_running_loop().sock_accept(listener))[0]:
+                    assert client_sockets(port) == ["01"]
+            await client.aclose()
+
+
+async def test_a_peer_that_closes_without_waiting_for_our_answer_is_not_waited_for() -> None:
+    """Its system resets the connection when our CLOSE arrives."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(0)
+        client = Client(f"ws://127.0.0.1:{listener.getsockname()[1]}", close_timeout=2 * DEADLINE, reconnect=FAST)
+        async with asyncio.timeout(DEADLINE):
+            connecting = asyncio.create_task(client.connect())
+            with await upgraded(listener) as accepted:
+                await connecting
+                accepted.send(CLOSE)
+            (await asyncio.get_running_loop().sock_accept(listener))[0].close()
+            await client.aclose()
+
+
+@pytest.mark.parametrize("way", ["ws", "wss", "http", "socks5h"])
+async def test_nothing_is_left_of_a_dial_that_was_given_up(way: str) -> None:
+    """The peer's system accepts the connection, and the peer never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        options: dict[str, Any] = {"proxy": f"{way}://127.0.0.1:{port}"} if way not in ("ws", "wss") else {}
+        url = "ws://venue.test" if options else f"{way}://127.0.0.1:{port}"
+        client = Client(url, open_timeout=0.05, close_timeout=0.05, reconnect=None, **options)
+        with pytest.raises(OpenTimeout):
+            await client.connect()
+        assert client_sockets(port) == []
+        await client.aclose()
+
+
 @pytest.mark.parametrize("transport", TRANSPORTS)
 async def test_a_close_in_order_loses_nothing(transport: str | None) -> None:
     """The connection is not reset: a peer that reads again within the deadline gets every message, and 1000."""
@@ -162,7 +234,7 @@ async def test_a_close_in_order_loses_nothing_on_any_way(way: str, tmp_path: Pat
 PROGRAM = """
 import asyncio, os, sys
 import uvloop
-from onesocket import Client, Identity, Provider, blocking, join
+from onesocket import Client, Identity, Provider, State, blocking, join
 from onesocket.sharing.host import HostOptions
 
 url, directory = sys.argv[1:]
@@ -225,6 +297,36 @@ async def main():
         assert server.established == 0
 
 
+@pytest.mark.parametrize("ending", [CLOSE, VIOLATION])
+async def test_nothing_is_left_of_a_process_that_was_killed_while_it_answered_a_close(
+    ending: bytes, tmp_path: Path
+) -> None:
+    script = """
+async def main():
+    client = Client(url)
+    await client.connect()
+    for _ in range(30):
+        await client.send(noise)
+    print(30, flush=True)
+    await client.wait_for(State.CLOSING)
+    print(1, flush=True)
+    await asyncio.to_thread(sys.stdin.read)
+asyncio.run(main())
+"""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(0)
+        port = listener.getsockname()[1]
+        async with program(script, f"ws://127.0.0.1:{port}", tmp_path) as process, asyncio.timeout(DEADLINE):
+            with await upgraded(listener) as accepted:
+                await number_of(process)
+                accepted.send(ending)
+                await number_of(process)
+                assert client_sockets(port) == ["01"]
+                process.kill()
+                await process.wait()
+                assert client_sockets(port) == []
+
+
 @pytest.mark.parametrize("run", ["asyncio.run", "uvloop.run"])
 @pytest.mark.parametrize(("scheme", "secure"), [("", True), ("http", False), ("http", True), ("socks5h", False)])
 async def test_behind_tls_and_proxies_too_the_next_host_is_told_of_a_killed_process(
@@ -284,19 +386,7 @@ asyncio.run(main())
         listener.listen()
         listener.settimeout(0)
         async with program(script, f"unix:{path}", tmp_path) as process, asyncio.timeout(DEADLINE):
-            loop = asyncio.get_running_loop()
-            accepted, _ = await loop.sock_accept(listener)
-            with accepted:
-                request = b""
-                while not request.endswith(b"\r\n\r\n"):
-                    request += await loop.sock_recv(accepted, 4096)
-                key = request.decode().partition("Sec-WebSocket-Key: ")[2].partition("\r\n")[0]
-                accept = accept_value(key)
-                await loop.sock_sendall(
-                    accepted,
-                    b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-                    b"Sec-WebSocket-Accept: %s\r\n\r\n" % accept.encode(),
-                )
+            with await upgraded(listener) as accepted:
                 assert await number_of(process) > 0
                 poll = select.poll()
                 poll.register(accepted, 0)

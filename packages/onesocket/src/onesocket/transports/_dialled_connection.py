@@ -166,7 +166,6 @@ class DialledConnection:
             transport.abort()
             return _given_up()
         self._stage = _DialStage.HANDSHAKE
-        self._dialler.reset_on_close()
         self._stream.start_handshake(transport, holder, self._dialler.socket, self._dialler.tls_monitor)
         return None
 

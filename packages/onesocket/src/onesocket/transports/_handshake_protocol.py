@@ -79,5 +79,5 @@ class HandshakeProtocol(asyncio.Protocol):
         self._over = True
         if self._deadline is not None:
             self._deadline.cancel()
-        self._transport.abort()
         self._failed(error)
+        self._transport.abort()

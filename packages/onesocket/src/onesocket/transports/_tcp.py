@@ -30,6 +30,8 @@ _MAX_POLL: Final = 0.05
 _BACKLOG_POLL: Final = 0.01
 # Offset of tcpi_bytes_acked, 64 bits, in the kernel's struct tcp_info (linux/tcp.h).
 _BYTES_ACKED: Final = 120
+# Value of tcpi_state, the first byte, of a connection that has ended.
+_TCP_CLOSE: Final = 7
 _LINGER: Final = "hh" if sys.platform == "win32" else "ii"
 RESET_ON_CLOSE: Final = struct.pack(_LINGER, 1, 0)
 """Value of SO_LINGER with which a close resets the connection (RST) and discards unsent bytes."""
@@ -64,16 +66,18 @@ class TcpSocket(ForkSafeSocket):
         self._linger(_DELIVER_ON_CLOSE)
 
     def unacknowledged(self) -> int:
-        """Return the number of bytes that the peer has not acknowledged; 0 where the system doesn't report it.
+        """Return the number of bytes that the peer may still acknowledge; 0 where the system doesn't report it.
 
         A Unix socket hands its bytes over at once, and so has none.
         """
         if sys.platform != "linux" or self.family == socket.AF_UNIX:
             return 0
         try:
-            return int.from_bytes(fcntl.ioctl(self.fileno(), termios.TIOCOUTQ, bytes(4)), sys.byteorder)
+            count = int.from_bytes(fcntl.ioctl(self.fileno(), termios.TIOCOUTQ, bytes(4)), sys.byteorder)
+            is_reset = count > 0 and self.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] == _TCP_CLOSE
         except (OSError, ValueError):  # closed
             return 0
+        return 0 if is_reset else count
 
     def acknowledged(self) -> int:
         """Return the number of bytes that the peer has acknowledged; 0 where the system doesn't report it."""
@@ -111,15 +115,15 @@ def close_when_delivered(sock: TcpSocket, is_flushed: Callable[[], bool], close:
 
     Closed before that, the connection would outlive its socket, as the peer may have stopped reading. `is_flushed`:
     whether the kernel has all bytes. There is no deadline here: a caller that has one aborts the connection, which
-    ends this, too.
+    ends this, too. Until then the end of the process resets the connection.
     """
-    sock.deliver_on_close()
     _poll_delivery(sock, is_flushed, close, _FIRST_POLL)
 
 
 def _poll_delivery(sock: TcpSocket, is_flushed: Callable[[], bool], close: Callable[[], None], delay: float) -> None:
     # Not a closure that calls itself: that would be a cycle, and keep the connection after its end.
     if sock.fileno() < 0 or (is_flushed() and sock.unacknowledged() == 0):
+        sock.deliver_on_close()
         close()
     else:
         next_delay = min(2 * delay, _MAX_POLL)
@@ -155,7 +159,9 @@ async def open_tcp(
     def make(info: _AddressInfo) -> TcpSocket:
         _check_process(home)
         family, type_, protocol, _, _ = info
-        return TcpSocket(family=family, type=type_, proto=protocol)
+        sock = TcpSocket(family=family, type=type_, proto=protocol)
+        sock.reset_on_close()  # also a dial that is given up leaves nothing in the kernel
+        return sock
 
     loop = asyncio.get_running_loop()
     infos = await _address_infos(address, socket.AF_UNSPEC)

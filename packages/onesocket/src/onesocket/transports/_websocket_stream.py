@@ -201,7 +201,8 @@ class WebSocketStream(asyncio.BufferedProtocol):
     def _failed(self, error: OnesocketError) -> None:
         self._reading = _OVER
         self.error = error
-        self._deliver_on_close()  # the response has come, and was no WebSocket's
+        if self._socket is not None and self._transport is not None and not self._transport.is_closing():
+            self._socket.deliver_on_close()  # the response has come, and was no WebSocket's
 
     # --- called by asyncio --------------------------------------------------------------------------------------------
 
@@ -210,10 +211,18 @@ class WebSocketStream(asyncio.BufferedProtocol):
         self.activity += 1
         self._take(self._reader.received(nbytes))
 
-    def eof_received(self) -> None:
-        """Let the transport close itself; without a CLOSE of the peer, it needn't wait for its unsent bytes."""
-        if self._full and self._phase is _MAY_SEND and self._transport is not None:
-            self._transport.abort()
+    def eof_received(self) -> bool:
+        """Let the transport close itself: at once, unless our CLOSE is on its way."""
+        if self._phase is _MAY_SEND:  # without a CLOSE of the peer, it needn't wait for its unsent bytes
+            if self._full and self._transport is not None:
+                self._transport.abort()
+            return False
+        if self._transport is not None and self._transport.get_extra_info("ssl_object") is None:
+            self._close_when_delivered()
+            return True
+        if self._socket is not None and self._socket.unacknowledged() == 0:  # TLS can't be kept half open
+            self._socket.deliver_on_close()
+        return False
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Note the end of the stream. What was received before is still delivered, in slices."""
@@ -462,7 +471,6 @@ class WebSocketStream(asyncio.BufferedProtocol):
         was_closing = self._phase is not _MAY_SEND
         if not was_closing:
             self._send_close(code)
-        self._deliver_on_close()
         self._events.violated(error)
         if was_closing:  # the answer to our CLOSE can't be found in this any more
             self._close_when_delivered()
@@ -474,11 +482,6 @@ class WebSocketStream(asyncio.BufferedProtocol):
     def _close_when_delivered(self) -> None:
         if self._socket is not None and self._transport is not None:
             close_when_delivered(self._socket, lambda: self._writable, self._transport.close)
-
-    def _deliver_on_close(self) -> None:
-        """Let the peer read our CLOSE: no reset, unless the close takes longer than its deadline."""
-        if self._socket is not None:
-            self._socket.deliver_on_close()
 
     def release(self) -> None:
         """Drop the references to the ended byte stream, which refers to this object: no cycle is left."""
