@@ -4,6 +4,7 @@ import asyncio
 import fcntl
 import os
 import shutil
+import signal
 import socket
 import sys
 from pathlib import Path
@@ -12,8 +13,9 @@ import pytest
 
 from onesocket import _forking as forking
 from onesocket.errors import InvalidOption
-from onesocket.sharing.host import HostOptions, NoRuntimeDirectory, OnStopped, listing
-from onesocket.sharing.host._owner_lock import LockState, OwnerLock, OwnerRecord, process_start_time
+from onesocket.sharing.host import HostOptions, NoRuntimeDirectory, OnStopped, _owner_lock, listing
+from onesocket.sharing.host._owner_lock import LockState, OwnerLock, OwnerRecord
+from onesocket.sharing.host._process_stat import ExecWatch, ProcessStat
 from onesocket.sharing.host._runtime_paths import RUNTIME_DIR_VARIABLE, RuntimePaths, runtime_directory
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="Unix only")
@@ -205,7 +207,7 @@ async def test_the_next_owner_waits_for_the_death_of_the_last(place: RuntimePath
     lock = OwnerLock.acquire(place, keep)
     assert lock is not None
     process = await asyncio.create_subprocess_exec(sys.executable, "-c", "input()", stdin=asyncio.subprocess.PIPE)
-    lock.predecessor = OwnerRecord(process.pid, process_start_time(process.pid), 5)
+    lock.predecessor = OwnerRecord.of(process.pid, 5)
     waiting = asyncio.get_running_loop().create_task(lock.predecessor_gone())
     await asyncio.sleep(0)
     assert not lock.predecessor.is_gone()
@@ -221,9 +223,104 @@ def test_a_number_that_another_process_has_now_is_nobody_to_wait_for() -> None:
     assert OwnerRecord(os.getppid(), "1", 0).is_gone() or not hasattr(os, "pidfd_open")
     assert OwnerRecord(2**22 - 1, "1", 0).is_gone()
     assert OwnerRecord(os.getpid(), "1", 0).is_gone()
+    assert not OwnerRecord(os.getppid(), "-", 0).is_gone()  # not known isn't another one
 
 
-@pytest.mark.parametrize("content", ["", "nonsense", "1 2", "x y z", "1 2 3 x", "1 2 3 4 5", "\0" * 500])
+OWNER_THAT_EXECUTES = """
+import ctypes, os, sys
+from pathlib import Path
+from onesocket.sharing.host._owner_lock import OwnerLock
+from onesocket.sharing.host._runtime_paths import RuntimePaths
+lock = OwnerLock.acquire(RuntimePaths(Path(sys.argv[1]), sys.argv[2]), lambda lock: None)
+lock.note(3)
+print("has it", flush=True)
+if input() == "fork":  # as a library in C does: the child keeps all descriptors
+    child = ctypes.CDLL(None).fork()
+    if not child:
+        import signal
+        signal.pause()
+    print(child, flush=True)
+os.execv("/bin/sh", ["sh", "-c", "echo another program; read line"])
+"""
+
+
+async def start_owner_that_executes(place: RuntimePaths) -> asyncio.subprocess.Process:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", OWNER_THAT_EXECUTES, str(place.directory), place.name,
+        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    assert process.stdout is not None
+    assert await process.stdout.readline() == b"has it\n"
+    return process
+
+
+linux_only = pytest.mark.skipif(sys.platform != "linux", reason="the kernel tells that of other systems to nobody")
+
+
+@linux_only
+async def test_an_owner_that_executes_another_program_is_not_waited_for(
+    place: RuntimePaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_owner_lock, "_MAX_EXIT_WAIT", 3600.0)
+    process = await start_owner_that_executes(place)
+    assert OwnerLock.acquire(place, keep) is None
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write(b"exec\n")
+    assert await process.stdout.readline() == b"another program\n"
+    lock = OwnerLock.acquire(place, keep)
+    assert lock is not None
+    assert lock.predecessor is not None
+    assert not lock.predecessor.is_gone()
+    await asyncio.wait_for(lock.predecessor_gone(), 10)
+    lock.release()
+    await process.communicate(b"end\n")
+
+
+@linux_only
+async def test_a_child_that_keeps_the_descriptors_of_an_owner_that_executes_keeps_the_lock(place: RuntimePaths) -> None:
+    process = await start_owner_that_executes(place)
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write(b"fork\n")
+    child = int(await process.stdout.readline())
+    assert await process.stdout.readline() == b"another program\n"
+    assert OwnerLock.acquire(place, keep) is None
+    os.kill(child, signal.SIGKILL)
+    async with asyncio.timeout(10):
+        while (lock := OwnerLock.acquire(place, keep)) is None:  # noqa: ASYNC110 - there is no event for it
+            await asyncio.sleep(0.001)
+    lock.release()
+    await process.communicate(b"end\n")
+
+
+@pytest.mark.parametrize(
+    ("seen", "is_done"),
+    [
+        ([], False),  # there is no /proc, or it doesn't tell
+        ([(0, 9, "S")], False),
+        ([(10, 5, "S"), (10, 9, "R")], False),  # the same program
+        ([(20, 5, "R"), (20, 5, "R")], False),  # the new one has not run yet
+        ([(20, 5, "R"), (20, 6, "R")], True),
+        ([(0, 5, "R"), (20, 5, "R"), (20, 5, "S")], True),
+    ],
+)
+def test_what_counts_as_another_program(
+    monkeypatch: pytest.MonkeyPatch, seen: list[tuple[int, int, str]], is_done: bool
+) -> None:
+    told = iter(seen)
+
+    def look(_: int) -> ProcessStat | None:
+        now = next(told, None)
+        return None if now is None else ProcessStat("1", *now)
+
+    monkeypatch.setattr(ProcessStat, "of", look)
+    watch = ExecWatch(1, 10)
+    looks = max(1, len(seen))
+    assert [watch.is_done() for _ in range(looks)] == [False] * (looks - 1) + [is_done]
+
+
+@pytest.mark.parametrize("content", ["", "nonsense", "1 2", "x y z", "1 2 3 x", "1 2 3 4 5 6", "\0" * 500])
 def test_whatever_is_in_the_lock_it_can_be_had(place: RuntimePaths, content: str) -> None:
     place.lock.write_text(content)
     lock = OwnerLock.acquire(place, keep)

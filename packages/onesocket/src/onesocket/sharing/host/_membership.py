@@ -26,7 +26,7 @@ from ._descriptor_reserve import DescriptorReserve
 from ._election import Election, ElectionAction, ElectionEvent, ElectionPhase
 from ._follower import Follower
 from ._owner import Owner
-from ._owner_lock import OwnerLock, OwnerRecord, ownership_id_of, process_start_time
+from ._owner_lock import OwnerLock, OwnerRecord, ownership_id_of
 from ._runtime_paths import RuntimePaths, translate_os_error
 
 _FATAL_ERRORS: Final = (TokenMismatch, ForeignUser, VersionMismatch, OptionConflict)
@@ -280,8 +280,7 @@ class Membership:
             self.handle_event(ElectionEvent.ATTACH_FAILED)
             return
         self._owner_id = welcome.ownership_id
-        pid = follower.peer_pid
-        self._owner_record = OwnerRecord(pid, process_start_time(pid), welcome.status.epoch)
+        self._owner_record = OwnerRecord.of(follower.peer_pid, welcome.status.epoch)
         self._election.owner_heartbeat = welcome.heartbeat
         self.handle_event(ElectionEvent.ATTACHED)
         try:

@@ -20,11 +20,12 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import Final, Self, TypeAlias
 
 from ..._forking import FORK_LOCK
 from ...errors import NoRuntimeDirectory
 from ._abstract_socket_lock import AbstractSocketLock
+from ._process_stat import ExecWatch, ProcessStat
 from ._runtime_paths import RuntimePaths, translate_os_error
 
 if sys.platform != "win32":  # where `RuntimePaths` raises `NoRuntimeDirectory`
@@ -45,9 +46,30 @@ class OwnerRecord:
     pid: int
     """0: the owner released the lock in order."""
     process_start_time: str
+    """``-``: it isn't known."""
     epoch: int
     ownership_id: int = 0
     """A random number, the same for as long as one process owns the connection without a break."""
+    stack: int = 0
+    """Address of its stack, by which an `exec` is told; 0: it isn't known."""
+
+    @classmethod
+    def of(cls, pid: int, epoch: int, ownership_id: int = 0) -> Self:
+        """The record of a running process."""
+        stat = ProcessStat.of(pid) or ProcessStat.unknown()
+        return cls(pid, stat.start_time, epoch, ownership_id, stat.stack)
+
+    @classmethod
+    def parse(cls, text: bytes) -> Self | None:
+        """The record with this text; None: it is none."""
+        try:
+            pid, start_time, *numbers = text.split()
+            return cls(int(pid), start_time.decode("ascii"), *map(int, numbers))
+        except (ValueError, TypeError):
+            return None
+
+    def __str__(self) -> str:
+        return f"{self.pid} {self.process_start_time} {self.epoch} {self.ownership_id} {self.stack}"
 
     def is_gone(self) -> bool:
         """True if the kernel has closed all descriptors of the process."""
@@ -62,7 +84,8 @@ class OwnerRecord:
         except OSError:  # no descriptor is free
             return self._has_no_process()
         try:
-            if process_start_time(self.pid) not in (self.process_start_time, "-"):
+            stat = ProcessStat.of(self.pid)
+            if stat is not None and self.process_start_time not in ("-", stat.start_time):
                 return True  # another process has the number now
             poll = select.poll()
             poll.register(handle, select.POLLIN)
@@ -78,15 +101,6 @@ class OwnerRecord:
         except PermissionError:
             pass
         return False
-
-
-def process_start_time(pid: int) -> str:
-    """Start time of a process, in ticks since the machine's start; ``-`` where it is unknown."""
-    try:
-        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
-        return text.rpartition(")")[2].split()[19]
-    except (OSError, IndexError):
-        return "-"
 
 
 class LockState(enum.Enum):
@@ -220,20 +234,22 @@ class OwnerLock:
     async def predecessor_gone(self) -> None:
         """Wait until the last owner can't hold a socket any more."""
         before = self.predecessor
-        end = time.monotonic() + _MAX_EXIT_WAIT
-        while before is not None and not before.is_gone() and time.monotonic() < end:  # noqa: ASYNC110 - there is no event for it
-            await asyncio.sleep(0.001)
+        if before is not None:
+            watch = ExecWatch(before.pid, before.stack)
+            end = time.monotonic() + _MAX_EXIT_WAIT
+            while not before.is_gone() and not watch.is_done() and time.monotonic() < end:  # noqa: ASYNC110 - there is no event for it
+                await asyncio.sleep(0.001)
         self.note(0 if before is None else before.epoch)
 
     def note(self, epoch: int) -> None:
         """Write the record of this process and the newest epoch."""
         self._epoch = epoch
-        self._write(f"{os.getpid()} {process_start_time(os.getpid())} {epoch} {self.ownership_id}")
+        self._write(OwnerRecord.of(os.getpid(), epoch, self.ownership_id))
 
-    def _write(self, record: str) -> None:
+    def _write(self, record: OwnerRecord) -> None:
         if self.descriptor >= 0:
             with contextlib.suppress(OSError):  # a full disk: the record helps, the lock decides
-                os.pwrite(self.descriptor, (record.ljust(_RECORD_BYTES - 1) + "\n").encode(), 0)
+                os.pwrite(self.descriptor, (str(record).ljust(_RECORD_BYTES - 1) + "\n").encode(), 0)
 
     def is_ours(self) -> bool:
         """True if the locked file is neither replaced nor removed."""
@@ -246,7 +262,7 @@ class OwnerLock:
 
     def release(self, epoch: int = 0) -> None:
         """Release the lock. `epoch`: the newest one, if another process goes on. Idempotent."""
-        self._write(f"0 - {epoch} {self.ownership_id}")
+        self._write(OwnerRecord(0, "-", epoch, self.ownership_id))
         with FORK_LOCK:
             if self._socket_lock is not None:
                 self._socket_lock.close()
@@ -319,12 +335,7 @@ def _stat_identity(found: os.stat_result) -> FileIdentity:
 
 
 def _read_record(descriptor: int) -> OwnerRecord | None:
-    parts = os.pread(descriptor, _RECORD_BYTES, 0).split()
-    try:
-        pid, start_time, epoch, *ownership_id = parts
-        return OwnerRecord(int(pid), start_time.decode("ascii"), int(epoch), *map(int, ownership_id))
-    except (ValueError, TypeError):
-        return None
+    return OwnerRecord.parse(os.pread(descriptor, _RECORD_BYTES, 0))
 
 
 def _read_record_at(path: Path) -> OwnerRecord | None:
