@@ -462,7 +462,7 @@ class RequestLost(ConnectionFailure):
 
 
 class OutOfResources(ConnectFailed):
-    """A process of this connection has no file descriptor, no memory or no room on the disk left for sharing it."""
+    """A process of this connection has no file descriptor, thread, memory or room on the disk left for it."""
 
 
 class OwnerSilent(ConnectFailed):

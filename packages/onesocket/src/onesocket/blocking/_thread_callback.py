@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from .._threads import start_thread
 from ..client._error_reporter import ErrorReporter
 from ..client._user_code import refuse_awaitable
 from ._subscription import Subscription
@@ -40,7 +41,7 @@ class ThreadCallback:
         """Begin to call it with the messages of this stream."""
         self._stream = stream
         self._thread = threading.Thread(target=self._run, args=(stream,), name="onesocket callback", daemon=True)
-        self._thread.start()
+        start_thread(self._thread)
 
     def stop(self, seconds: float = 1.0) -> None:
         """Call it no more; waits so many seconds for a call that is under way."""

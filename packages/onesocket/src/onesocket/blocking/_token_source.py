@@ -10,6 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
 
+from .._threads import start_thread
 from ..client._token_source import TokenSource, call_token_source
 from ..client._user_code import is_async
 from ..errors import OnesocketError, TokenFailed
@@ -60,5 +61,5 @@ async def _in_new_thread(source: Callable[[], Any]) -> Any:
         answer.set_result(source())
 
     answer.set_running_or_notify_cancel()
-    threading.Thread(target=call, name="onesocket token", daemon=True).start()
+    start_thread(threading.Thread(target=call, name="onesocket token", daemon=True))
     return await asyncio.wrap_future(answer)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from .._forking import ForkGuard, pause_before_fork, reset_in_child
+from .._threads import start_thread
 from ..errors import MessageNotStored
 from ._message_store import Delete, MessageStore, Operation, StoredRow
 
@@ -61,7 +62,7 @@ class StoreWriter:
     """
 
     def __init__(self, path: Path, loop: asyncio.AbstractEventLoop, report: Report) -> None:
-        """Open the file, and wait for that. Raises `OutboxUnusable`."""
+        """Open the file, and wait for that. Raises `OutboxUnusable` or `OutOfResources`."""
         self._inbox: _Inbox = queue.SimpleQueue()
         self._closed: Future[None] = Future()
         opened: Future[list[StoredRow]] = Future()
@@ -71,8 +72,8 @@ class StoreWriter:
         )
         # For a client that was left open, or whose opening was interrupted by Ctrl-C.
         weakref.finalize(self, self._inbox.put, None).atexit = False
+        start_thread(self._thread)
         _writers.add(self)
-        self._thread.start()
         self.rows = opened.result()
         """The messages that were in the file."""
 

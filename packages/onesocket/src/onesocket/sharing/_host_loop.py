@@ -6,12 +6,15 @@ import asyncio
 import codecs
 import contextlib
 import selectors
+import socket
 import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Final
 
 from .._forking import ForkGuard
+from .._threads import start_thread
+from ..errors import OutOfResources
 from ._loop_inbox import LoopInbox, inbox_of
 
 _SHUTDOWN_TIMEOUT: Final = 1.0
@@ -63,13 +66,18 @@ class HostLoopThread(HostLoop):
     """A daemon thread with a loop of its own, until `stop`."""
 
     def __init__(self) -> None:
+        """Start it. Raises `OutOfResources`."""
         # Of a kind whose selector can be looked into: a forked child has to find every socket.
-        self._selector = selectors.DefaultSelector()
-        super().__init__(asyncio.SelectorEventLoop(self._selector))
+        self._selector, loop = _make_loop()
+        super().__init__(loop)
         self._executor = _ResolverExecutor()
         self._resume = threading.Event()
         self.thread = threading.Thread(target=self._run, name="onesocket owner", daemon=True)
-        self.thread.start()
+        try:
+            start_thread(self.thread)
+        except BaseException:
+            loop.close()
+            raise
 
     def stop(self) -> None:
         """End it, soon; from any thread."""
@@ -108,6 +116,20 @@ class HostLoopThread(HostLoop):
             asyncio.set_event_loop(None)
             loop.close()
             self.loop_inbox.reject_pending()
+
+
+def _make_loop() -> tuple[selectors.BaseSelector, asyncio.SelectorEventLoop]:
+    """Make an event loop and its selector. Raises `OutOfResources`."""
+    selector: selectors.BaseSelector | None = None
+    try:
+        selector = selectors.DefaultSelector()
+        for sock in socket.socketpair():  # as the loop does: one that fails at this warns when it is collected
+            sock.close()
+        return selector, asyncio.SelectorEventLoop(selector)
+    except OSError as error:
+        if selector is not None:
+            selector.close()
+        raise OutOfResources(f"no event loop can be made for the connection: {error.strerror}") from error
 
 
 def _pause_loop(stands: threading.Event, resume: threading.Event) -> None:

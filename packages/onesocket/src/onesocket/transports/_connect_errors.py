@@ -13,6 +13,7 @@ import ssl
 from collections.abc import Mapping
 from typing import Final, TypeVar
 
+from .._threads import is_thread_refusal, thread_refusal
 from ..errors import CertificateInvalid, ConnectFailed, ConnectionRefused, NameResolutionFailed, TLSFailed
 
 _CLIENT_CERTIFICATE: Final = "load one into ssl= (SSLContext.load_cert_chain)"
@@ -135,6 +136,8 @@ def _connect_failure(error: BaseException, where: str, local_address: str | None
         )
         failure.retryable = False
         return failure
+    if isinstance(error, RuntimeError) and is_thread_refusal(error):
+        return thread_refusal(error)
     return ConnectFailed(f"no connection to {where}: {type(error).__name__}")
 
 
