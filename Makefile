@@ -1,5 +1,5 @@
 # `make help` lists the targets. Needs make, sh and a Python >= 3.11; uses uv when it is installed.
-.PHONY: help setup demo test test-once test-python-twin test-quick simulate check format diagram reference constraints wheel-test wheels bench bench-peers conformance differential proxies fuzz soak soak-clients soak-feeds compat compat-python chaos outbox rotation e2e screenshots clean
+.PHONY: help setup demo test test-once test-python-twin test-quick simulate check format diagram reference constraints wheel-test wheels bench bench-peers conformance differential proxies fuzz soak soak-clients soak-feeds compat compat-python chaos chaos-long outbox rotation e2e screenshots clean
 
 # One environment for each Python, named after its version: `make test PYTHON=3.13` never runs in another one's.
 FOUND := $(shell sh tools/find_python.sh $(PYTHON))
@@ -50,6 +50,7 @@ help:
 	@echo "make outbox      a program with a durable outbox is killed at every step, while the server counts"
 	@echo "make rotation    1000 rotations of a connection, with a ledger at the server"
 	@echo "make chaos       processes that share a connection are killed, stopped and asked to leave, while the server counts"
+	@echo "make chaos-long  the same 2 000 times over processes of every kind (ARGS=\"--faults 60\"); less than an hour"
 	@echo "make e2e         the chat in a headless Chromium (installs Debian's where there is none), and the dashboard of examples/feed with npm's ws"
 	@echo "make screenshots the pictures in the documents, made anew"
 	@echo "make clean       remove everything the other targets made"
@@ -213,6 +214,10 @@ compat-python: setup
 
 chaos: setup
 	$(BIN)/python -m tests.campaigns.chaos $(ARGS)
+
+# Members run in every environment .venv-VERSION that is there: "make setup PYTHON=3.13" beforehand adds one.
+chaos-long: setup
+	$(BIN)/python -m tests.campaigns.chaos --only all-kinds --faults 2000 $(ARGS)
 
 outbox: setup
 	$(BIN)/python -W error -m tests.campaigns.outbox $(ARGS)

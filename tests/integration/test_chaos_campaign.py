@@ -93,7 +93,8 @@ def test_the_summary_names_the_command_and_the_figures() -> None:
     assert "median 20 ms" in text
 
 
-def test_wrong_options_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("option", ["--rounds", "--faults"])
+def test_wrong_options_are_refused(option: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
-        main(["--rounds", "0"])
-    assert "--rounds" in capsys.readouterr().err
+        main([option, "0"])
+    assert option in capsys.readouterr().err

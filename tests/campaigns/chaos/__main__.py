@@ -21,7 +21,7 @@ from tests.campaigns.harness.worker_process import OrderRefused, WorkerFailure
 
 from . import report
 from .findings import ChaosFindings
-from .scenarios import SCENARIOS, ChaosScenario
+from .scenarios import LONG_RUN, SCENARIOS, ChaosScenario
 from .size import FULL, QUICK, RunSize
 
 
@@ -52,6 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="make chaos", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="all scenarios, but short, in less than a minute")
     parser.add_argument("--rounds", type=int, help="how often the owner is killed, stopped and asked to leave, each")
+    parser.add_argument("--faults", type=int, help="how many faults processes of all kinds suffer")
     add_seed(parser)
     parser.add_argument("--only", action="append", choices=names, help="this scenario alone (may be repeated)")
     parser.add_argument("--write-docs", action="store_true", help="write the table into docs/chaos.md")
@@ -61,6 +62,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.rounds < 1:
             parser.error("--rounds must be 1 or more")
         size = replace(size, rounds=options.rounds)
+    if options.faults is not None:
+        if options.faults < 1:
+            parser.error("--faults must be 1 or more")
+        size = replace(size, kinds=options.faults)
     if not hasattr(os, "fork"):
         print("scope='host' needs Linux or macOS, and so does this campaign", file=sys.stderr)
         return 1
@@ -74,7 +79,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         played.append(asyncio.run(run_scenario(scenario, size, options.seed, at_most=end - time.monotonic())))
     print(f"\n{report.table(played)}\n\n{report.verdict(played)}")
     if options.write_docs:
-        write_document("chaos", report.document(played, f'make chaos ARGS="--seed {options.seed}"'))
+        part, more = ("chaos-long", f"--faults {size.kinds} ") if options.only == [LONG_RUN] else ("chaos", "")
+        command = f'make {part} ARGS="{more}--seed {options.seed}"'
+        write_document(part, report.document(played, command), page="chaos")
     return 1 if any(one.wrong for one in played) else 0
 
 

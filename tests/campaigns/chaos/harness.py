@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeVar
 
 from onesocket.sharing.host import Listing, listing
 from onesocket.testing import FaultyConnection, FaultyServer
@@ -27,6 +28,8 @@ HOST_OPTIONS: Final[dict[str, Any]] = {"heartbeat": 0.2, "stopped_after": 0.7, "
 _WORKER: Final = Path(__file__).with_name("worker.py")
 FEED_EVERY: Final = 0.004
 SEND_EVERY: Final = 0.02
+
+T = TypeVar("T", bound=WorkerProcess)
 
 
 class CountingServer(FaultyServer):
@@ -80,22 +83,28 @@ class ChaosHarness:
 
     # --- processes --------------------------------------------------------------------------------------------------
 
-    async def start(self, count: int = 1, **setup: Any) -> list[WorkerProcess]:
+    async def start(self, count: int = 1, *, python: str = sys.executable, **setup: Any) -> list[WorkerProcess]:
         """New processes, which haven't joined yet."""
         given = {"url": self.server.url, "host": {**self.host, "directory": str(self.directory)}, **setup}
         names: list[str] = []
         for _ in range(count):
             self._names += 1
             names.append(f"p{self._names}")
-        new = await asyncio.gather(*(self._start(name, given) for name in names))
+        new = await asyncio.gather(*(self._start(name, python, given) for name in names))
         return list(new)
 
-    async def _start(self, name: str, given: dict[str, Any]) -> WorkerProcess:
-        """One process, when it is ready for orders."""
-        process = await WorkerProcess.start(
-            _WORKER, {"name": name, **given}, name=name, on_event=self._heard, collect_errors=True
-        )
+    async def add(self, starting: Coroutine[Any, Any, T]) -> T:
+        """A process of another kind, which is ended with the rest."""
+        process = await starting
         self.members.append(process)
+        return process
+
+    async def _start(self, name: str, python: str, given: dict[str, Any]) -> WorkerProcess:
+        """One process, when it is ready for orders."""
+        setup = {"name": name, **given}
+        process = await self.add(
+            WorkerProcess.start(_WORKER, setup, name=name, on_event=self._heard, collect_errors=True, python=python)
+        )
         await process.until(lambda event: event["event"] == "ready")
         return process
 

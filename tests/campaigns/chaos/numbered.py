@@ -248,12 +248,14 @@ class MemberThread(threading.Thread):
         self._joining = joining
         self._take = take
         self._main_loop = asyncio.get_running_loop()
-        self._joined: Future[tuple[asyncio.AbstractEventLoop, onesocket.SharedClient]] = Future()
+        self._joined: Future[int] = Future()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stopped = asyncio.Event()
 
     def run(self) -> None:
         """Read until the client is closed."""
         try:
-            asyncio.run(self._read())
+            asyncio.run(self._run())
         except OnesocketError as error:
             if not self._joined.done():
                 self._joined.set_exception(error)
@@ -262,17 +264,25 @@ class MemberThread(threading.Thread):
 
     async def joined(self) -> int:
         """Wait until it has joined; returns the epoch."""
-        _, client = await asyncio.wrap_future(self._joined)
-        return client.status.epoch
+        return await asyncio.wrap_future(self._joined)
 
     async def close(self) -> None:
         """Close the client, on its loop."""
-        loop, client = self._joined.result()
-        await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(client.aclose(), loop))
-        await asyncio.to_thread(self.join, 5.0)
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._stopped.set)
+        await asyncio.to_thread(self.join, 10.0)
+        if self.is_alive():
+            write_event("wrong", text="a shared client in a thread didn't close within 10 s")
 
-    async def _read(self) -> None:
+    async def _run(self) -> None:
+        self._loop = asyncio.get_running_loop()
         client = await self._joining()
-        self._joined.set_result((asyncio.get_running_loop(), client))
-        async for item in client.subscribe(limit=2**20):
+        self._joined.set_result(client.status.epoch)
+        reading = asyncio.create_task(self._read(client.subscribe(limit=2**20)))
+        await self._stopped.wait()
+        await client.aclose()
+        await reading
+
+    async def _read(self, stream: Any) -> None:
+        async for item in stream:
             self._main_loop.call_soon_threadsafe(self._take, item)

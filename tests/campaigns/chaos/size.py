@@ -14,6 +14,8 @@ class RunSize:
     """Number of times that the owner is killed, stopped and continued, and asked to leave, each."""
     faults: int
     """Number of faults that the injector server deals."""
+    kinds: int
+    """Number of faults that processes of all kinds suffer."""
     forks: int
     seconds: float
     """Seconds of coming and going."""
@@ -23,8 +25,8 @@ class RunSize:
     @property
     def limit(self) -> float:
         """Seconds that all of it may take at most; on a quiet machine it's half of that."""
-        return 100.0 + 5.0 * self.rounds + 3.0 * self.faults
+        return 150.0 + 5.0 * self.rounds + 3.0 * self.faults + 4.0 * self.kinds
 
 
-FULL: Final = RunSize(rounds=100, faults=60, forks=10, seconds=5.0, megabytes=64)
-QUICK: Final = RunSize(rounds=3, faults=12, forks=2, seconds=1.0, megabytes=16)
+FULL: Final = RunSize(rounds=100, faults=60, kinds=60, forks=10, seconds=5.0, megabytes=64)
+QUICK: Final = RunSize(rounds=2, faults=6, kinds=3, forks=1, seconds=1.0, megabytes=16)

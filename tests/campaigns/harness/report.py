@@ -37,8 +37,8 @@ def shortened(texts: Sequence[str]) -> list[str]:
     return [*texts[:SHOWN], *([f"... and {more} more"] if more > 0 else [])]
 
 
-def write_document(name: str, content: str) -> None:
-    """Put the summary of the campaign `name` between the markers of its page docs/`name`.md."""
-    path = ROOT / "docs" / f"{name}.md"
+def write_document(name: str, content: str, page: str | None = None) -> None:
+    """Put the summary of the campaign `name` between its markers on docs/`page`.md (default: docs/`name`.md)."""
+    path = ROOT / "docs" / f"{page or name}.md"
     write_marked(path, name, content)
     print(f"written: {path.relative_to(ROOT)}")

@@ -69,13 +69,14 @@ class WorkerProcess:
         name: str = "",
         on_event: Callable[[WorkerProcess, Event], bool] | None = None,
         collect_errors: bool = False,
+        python: str = sys.executable,
     ) -> Self:
         """Start a Python module of this repository with `setup` as its argument.
 
         `collect_errors`: keep its stderr for `errors`; else it goes to the stderr of this process.
         """
         module = ".".join(program.relative_to(ROOT).with_suffix("").parts)
-        command = (sys.executable, "-m", module, json.dumps(setup))
+        command = (python, "-m", module, json.dumps(setup))
         return await cls.run(command, name or program.stem, on_event=on_event, collect_errors=collect_errors)
 
     @classmethod

@@ -9,7 +9,7 @@ from typing import Final
 
 from ..findings import ChaosFindings
 from ..size import RunSize
-from . import churn, concurrent_join, foreign_peers, forks, owner_failures, server_faults, slow_readers
+from . import all_kinds, churn, concurrent_join, foreign_peers, forks, owner_failures, server_faults, slow_readers
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +26,8 @@ class ChaosScenario:
 def _minute(_: RunSize) -> float:
     return 60.0
 
+
+LONG_RUN: Final = "all-kinds"
 
 SCENARIOS: Final = (
     ChaosScenario(
@@ -59,5 +61,11 @@ SCENARIOS: Final = (
         lambda size: 60.0 + 4.0 * size.faults,
     ),
     ChaosScenario("slow-readers", "a process that is stopped, and one that doesn't read", slow_readers.run, _minute),
+    ChaosScenario(
+        LONG_RUN,
+        "processes of every kind are killed, stopped, dismissed and asked to hand over",
+        all_kinds.run,
+        lambda size: 90.0 + 4.0 * size.kinds,
+    ),
     ChaosScenario("foreign-peers", "another release, another user, and nonsense", foreign_peers.run, _minute),
 )

@@ -266,8 +266,8 @@ async def run(findings: ChaosFindings, size: RunSize, chance: random.Random) -> 
         harness.server.message_limit = MessageLimit(_LIMIT, per=_PER)
         async with harness.feeding():
             await injector.begin()
-            for number in range(size.faults):
-                what = FAULTS[number % len(FAULTS)] if number < len(FAULTS) else chance.choice(FAULTS)
+            faults = chance.sample(FAULTS, len(FAULTS))  # each once, if there are that many
+            for what in (*faults, *chance.choices(FAULTS, k=size.faults))[: size.faults]:
                 await injector.inject(what)
                 await injector.agree(findings, f"after {what!r}")
             for figures in await harness.settle(injector.members):

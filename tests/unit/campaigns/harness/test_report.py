@@ -31,9 +31,12 @@ def test_the_page_of_a_campaign_gets_its_summary(
     write_document("chaos", "new")
     assert page.read_text("utf-8") == "before\n<!-- chaos:begin -->\nnew\n<!-- chaos:end -->\nafter\n"
     assert capsys.readouterr().out == "written: docs/chaos.md\n"
+    page.write_text("<!-- chaos-long:begin --><!-- chaos-long:end -->\n", "utf-8")
+    write_document("chaos-long", "new", page="chaos")
+    assert page.read_text("utf-8") == "<!-- chaos-long:begin -->\nnew\n<!-- chaos-long:end -->\n"
 
 
-@pytest.mark.parametrize("name", ["chaos", "compatibility", "conformance"])
+@pytest.mark.parametrize("name", ["chaos", "chaos-long", "compatibility", "conformance"])
 def test_every_page_has_a_place_for_its_summary(name: str) -> None:
-    text = (report.ROOT / "docs" / f"{name}.md").read_text("utf-8")
+    text = (report.ROOT / "docs" / f"{name.removesuffix('-long')}.md").read_text("utf-8")
     assert text.count(f"<!-- {name}:begin -->") == text.count(f"<!-- {name}:end -->") == 1
