@@ -151,6 +151,9 @@ class _EndpointOwner:
     def overflowed(self) -> None:
         """Go on: the buffer has no limit here."""
 
+    def drained(self) -> None:
+        """Do nothing."""
+
     def ended(self, code: int) -> None:
         """Note the end."""
         del code

@@ -307,7 +307,7 @@ async def test_a_client_that_does_not_read_is_cut_off_and_may_resume() -> None:
             frontend = here.hub.frontend
             assert isinstance(frontend, DiscordFrontend)
             (connection,) = frontend._connections
-            connection.overflowed()  # what the transport says when more waits than may
+            connection.cut_off("cut off: too slow")
             assert await client.close_code() == 1013
             assert here.hub.counters.cut_off == 1
         async with dial(here.hub.url) as client:

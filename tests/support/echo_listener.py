@@ -41,6 +41,9 @@ class EchoOwner:
         self.overflows += 1
         self.connection.abort()
 
+    def drained(self) -> None:
+        pass
+
     def ended(self, code: int) -> None:
         self.end = code
 

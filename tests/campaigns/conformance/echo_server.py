@@ -28,6 +28,9 @@ class _Echo:
     def overflowed(self) -> None:
         pass
 
+    def drained(self) -> None:
+        pass
+
     def ended(self, code: int) -> None:
         del code
 

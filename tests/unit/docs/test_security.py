@@ -8,6 +8,7 @@ from typing import Any
 from onesocket.client import Client, DurableOutbox
 from onesocket.client import _backlog as backlog
 from onesocket.client._queue import DEFAULT_LIMIT
+from onesocket.hub import _hub_listener as hub_listener
 from onesocket.hub._hub_listener import HubListener
 from onesocket.hub._options import HubOptions
 from onesocket.lifecycle._outbox import OutboxLimits
@@ -50,7 +51,9 @@ LIMITS = [
     ("seconds for a request to a hub", HubListener.handshake_timeout),
     ("clients of a hub", HUB["max_clients"]),
     ("bytes of a hub client's message", HUB["max_message"]),
-    ("bytes that wait for a hub client", HUB["client_buffer"]),
+    ("bytes that are kept for clients of a hub", HUB["client_buffer"]),
+    ("seconds for which a hub client", HUB["client_timeout"]),
+    ("connections to a hub without", hub_listener._MAX_PENDING),
     ("messages of a hub client", HUB["waiting"]),
 ]
 

@@ -9,8 +9,9 @@ from onesocket.errors import InvalidOption
 from onesocket.hub import Endpoint, HubOptions, Interest, JsonMerge, MergedRaw, load_merge
 from onesocket.hub._access_policy import AccessPolicy
 from onesocket.hub._counters import Meter
+from onesocket.hub._frame_backlog import MAX_CHUNK, FrameBatch
 from onesocket.protocols._subscriptions import frames_of
-from onesocket.transports._server_connection import encode_message
+from onesocket.transports._server_connection import encode_fragments, encode_message
 
 LOCAL = Endpoint("127.0.0.1", 0)
 
@@ -46,6 +47,7 @@ def test_what_is_no_endpoint(text: str) -> None:
     [
         ({"max_clients": 0}, "max_clients"),
         ({"client_buffer": True}, "client_buffer"),
+        ({"client_timeout": 0}, "client_timeout"),
         ({"close_timeout": 0}, "close_timeout"),
         ({"linger": -1}, "linger"),
         ({"on_loss": "cry"}, "on_loss"),
@@ -139,3 +141,20 @@ def test_frames_of_a_server() -> None:
     assert encode_message(b"") == b"\x82\x00"
     assert encode_message(b"x" * 126)[:4] == b"\x82\x7e\x00\x7e"
     assert encode_message(b"x" * 65536)[:10] == b"\x82\x7f" + (65536).to_bytes(8, "big")
+    assert encode_fragments("aéé", 4) == [b"\x01\x04a\xc3\xa9\xc3", b"\x80\x01\xa9"]
+    assert encode_fragments(b"abc", 1) == [b"\x02\x01a", b"\x00\x01b", b"\x80\x01c"]
+    assert encode_fragments(b"abc", 3) == [encode_message(b"abc")]
+    assert encode_fragments("", 3) == [encode_message("")]
+
+
+def test_frames_are_joined_to_chunks_of_a_bounded_size() -> None:
+    half = b"x" * (MAX_CHUNK // 2)
+    assert [len(chunk) for chunk in FrameBatch.of([b"x"] * 10).chunks] == [30]
+    assert [len(chunk) for chunk in FrameBatch.of([half, b"", b"y" * MAX_CHUNK, half]).chunks] == [
+        MAX_CHUNK // 2 + 12,
+        MAX_CHUNK + 10,
+        MAX_CHUNK // 2 + 10,
+    ]
+    large = FrameBatch.of([b"x" * (2 * MAX_CHUNK + 1), "last"])
+    assert [len(chunk) for chunk in large.chunks] == [MAX_CHUNK + 10, MAX_CHUNK + 10, 3 + 6]
+    assert (large.count, large.size) == (2, 2 * MAX_CHUNK + 29)

@@ -155,6 +155,9 @@ class ServedConnection(abc.ABC, Generic[S]):
     def overflowed(self) -> None:
         """End the connection of a client that doesn't read; its session can be resumed."""
 
+    def drained(self) -> None:
+        """Do nothing: what waits is in the connection's own buffer."""
+
     def ended(self, code: int) -> None:
         """The socket is closed; `code` is the client's."""
         session = self.session
@@ -222,7 +225,10 @@ class ServedConnection(abc.ABC, Generic[S]):
     def close(self, code: int, reason: str | None = None) -> None:
         """Close in order; the session can be resumed. `reason`: by default Discord's for `code`."""
         self.detach()
-        self.websocket.close(code, REASONS[CloseCode(code)] if reason is None else reason)
+        self._close_websocket(code, REASONS[CloseCode(code)] if reason is None else reason)
+
+    def _close_websocket(self, code: int, reason: str) -> None:
+        self.websocket.close(code, reason)
 
     # --- opcodes ----------------------------------------------------------------------------------------------------
 

@@ -7,8 +7,11 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
 from onesocket.errors import OnesocketError
+from onesocket.hub._frame_backlog import FrameBatch
+from onesocket.hub._frame_queue import FrameQueue
 from onesocket.hub._frontend import report_unsent
 from onesocket.wire._frames import encode_frame
+from onesocket.wire._handshake import Data
 
 from .._serving import ClientViolation, Identify, Resume, ServedConnection, ServedSession
 from .._serving._client_payloads import read_object, read_presence
@@ -34,6 +37,7 @@ class FrontendConnection(ServedConnection[ServedSession]):
         self.pending_identify: Identify | None = None
         """The Identify that waits for the upstream's READY."""
         self._frontend = frontend
+        self._frames = FrameQueue(self, self.websocket, frontend.backlog, patience=frontend.client_timeout)
         self._unwritten: list[bytes] = []
         self._requests: deque[Any] = deque()
         self._sender: asyncio.Task[None] | None = None
@@ -49,17 +53,30 @@ class FrontendConnection(ServedConnection[ServedSession]):
         self._frontend.client_connected(self)
 
     def _on_end(self) -> None:
+        self._frames.ended()
         self._frontend.client_disconnected(self)
 
+    def received(self, data: Data) -> None:
+        """Handle one payload of the client."""
+        if not self._frames.is_closing:
+            super().received(data)
+
     def overflowed(self) -> None:
-        """Close the connection of a client that doesn't read; its session can be resumed."""
-        if not self.websocket.closing:
-            self._frontend.counters.cut_off += 1
-            self.close(_TRY_AGAIN_LATER, "cut off: too much was waiting to be read")
+        """Let frames wait until the client has read."""
+        self._frames.pause()
+
+    def drained(self) -> None:
+        """Go on with frames that wait."""
+        self._frames.resume()
+
+    def cut_off(self, reason: str) -> None:
+        """Close the connection of a client that reads too slowly; its session can be resumed."""
+        self._frontend.counters.cut_off += 1
+        self.close(_TRY_AGAIN_LATER, reason)
 
     def write(self, payload: bytes) -> None:
         """Write one payload at the end of this turn of the event loop."""
-        if self.websocket.closing:
+        if self._frames.is_closing:
             return
         if not self._unwritten:
             self._frontend.flush_soon(self)
@@ -71,16 +88,18 @@ class FrontendConnection(ServedConnection[ServedSession]):
     def flush(self) -> None:
         """Write the collected payloads."""
         frames, self._unwritten = self._unwritten, []
-        if frames and not self.websocket.closing:
-            data = b"".join(frames)
-            self._frontend.counters.delivered_bytes += len(data)
-            self.websocket.write_frames(data)
+        if frames:
+            batch = FrameBatch.of_frames(frames, len(frames))
+            self._frontend.counters.delivered_bytes += self._frames.put([batch]) * batch.size
 
     def close(self, code: int, reason: str | None = None) -> None:
         """Close in order, behind the collected payloads; the session can be resumed."""
         self.detach()
         self.flush()
         super().close(code, reason)
+
+    def _close_websocket(self, code: int, reason: str) -> None:
+        self._frames.close(code, reason)
 
     # --- the session ------------------------------------------------------------------------------------------------
 
@@ -144,7 +163,7 @@ class FrontendConnection(ServedConnection[ServedSession]):
         except OnesocketError as error:
             after = len(self._requests)
             self._requests.clear()
-            closing = self.websocket.closing
+            closing = self._frames.is_closing
             reason = report_unsent("request", error, after, self._frontend.counters, client_closing=closing)
             self.close(CloseCode.UNKNOWN_ERROR, reason)
         finally:

@@ -12,6 +12,7 @@ import msgspec
 from onesocket.client._gap import Gap
 from onesocket.errors import DecodeError
 from onesocket.hub._counters import HubCounters
+from onesocket.hub._frame_backlog import FrameBacklog
 from onesocket.hub._frontend import wait_for_all
 from onesocket.hub._hub import Hub
 from onesocket.hub._options import HubOptions
@@ -65,11 +66,12 @@ class DiscordFrontend:
         self.member_requests = MemberRequests()
         self._client = client
         self._max_clients = options.max_clients
+        self.client_timeout = options.client_timeout
         # The connections' limits are the hub's: see below.
         self.options = GatewayOptions(heartbeat_interval=heartbeat_interval, identify_timeout=_LOGIN_TIMEOUT)
         self.connection_limits = ServerConnectionLimits(
             max_size=PAYLOAD_LIMIT,
-            write_buffer=options.client_buffer,
+            write_buffer=0,  # what the kernel doesn't take at once waits in the hub's backlog
             close_timeout=options.close_timeout,
             too_large=(CloseCode.DECODE_ERROR, "Payload too large"),
             failed=(CloseCode.UNKNOWN_ERROR, REASONS[CloseCode.UNKNOWN_ERROR]),
@@ -98,6 +100,11 @@ class DiscordFrontend:
     def counters(self) -> HubCounters:
         """The hub's counters."""
         return self._hub.counters
+
+    @property
+    def backlog(self) -> FrameBacklog:
+        """The frames that the hub keeps for clients that lag."""
+        return self._hub.backlog
 
     def open(self, hub: Hub) -> None:
         """Start to serve, as part of this hub."""

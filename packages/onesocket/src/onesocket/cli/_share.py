@@ -125,9 +125,19 @@ def share(
     client_limit: Annotated[
         int,
         typer.Option(
-            min=1, metavar="BYTES", help="Bytes that may wait for a client that doesn't read; with more it is cut off."
+            min=1,
+            metavar="BYTES",
+            help="What is kept for clients that lag behind, once for all of them; one that lags further is cut off.",
         ),
-    ] = 8 << 20,
+    ] = 64 << 20,
+    client_timeout: Annotated[
+        float,
+        typer.Option(
+            min=0.001,
+            metavar="SECONDS",
+            help="A client that reads nothing for so long, while messages wait for it, is cut off.",
+        ),
+    ] = 60.0,
     max_message: Annotated[int, typer.Option(min=1, metavar="BYTES", help="Size limit of a client's message.")] = 1
     << 20,
     protocol: Annotated[
@@ -252,6 +262,7 @@ def share(
             allow_hosts=allow_host or (),
             max_clients=max_clients,
             client_buffer=client_limit,
+            client_timeout=client_timeout,
             max_message=max_message,
             json=spoken is None and one_of("--protocol", protocol, "raw", "json", "module:object") == "json",
             on_loss="close" if one_of("--on-loss", on_loss, "keep", "close") == "close" else "keep",

@@ -25,6 +25,7 @@ from ._access_policy import AccessPolicy
 from ._counters import HubCounters
 from ._discovery import HubListing, HubRegistration
 from ._endpoint import Endpoint
+from ._frame_backlog import FrameBacklog
 from ._frontend import Frontend
 from ._hub_listener import HubListener
 from ._metrics import CONTENT_TYPE, metrics_text
@@ -64,6 +65,7 @@ class Hub:
         digests: Mapping[str, str] | None = None,
     ) -> None:
         self.counters = HubCounters()
+        self.backlog = FrameBacklog(options.client_buffer)
         self.options = options
         self.frontend = frontend
         self._upstream = upstream
@@ -219,7 +221,7 @@ class Hub:
             return refusal
         if request.path not in ("/metrics", "/"):
             return HttpResponse.text(404, "here is only /metrics")
-        text = metrics_text(self._upstream, self.counters, self.frontend)
+        text = metrics_text(self._upstream, self.counters, self.frontend, self.backlog)
         return HttpResponse(200, text.encode(), {"Content-Type": CONTENT_TYPE})
 
     def listing(self) -> HubListing:

@@ -8,12 +8,13 @@ from typing import Final
 from ..instruments._metrics import METRICS, Sample, SourceReading, label
 from ..sharing._upstream import Upstream
 from ._counters import HubCounters
+from ._frame_backlog import FrameBacklog
 from ._frontend import Frontend
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
 
-def metrics_text(upstream: Upstream, counters: HubCounters, frontend: Frontend) -> str:
+def metrics_text(upstream: Upstream, counters: HubCounters, frontend: Frontend, backlog: FrameBacklog) -> str:
     """Every metric, with help and type: those of the upstream connection, as of any client, then the hub's own."""
     lines: list[str] = []
     role = "owner" if upstream.is_owner else "follower"
@@ -38,6 +39,7 @@ def metrics_text(upstream: Upstream, counters: HubCounters, frontend: Frontend) 
     add("counter", "clients_refused_total", "Requests that were refused.", counters.refused)
     add("counter", "clients_cut_off_total", "Clients that did not read and were cut off.", counters.cut_off)
     add("gauge", "waiting_messages", "Messages of clients that wait to be sent upstream.", frontend.waiting)
+    add("gauge", "unread_bytes", "Bytes that are kept for clients that lag, once for all of them.", backlog.size)
     return "\n".join(lines) + "\n"
 
 

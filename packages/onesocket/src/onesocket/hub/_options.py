@@ -38,8 +38,10 @@ class HubOptions:
     allow_hosts: Iterable[str] = ()
     """Names in the Host header beside IP addresses, ``localhost`` and the one that the hub listens on."""
     max_clients: int = 256
-    client_buffer: int = 8 << 20
-    """Bytes that may wait for a client that doesn't read, beyond what the kernel takes."""
+    client_buffer: int = 64 << 20
+    """Bytes that are kept for clients that lag, each message once for all; what is older is lost to them."""
+    client_timeout: float = 60.0
+    """Seconds after which a client that reads nothing, while messages wait for it, is cut off."""
     max_message: int = 1 << 20
     """Bytes of one message of a client."""
     waiting: int = 256
@@ -74,6 +76,7 @@ class HubOptions:
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 raise InvalidOption(f"{name} must be a whole number above 0, not {value!r}")
         check_seconds("close_timeout", self.close_timeout)
+        check_seconds("client_timeout", self.client_timeout)
         if self.linger is not None and not self.linger >= 0:
             raise InvalidOption(f"linger must be a number of seconds >= 0, not {self.linger!r}")
         if self.on_loss not in ("keep", "close"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -13,6 +13,8 @@ from ..errors import DeliveryUnknown, OnesocketError, SubscriptionRefused
 from ..transports._server_connection import ServerConnection, ServerConnectionLimits
 from ..wire._handshake import Data, size_of
 from ._client_answers import OpenRequests
+from ._frame_backlog import FrameBatch
+from ._frame_queue import FrameQueue
 from ._frontend import report_unsent
 
 if TYPE_CHECKING:
@@ -35,6 +37,8 @@ class RawClient:
         self.has_begun = False
         """True once it gets messages."""
         self.connection = ServerConnection(self, limits, subprotocol=subprotocol)
+        patience = frontend.options.client_timeout
+        self._frames = FrameQueue(self, self.connection, frontend.backlog, patience=patience)
         self.requests = None if frontend.requests is None else OpenRequests(frontend.requests)
         self._frontend = frontend
         self._waiting: deque[Data] = deque()
@@ -49,12 +53,13 @@ class RawClient:
         """Messages that wait to be sent upstream."""
         return len(self._waiting)
 
-    def write(self, frames: bytes) -> bool:
+    def write(self, batches: Sequence[FrameBatch]) -> bool:
         """Write frames; returns False if the connection is closing, or the client hasn't begun yet."""
-        if self.connection.closing or not self.has_begun:
-            return False
-        self.connection.write_frames(frames)
-        return True
+        return self.has_begun and self._frames.put(batches)
+
+    def close(self, code: int, reason: str) -> None:
+        """Close the connection, behind what was written."""
+        self._frames.close(code, reason)
 
     async def idle(self) -> None:
         """Wait until all messages of the client are sent upstream, or have failed."""
@@ -92,8 +97,10 @@ class RawClient:
 
     def received(self, data: Data) -> None:
         """Handle one message of the client."""
+        if self._frames.is_closing:
+            return
         if self._frontend.options.json and not _is_json(data):
-            self.connection.close(_INVALID_PAYLOAD, "not JSON; this hub was started with --protocol json")
+            self.close(_INVALID_PAYLOAD, "not JSON; this hub was started with --protocol json")
             return
         if self._frontend.subscribe(self, data):
             return
@@ -105,15 +112,22 @@ class RawClient:
             self._sender = asyncio.get_running_loop().create_task(self._send_messages(), name="onesocket hub sends")
 
     def overflowed(self) -> None:
-        """Close the connection of a client that doesn't read, behind the unread frames."""
-        if not self.connection.closing:
-            self._frontend.counters.cut_off += 1
-            limit = self._frontend.options.client_buffer
-            self.connection.close(_TRY_AGAIN_LATER, f"cut off: more than {limit} bytes were waiting to be read")
+        """Let frames wait until the client has read."""
+        self._frames.pause()
+
+    def drained(self) -> None:
+        """Go on with frames that wait."""
+        self._frames.resume()
+
+    def cut_off(self, reason: str) -> None:
+        """Close the connection of a client that reads too slowly."""
+        self._frontend.counters.cut_off += 1
+        self.connection.close(_TRY_AGAIN_LATER, reason)
 
     def ended(self, code: int) -> None:
         """Note that the socket is closed; the received messages are still sent upstream."""
         del code
+        self._frames.ended()
         self._frontend.client_disconnected(self)
 
     # --- upstream ---------------------------------------------------------------------------------------------------
@@ -142,8 +156,8 @@ class RawClient:
         """Close the connection, as a message was not sent upstream, or may not have been."""
         after = max(0, len(self._waiting) - 1)
         self._waiting.clear()
-        reason = report_unsent("message", error, after, self._frontend.counters, client_closing=self.connection.closing)
-        self.connection.close(_INTERNAL_ERROR if isinstance(error, DeliveryUnknown) else _TRY_AGAIN_LATER, reason)
+        reason = report_unsent("message", error, after, self._frontend.counters, client_closing=self._frames.is_closing)
+        self.close(_INTERNAL_ERROR if isinstance(error, DeliveryUnknown) else _TRY_AGAIN_LATER, reason)
 
 
 def _is_json(data: Data) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Container, Hashable, Iterable
+from collections.abc import Callable, Container, Hashable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from ..client._backlog import MAX_BYTES, Backlog
@@ -13,11 +13,12 @@ from ..errors import InvalidOption, SubscriptionRefused
 from ..protocols._requests import Requests
 from ..sharing._upstream import Upstream
 from ..transports._connection_acceptor import RequestAnswer
-from ..transports._server_connection import ServerConnectionLimits, encode_message
+from ..transports._server_connection import ServerConnectionLimits
 from ..wire._handshake import Data, size_of
 from ..wire._request_parser import HttpRequest
 from ._client_answers import ClientAnswers
 from ._counters import HubCounters
+from ._frame_backlog import FrameBacklog, FrameBatch
 from ._frontend import wait_for_all
 from ._merge import Interest, InterestReader, key_of, refusal_messages
 from ._options import HubOptions
@@ -55,8 +56,9 @@ class RawFrontend:
         self._wildcard: Callable[[Any], Hashable] | None = getattr(merge, "wildcard", None)
         self._snapshots = snapshots
         self.requests = requests
+        # What the kernel doesn't take at once waits in the hub's backlog.
         self._limits = ServerConnectionLimits(
-            max_size=options.max_message, write_buffer=options.client_buffer, close_timeout=options.close_timeout
+            max_size=options.max_message, write_buffer=0, close_timeout=options.close_timeout
         )
         # At most what a client may leave unread: the first client gets all of it at once.
         self._waiting = Backlog(size=min(MAX_BYTES, options.client_buffer // 2))
@@ -82,6 +84,11 @@ class RawFrontend:
         """The hub's counters."""
         return self._hub.counters
 
+    @property
+    def backlog(self) -> FrameBacklog:
+        """The frames that the hub keeps for clients that lag."""
+        return self._hub.backlog
+
     def open(self, hub: Hub) -> None:
         """Start to serve, as part of this hub."""
         self._hub = hub
@@ -104,14 +111,15 @@ class RawFrontend:
             return
         merge = self._merge
         if merge is None:
-            self._write(self._clients, [encode_message(message) for message in batch])
+            self._write(self._clients, [FrameBatch.of(batch)])
             return
         if self._is_answer is not None:
             batch = [message for message in batch if not self._is_answer(message)]
-        pairs = [(key_of(merge, message), encode_message(message)) for message in batch]
+        pairs = [(key_of(merge, message), FrameBatch.of((message,))) for message in batch]
         for client in tuple(self._clients):
-            wanted = [frame for key, frame in pairs if key is None or is_wanted(key, client.keys, self._wildcard)]
-            self._write((client,), wanted)
+            wanted = [frames for key, frames in pairs if key is None or is_wanted(key, client.keys, self._wildcard)]
+            if wanted:
+                self._write((client,), wanted)
 
     def size(self, message: Any) -> int:
         """The size of a message in bytes."""
@@ -126,18 +134,21 @@ class RawFrontend:
             else:
                 self._waiting.put_gap(gap)
         elif self.options.gap_message is not None:
-            self._write(self._clients, [encode_message(self.options.gap_message)])
+            self._write(self._clients, [FrameBatch.of((self.options.gap_message,))])
 
-    def _write(self, clients: Iterable[RawClient], frames: list[bytes]) -> None:
-        if not frames:
-            return
-        data = b"".join(frames)
+    def _write(self, clients: Iterable[RawClient], batches: Sequence[FrameBatch]) -> None:
         written = 0
         for client in tuple(clients):
-            written += client.write(data)
+            written += client.write(batches)
         counters = self.counters
-        counters.delivered += written * len(frames)
-        counters.delivered_bytes += written * len(data)
+        for batch in batches:
+            counters.delivered += written * batch.count
+            counters.delivered_bytes += written * batch.size
+
+    def _write_all(self, client: RawClient, messages: list[Data]) -> None:
+        """Write messages for one client alone."""
+        if messages:
+            self._write((client,), [FrameBatch.of(messages)])
 
     # --- clients ----------------------------------------------------------------------------------------------------
 
@@ -172,7 +183,7 @@ class RawFrontend:
             merge = self._merge
             messages = [item for item in snapshot if not isinstance(item, Gap)]
             wanted = [item for item in messages if (None if merge is None else key_of(merge, item)) in keys]
-            self._write((client,), [encode_message(item) for item in wanted])
+            self._write_all(client, wanted)
 
     def client_disconnected(self, client: RawClient) -> None:
         """Remove a client and its subscriptions."""
@@ -199,14 +210,14 @@ class RawFrontend:
     def _answer(self, client: RawClient, data: Data) -> None:
         self.counters.received.add(1)
         self.counters.received_bytes += size_of(data)
-        self._write((client,), [encode_message(data)])
+        self._write_all(client, [data])
 
     def subscribe(self, client: RawClient, data: Data) -> bool:
         """Apply a message that subscribes or unsubscribes; returns False for any other message."""
         try:
             interest = None if self._merge is None else self._merge.read(data)
         except InvalidOption as error:
-            client.connection.close(_POLICY_VIOLATION, str(error))
+            client.close(_POLICY_VIOLATION, str(error))
             return True
         if interest is None:
             return False
@@ -224,7 +235,7 @@ class RawFrontend:
             self.upstream.add_keys(client, added)
         except InvalidOption as error:
             keys.difference_update(added)
-            client.connection.close(_POLICY_VIOLATION, str(error))
+            client.close(_POLICY_VIOLATION, str(error))
             return
         if self._snapshots and added:
             self.upstream.ask_snapshot(lambda items: self._begin_keys(client, added, items))
@@ -233,12 +244,12 @@ class RawFrontend:
 
     def report_refusal(self, client: RawClient, error: SubscriptionRefused) -> None:
         """Tell a client of keys that it doesn't get."""
-        self._write((client,), [encode_message(message) for message in refusal_messages(self._merge, error)])
+        self._write_all(client, list(refusal_messages(self._merge, error)))
 
     def close_clients(self, code: int, reason: str) -> None:
         """Close the connections of all clients."""
         for client in tuple(self._clients):
-            client.connection.close(code, reason)
+            client.close(code, reason)
 
     async def stop(self, timeout: float) -> None:
         """Send upstream what clients have sent, then close their connections."""
@@ -249,7 +260,7 @@ class RawFrontend:
         for client in tuple(self._clients):
             farewell = await client.prepare_close()
             client.connection.resume_reading()  # for its CLOSE
-            client.connection.close(*farewell)
+            client.close(*farewell)
         await wait_for_all(
             (client.connection.wait_closed() for client in tuple(self._clients)),
             end - asyncio.get_running_loop().time(),

@@ -20,6 +20,8 @@ from ._tcp import RESET_ON_CLOSE
 
 log = logging.getLogger("onesocket")
 
+_FIN: Final = 0x80
+_CONTINUATION: Final = 0x00
 _TEXT: Final = 0x81
 _BINARY: Final = 0x82
 _CLOSE: Final = 0x88
@@ -73,7 +75,10 @@ class ServerConnectionOwner(Protocol):
         """Take one whole message within the size limit."""
 
     def overflowed(self) -> None:
-        """Drop the connection: the client doesn't read, and the write buffer is over its limit."""
+        """Note that the write buffer is over its limit: the client doesn't read."""
+
+    def drained(self) -> None:
+        """Note that a write buffer that was over its limit is empty."""
 
     def ended(self, code: int) -> None:
         """Note that the socket is closed; `code`: the client's close code, 1005 for none, 1006 for no CLOSE frame."""
@@ -181,6 +186,8 @@ class ServerConnection(asyncio.BufferedProtocol):
 
     def resume_writing(self) -> None:
         """Note that the write buffer is empty."""
+        if self._transport is not None:
+            self._owner.drained()
 
     # --- messages -----------------------------------------------------------------------------------------------------
 
@@ -286,6 +293,16 @@ class ServerConnection(asyncio.BufferedProtocol):
         """True if CLOSE was sent or the connection was aborted: no message is written any more."""
         return self._phase not in (_OPEN, _OPENING)
 
+    @property
+    def unsent(self) -> int:
+        """Bytes that were written, and that the kernel has not taken."""
+        return 0 if self._transport is None else self._transport.get_write_buffer_size()
+
+    @property
+    def close_timeout(self) -> float:
+        """Seconds that the client has to answer CLOSE."""
+        return self._limits.close_timeout
+
     def writer(self, *, binary: bool = False) -> Callable[[bytes], object]:
         """Return a function that writes one message; it checks nothing, since it is called so often."""
         if self._transport is None:
@@ -361,6 +378,17 @@ class ServerConnection(asyncio.BufferedProtocol):
 def encode_message(data: Data) -> bytes:
     """Encode one message as a server's frame: unmasked and uncompressed, so equal for every client."""
     return encode_frame(_TEXT if isinstance(data, str) else _BINARY, data)
+
+
+def encode_fragments(data: Data, size: int) -> list[bytes]:
+    """Encode one message as frames with at most `size` bytes of payload, between which control frames may stand."""
+    payload = memoryview(data.encode() if isinstance(data, str) else data)
+    first = _TEXT if isinstance(data, str) else _BINARY
+    starts = range(0, len(payload) or 1, size)
+    bits = [_CONTINUATION] * len(starts)
+    bits[0] = first & ~_FIN
+    bits[-1] |= _FIN
+    return [encode_frame(bit, payload[start : start + size]) for bit, start in zip(bits, starts, strict=True)]
 
 
 def half_close(transport: asyncio.Transport) -> None:
