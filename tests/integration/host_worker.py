@@ -62,7 +62,13 @@ READER = PrintingReader()
 
 
 class PrintingSink:
+    def __init__(self, shown: int | None = None) -> None:
+        self.shown = shown
+        """Number of characters of each message that are reported, with its length; None: the message itself."""
+
     def messages(self, batch: list[Any]) -> None:
+        if self.shown is not None:
+            batch = [f"{message[: self.shown]} {len(message)}" for message in batch]
         write_event("messages", batch=batch)
 
     def gap(self, gap: Gap) -> None:
@@ -181,7 +187,7 @@ async def main(given: dict[str, Any]) -> None:
     except OnesocketError as error:
         write_event("crashed", kind=type(error).__name__, text=str(error))
         return
-    upstream.attach(PrintingSink())
+    upstream.attach(PrintingSink(given.get("shown")))
     write_event("ready", pid=os.getpid())
     await serve_orders(lambda order: perform(upstream, order))
 

@@ -259,16 +259,19 @@ async def test_the_end_of_the_owner_loses_a_followers_streams(
             await until(lambda: bool(again.answers or again.errors))
 
 
-async def test_a_follower_that_does_not_read_loses_its_streams(server: FaultyServer, tmp_path: Path) -> None:
+async def test_a_follower_that_does_not_read_loses_its_streams(
+    server: FaultyServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async with open_processes(server, tmp_path, PROTOCOL, 2) as (owner, follower):
         answers = AnswerList()
         follower.open_answers(count_to(-1), answers)
         await until(lambda: len(answers.answers) == 1)
         assert owner._owner is not None
         (connection,) = owner._owner._followers._attached
-        connection.is_write_paused = True  # as the kernel reports it when the socket is full
+        # As the transport reports it when more answers wait for the socket than `buffer`.
+        monkeypatch.setattr(connection._transport, "get_write_buffer_size", lambda: 2**40)
         await server.broadcast('{"id": "1", "type": "next", "n": 1}')
         await until(lambda: bool(answers.errors))
-        connection.is_write_paused = False
+        monkeypatch.undo()
         assert isinstance(answers.errors[0], SlowConsumer)
         await until(lambda: stopped(server) == ["1"])

@@ -45,10 +45,12 @@ class HostOptions:
     on_stopped: OnStopped | str = OnStopped.WAIT
     attach_timeout: float = 2.0
     """For an owner's answer to a process that attaches."""
-    buffer: int = 4 * 2**20
-    """Bytes that may wait for a process that doesn't read; what comes then is dropped, counted and told.
+    buffer: int = 64 * 2**20
+    """Bytes of the newest messages that the owner keeps for processes that lag; those get a gap for what is older.
 
-    What waits within a process, for a reader of its own that holds it back, counts 64 bytes more for each message."""
+    As many wait within a process for a reader of its own that holds it back, with 64 bytes more for each message."""
+    keep: float = 10.0
+    """Time for which messages are kept that all attached processes have: for one that attaches again."""
     cut_off_after: float = 60.0
     """A follower that has read nothing for so long is hung up on; it attaches again when it goes on."""
     most_followers: int = 1024
@@ -59,7 +61,7 @@ class HostOptions:
             object.__setattr__(self, "directory", str(directory))
         elif directory is not None and not isinstance(directory, str):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise InvalidOption(f"directory must be a path as a str, or None, not {directory!r}")
-        for name in ("heartbeat", "stopped_after", "attach_timeout", "cut_off_after"):
+        for name in ("heartbeat", "stopped_after", "attach_timeout", "keep", "cut_off_after"):
             check_seconds(name, getattr(self, name))
         if self.stopped_after < 2 * self.heartbeat:
             raise InvalidOption(

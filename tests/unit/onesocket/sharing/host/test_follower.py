@@ -10,7 +10,7 @@ import pytest
 from onesocket.client import ConnectionStats
 from onesocket.sharing.host import HostOptions, IpcError, OutOfResources, OwnerSilent, listing
 from onesocket.sharing.host import _ipc_frames as frames
-from onesocket.sharing.host._follower import Follower
+from onesocket.sharing.host._follower import FeedPlace, Follower
 from onesocket.sharing.host._ipc_frames import FrameSplitter, Results, SendMessages, Welcome, decode_follower_frame
 from onesocket.sharing.host._join_credentials import JoinCredentials
 from onesocket.sharing.host._local_status import LocalStatus
@@ -22,7 +22,7 @@ CREDENTIALS = JoinCredentials(b"secret", "1")
 
 
 def new_follower(events: list[Any] | None = None) -> Follower:
-    return Follower(CREDENTIALS, ([] if events is None else events).append)
+    return Follower(CREDENTIALS, ([] if events is None else events).append, FeedPlace())
 
 
 async def test_its_socket_is_known_from_its_first_moment_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -116,7 +116,7 @@ async def test_what_keeps_it_from_its_role_is_told_at_once(tmp_path: Path, monke
         place,
         HostOptions(directory=str(tmp_path / "run")),
         make_owner=cast("Any", None),
-        make_follower=lambda _: AttachedFollower(CREDENTIALS, emit),
+        make_follower=lambda _: AttachedFollower(CREDENTIALS, emit, FeedPlace()),
         retry_delay=lambda *_: None,
         emit=emit,
     )

@@ -1,115 +1,307 @@
-"""A follower that doesn't read: what its owner keeps for it, and tells it afterwards."""
+"""A follower's end at its owner: what it gets from the ring, what passes by, and when it is cut off."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from typing import Any, cast
 
 import pytest
 
-from onesocket import Gap
-from onesocket.client import GapReason
-from onesocket.errors import ConnectionReset
+from onesocket import Client
+from onesocket.client import ConnectionStats, GapReason
 from onesocket.sharing.host import HostOptions
 from onesocket.sharing.host._follower_connection import FollowerConnection
+from onesocket.sharing.host._follower_set import FollowerSet
 from onesocket.sharing.host._ipc_frames import (
+    PART_STRIDE,
+    Answer,
+    Challenge,
+    FeedPosition,
     FrameSplitter,
     GapNotice,
     MessageBatch,
+    OwnerHeartbeat,
+    Results,
+    Shutdown,
+    SnapshotRequest,
+    StatusUpdate,
+    Welcome,
     decode_owner_frame,
-    encode_ipc_frame,
 )
 from onesocket.sharing.host._join_credentials import JoinCredentials
 
-MESSAGE = encode_ipc_frame(MessageBatch(["x"]))
-LOST = ConnectionReset("lost")
-
-
 EPOCH = 7
+STATUS = Client("ws://x/").status
+WELCOME = Welcome(1, 2, 1.0, STATUS, ConnectionStats())
+CREDENTIALS = JoinCredentials(b"", "1")
 
 
-class RecordingSocket:
-    """Keeps what is written."""
+class FakeTransport:
+    """A socket that takes what the test lets it take."""
 
-    def __init__(self) -> None:
+    def __init__(self, protocol: FollowerConnection) -> None:
+        self.protocol = protocol
         self.written = b""
+        self.waiting = 0
+        self.high = self.low = 0
+        self.is_taking = True
+        self.is_reading = True
+        self.is_aborted = False
+        self.is_closed = False
+        self._splitter = FrameSplitter()
 
-    def write(self, data: bytes) -> None:
+    def set_write_buffer_limits(self, high: int, low: int) -> None:
+        self.high, self.low = high, low
+
+    def get_write_buffer_size(self) -> int:
+        return self.waiting
+
+    def write(self, data: Any) -> None:
         self.written += data
+        self.waiting += 0 if self.is_taking else len(data)
+        if self.waiting > self.high and not self.protocol.is_write_paused:
+            self.protocol.pause_writing()
+
+    def take(self, count: int) -> None:
+        """The follower reads so much."""
+        self.waiting = max(0, self.waiting - count)
+        if self.waiting <= self.low and self.protocol.is_write_paused:
+            self.protocol.resume_writing()
+
+    def frames(self) -> list[Any]:
+        """Return the frames written since the last call, messages and markers unpacked."""
+        bodies, self.written = self._splitter.feed(self.written), b""
+        frames: list[Any] = []
+        for frame in map(decode_owner_frame, bodies):
+            match frame:
+                case MessageBatch(messages):
+                    frames += messages
+                case GapNotice(gap):
+                    frames.append((gap.reason, gap.epoch, gap.missed))
+                case _:
+                    frames.append(type(frame))
+        return frames
 
     def pause_reading(self) -> None:
-        pass
+        self.is_reading = False
 
     def resume_reading(self) -> None:
-        pass
+        self.is_reading = True
 
     def abort(self) -> None:
-        pass
+        self.is_aborted = True
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+class OwnerSide:
+    """An owner's followers, and what they sent."""
+
+    def __init__(self, **options: Any) -> None:
+        self.received: list[Any] = []
+        self.options = HostOptions(**options)
+        self.followers = FollowerSet(CREDENTIALS, self.options, self.receive, STATUS)
+
+    def receive(self, follower: FollowerConnection, frame: Any) -> None:
+        self.received.append(frame)
+        if frame is None:
+            self.followers.detach(follower)
+
+    def attach(self, position: FeedPosition | None = None) -> tuple[FollowerConnection, FakeTransport]:
+        follower = FollowerConnection(CREDENTIALS, self.options, self.receive)
+        transport = FakeTransport(follower)
+        follower._transport = cast("Any", transport)
+        follower.on_open(cast("Any", transport))
+        follower._stop_timer()
+        self.followers.attach(follower, WELCOME, position)
+        return follower, transport
 
 
 @pytest.fixture
-async def peer() -> Any:
-    peer = FollowerConnection(JoinCredentials(b"", "1"), HostOptions(buffer=1_000), lambda *_: None)
-    peer._transport = cast("Any", RecordingSocket())
-    yield peer
-    peer._stop_timer()
+async def owner() -> AsyncIterator[OwnerSide]:
+    owner = OwnerSide(buffer=2_000_000)
+    yield owner
+    for follower in owner.followers._attached:
+        follower._stop_timer()
 
 
-def miss(peer: FollowerConnection, gap: Gap) -> None:
-    peer.send_gap(gap, encode_ipc_frame(GapNotice(gap)))
+async def attached(owner: OwnerSide) -> tuple[FollowerConnection, FakeTransport]:
+    follower, transport = owner.attach()
+    await asyncio.sleep(0)
+    transport.frames()
+    return follower, transport
 
 
-async def sent_messages(peer: FollowerConnection) -> list[Any]:
-    """Everything that it was told, markers as (reason, epoch, missed, error)."""
-    await asyncio.sleep(0)  # what is told is written at the end of the turn
-    frames = [
-        decode_owner_frame(body) for body in FrameSplitter().feed(cast("RecordingSocket", peer._transport).written)
-    ]
-    gaps = [frame.gap if isinstance(frame, GapNotice) else None for frame in frames]
-    return [
-        "batch" if gap is None else (gap.reason, gap.epoch, gap.missed, gap.error and str(gap.error)) for gap in gaps
-    ]
+async def test_a_batch_is_written_in_the_same_turn(owner: OwnerSide) -> None:
+    _, transport = await attached(owner)
+    owner.followers.send_batch(["a", "b"], EPOCH)
+    assert transport.frames() == ["a", "b"]
 
 
-async def test_it_hears_of_a_new_connection_that_came_while_it_did_not_read(peer: FollowerConnection) -> None:
-    peer.send_batch(MESSAGE, 1, EPOCH)
-    peer.pause_writing()
-    miss(peer, Gap(GapReason.RECONNECTED, 2, error=LOST))
-    peer.resume_writing()
-    peer.send_batch(MESSAGE, 1, EPOCH)
-    assert await sent_messages(peer) == ["batch", (GapReason.RECONNECTED, 2, None, "lost"), "batch"]
+async def test_what_a_full_socket_does_not_take_waits_in_the_ring_and_comes_whole(owner: OwnerSide) -> None:
+    (_, slow), (_, quick) = await attached(owner), await attached(owner)
+    slow.is_taking = False
+    messages = [f"{number:04}" + "x" * 10_000 for number in range(120)]
+    for message in messages:
+        owner.followers.send_batch([message], EPOCH)
+    assert quick.frames() == messages
+    assert slow.waiting < 300_000
+    read: list[Any] = []
+    while slow.waiting:
+        slow.take(200_000)
+        read += slow.frames()
+    assert read == messages
+    assert owner.followers.dropped == 0
 
 
-@pytest.mark.parametrize("first", [True, False])
-async def test_how_many_are_missing_is_not_known_where_a_new_connection_is_among_it(
-    peer: FollowerConnection, *, first: bool
-) -> None:
-    peer.pause_writing()
-    if not first:
-        peer.send_batch(MESSAGE, 1, EPOCH)
-    miss(peer, Gap(GapReason.RECONNECTED, 7, error=LOST))
-    peer.send_batch(MESSAGE, 2, EPOCH)
-    peer.resume_writing()
-    assert await sent_messages(peer) == [(GapReason.RECONNECTED, 7, None, "lost")]
-    assert peer.dropped == (2 if first else 3)
+async def test_the_bytes_that_wait_are_those_of_one_ring_whatever_the_number_of_followers(owner: OwnerSide) -> None:
+    transports = [(await attached(owner))[1] for _ in range(20)]
+    for transport in transports:
+        transport.is_taking = False
+    for number in range(500):
+        owner.followers.send_batch([f"{number:04}" + "x" * 10_000], EPOCH)
+    assert owner.followers._ring._bytes <= 2_000_000
+    assert max(transport.waiting for transport in transports) < 300_000
 
 
-async def test_messages_that_were_too_long_for_anybody_are_counted_in(peer: FollowerConnection) -> None:
-    peer.pause_writing()
-    peer.send_batch(MESSAGE, 3, EPOCH)
-    miss(peer, Gap(GapReason.OVERFLOW, 7, 2))
-    peer.resume_writing()
-    assert await sent_messages(peer) == [(GapReason.OVERFLOW, 7, 5, None)]
+async def test_one_marker_has_the_exact_number_of_what_the_ring_had_no_more(owner: OwnerSide) -> None:
+    follower, transport = await attached(owner)
+    transport.is_taking = False
+    for number in range(1_000):
+        owner.followers.send_batch([f"{number:04}" + "x" * 10_000], EPOCH)
+    assert owner.followers.dropped == follower.dropped > 0
+    read = transport.frames()
+    while transport.waiting:
+        transport.take(200_000)
+        read += transport.frames()
+    (gap,) = (item for item in read if isinstance(item, tuple))
+    assert gap == (GapReason.OVERFLOW, STATUS.epoch, follower.dropped)
+    assert len(read) - 1 + follower.dropped == 1_000
+    assert read[-1].startswith("0999")
+    follower.on_end(None)
+    assert owner.followers.dropped == follower.dropped
 
 
-async def test_it_hears_of_each_time_once(peer: FollowerConnection) -> None:
-    for _ in range(2):
-        peer.pause_writing()
-        peer.send_batch(MESSAGE, 1, EPOCH)
-        peer.resume_writing()
-    miss(peer, Gap(GapReason.RECONNECTED, 8))
-    peer.pause_writing()
-    peer.resume_writing()
-    assert await sent_messages(peer) == [
-        (GapReason.OVERFLOW, 7, 1, None),
-        (GapReason.OVERFLOW, 7, 1, None),
-        (GapReason.RECONNECTED, 8, None, None),
-    ]
+async def test_a_long_message_goes_in_parts_and_heartbeats_results_and_answers_between_them(owner: OwnerSide) -> None:
+    follower, transport = await attached(owner)
+    transport.is_taking = False
+    owner.followers.send_batch(["x" * 1_500_000], EPOCH)
+    assert transport.waiting <= 2 * PART_STRIDE
+    owner.followers.send_heartbeat(ConnectionStats())
+    follower.add_result(1, None, None)
+    assert follower.add_answer(2, "y" * 600_000)
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)  # results are gathered for a turn
+    assert transport.frames() == [OwnerHeartbeat, Answer, Results]
+    owner.followers.send_batch(["z"], EPOCH)
+    while transport.waiting:
+        transport.take(PART_STRIDE)
+    assert transport.frames() == ["x" * 1_500_000, "z"]
+
+
+async def test_a_follower_that_reads_little_is_not_cut_off_and_one_that_reads_nothing_is(owner: OwnerSide) -> None:
+    follower, transport = await attached(owner)
+    transport.is_taking = False
+    owner.followers.send_batch(["x" * 1_000_000], EPOCH)
+    for _ in range(3):
+        transport.take(1_000)
+        assert follower._timer is not None
+        follower._check_progress()
+    assert owner.received == []
+    follower._check_progress()
+    assert owner.received == [None]
+    assert transport.is_aborted
+
+
+async def test_requests_are_read_during_a_burst_but_not_while_their_results_are_not(owner: OwnerSide) -> None:
+    follower, transport = await attached(owner)
+    transport.is_taking = False
+    owner.followers.send_batch(["x" * 1_000_000], EPOCH)
+    assert follower.is_write_paused
+    reading = [transport.is_reading]
+    for number in range(2):
+        assert follower.add_answer(number, "y" * 900_000)
+    follower.add_result(1, None, None)
+    await asyncio.sleep(0)
+    reading.append(transport.is_reading)
+    owner.followers.send_heartbeat(ConnectionStats())
+    await asyncio.sleep(0)
+    assert OwnerHeartbeat not in transport.frames()
+    assert not follower.add_answer(3, "y" * 900_000)  # more than `buffer`: this stream is lost
+    await asyncio.sleep(0)
+    while transport.waiting:
+        transport.take(500_000)
+    assert [*reading, transport.is_reading] == [True, False, True]
+
+
+async def test_a_snapshot_waits_until_the_messages_before_it_are_written(owner: OwnerSide) -> None:
+    follower, transport = await attached(owner)
+    transport.is_taking = False
+    owner.followers.send_batch(["x" * 1_000_000], EPOCH)
+    request = SnapshotRequest(1)
+    assert not follower.is_caught_up
+    follower.postpone(request)
+    while transport.waiting:
+        assert owner.received == []
+        transport.take(500_000)
+    await asyncio.sleep(0)
+    assert owner.received == [request]
+
+
+async def test_it_goes_on_at_its_place_when_it_attaches_again(owner: OwnerSide) -> None:
+    follower, transport = await attached(owner)
+    place = FeedPosition()
+    owner.followers.send_batch(["a", "b"], EPOCH)
+    follower.on_end(None)
+    owner.followers.send_batch(["c"], EPOCH)
+    _, again = owner.attach(FeedPosition(2, 0))
+    await asyncio.sleep(0)
+    assert again.frames() == [Challenge, Welcome, "c"]
+    _, late = owner.attach(place)
+    await asyncio.sleep(0)
+    assert late.frames() == [Challenge, Welcome, "a", "b", "c"]
+    _, new = owner.attach()
+    owner.followers.send_status(STATUS)
+    await asyncio.sleep(0)
+    assert new.frames() == [Challenge, Welcome, StatusUpdate]
+    assert transport.frames() == ["a", "b"]
+
+
+async def test_an_owner_alone_keeps_and_encodes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    owner = OwnerSide()
+    owner.followers.send_batch(["a"], EPOCH)
+    assert len(owner.followers._ring._entries) == 0
+    follower, _ = owner.attach()
+    owner.followers.send_batch(["b"], EPOCH)
+    follower.on_end(None)
+    owner.followers.send_batch(["c"], EPOCH)  # it may come back
+    assert len(owner.followers._ring._entries) == 2
+    later = asyncio.get_running_loop().time() + 11.0
+    monkeypatch.setattr(owner.followers._loop, "time", lambda: later)
+    owner.followers.send_batch(["d"], EPOCH)
+    assert len(owner.followers._ring._entries) == 0
+    _, again = owner.attach(FeedPosition(2, 0))
+    monkeypatch.undo()
+    await asyncio.sleep(0)
+    _, welcome = map(decode_owner_frame, FrameSplitter().feed(again.written))
+    assert isinstance(welcome, Welcome)
+    assert (welcome.position, welcome.gap and welcome.gap.missed) == (FeedPosition(4, 0), 2)
+
+
+async def test_one_that_lags_gets_the_rest_before_the_orderly_end(owner: OwnerSide) -> None:
+    (_, slow), (_, quick) = await attached(owner), await attached(owner)
+    slow.is_taking = False
+    owner.followers.send_batch(["x" * 1_000_000], EPOCH)
+    ending = asyncio.create_task(owner.followers.shut_down())
+    await asyncio.sleep(0)
+    assert quick.frames() == ["x" * 1_000_000, Shutdown]
+    assert quick.is_closed
+    assert not ending.done()
+    while slow.waiting:
+        assert not slow.is_closed
+        slow.take(500_000)
+    await asyncio.sleep(0)
+    slow.waiting = 0
+    await ending
+    assert slow.frames() == ["x" * 1_000_000, Shutdown]
+    assert slow.is_closed

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from onesocket import Client, Gap, OnesocketError, Outcome, State, Status
 from onesocket._printable import printable
 from onesocket.client import ConnectionStats, GapReason
-from onesocket.errors import ClosedByPeer, ConnectionReset, HandshakeRejected
+from onesocket.errors import ClosedByPeer, ConnectionReset, EncodeError, HandshakeRejected
 from onesocket.sharing.host import IpcError, VersionMismatch
 from onesocket.sharing.host import _ipc_frames as frames
 from onesocket.sharing.host._ipc_errors import deserialize_error, serialize_error
@@ -59,7 +59,7 @@ def test_messages_arrive_as_they_were_however_the_stream_is_cut(messages: list[s
         + encode_ipc_frame(frames.MessageBatch(messages))
     )
     splitter = FrameSplitter()
-    bodies: list[bytes] = []
+    bodies: list[bytes | bytearray] = []
     for cut in cuts:
         bodies += splitter.feed(stream[:cut])
         stream = stream[cut:]
@@ -152,6 +152,89 @@ def test_a_frame_that_is_too_long_is_refused_before_it_is_held() -> None:
         splitter.feed(b"\0\0\0\x0b")
 
 
+PART = 1 << 31
+MORE = 1 << 30
+LANE = 1 << 29
+
+
+def piece(flags: int, body: bytes) -> bytes:
+    return (flags | len(body)).to_bytes(4, "big") + body
+
+
+def feed_in_pieces(splitter: FrameSplitter, stream: bytes, length: int) -> list[bytes | bytearray]:
+    return [body for at in range(0, len(stream), length) for body in splitter.feed(stream[at : at + length])]
+
+
+@pytest.mark.parametrize("frame", [frames.MessageBatch, lambda messages: frames.SnapshotAnswer(1, messages)])
+def test_a_long_frame_is_sent_in_parts_between_which_others_come(frame: Any) -> None:
+    long, short = frame(["x" * 1_000_000, b"y" * 300_000]), frames.OwnerHeartbeat(ConnectionStats())
+    data = encode_ipc_frame(long)
+    splitter = FrameSplitter()
+    bodies: list[Any] = []
+    for at in range(0, len(data), frames.PART_STRIDE):
+        bodies += splitter.feed(data[at : at + frames.PART_STRIDE] + encode_ipc_frame(short))
+    *others, last_but_one, last = map(decode_owner_frame, bodies)
+    assert others == [short] * 4
+    assert (last_but_one, last) == (long, short)
+
+
+def test_parts_of_messages_and_of_an_answer_may_alternate() -> None:
+    messages = frames.MessageBatch(["x" * 600_000])
+    answer = frames.Answer(1, "y" * 600_000)
+    streams = [encode_ipc_frame(frame) for frame in (messages, answer)]
+    splitter = FrameSplitter()
+    bodies: list[Any] = []
+    for at in range(0, len(streams[0]), frames.PART_STRIDE):
+        for stream in streams:
+            bodies += splitter.feed(stream[at : at + frames.PART_STRIDE])
+    assert list(map(decode_owner_frame, bodies)) == [messages, answer]
+
+
+def test_a_frame_in_parts_may_come_byte_by_byte() -> None:
+    splitter = FrameSplitter()
+    stream = piece(PART | MORE, b"ab") + piece(0, b"whole") + piece(PART | MORE, b"c") + piece(PART, b"d")
+    assert feed_in_pieces(splitter, stream, 1) == [b"whole", b"abcd"]
+
+
+@pytest.mark.parametrize(
+    "stream",
+    [
+        piece(PART, b"alone"),
+        piece(PART | LANE, b"alone"),
+        piece(PART | MORE, b""),
+        piece(PART | MORE, b"a") + piece(PART | MORE, b""),
+        piece(PART | MORE, b"a") + piece(PART, b""),
+        piece(PART | MORE, b"a") + piece(PART | LANE, b"of the other lane"),
+        piece(PART | MORE, b"a" * 9) + piece(PART | MORE, b"b" * 2),
+        piece(PART | MORE, b"a" * 10) + piece(PART, b"b"),
+        piece(PART | MORE, b"a" * 11),
+        piece(MORE, b"a"),
+        piece(LANE, b"a"),
+        b"\xff\xff\xff\xff",
+    ],
+)
+def test_wrong_parts_are_an_ipc_error_and_never_more_than_the_limit_is_held(stream: bytes) -> None:
+    for cut in range(1, len(stream) + 1):
+        splitter = FrameSplitter(10)
+        with pytest.raises(IpcError):
+            feed_in_pieces(splitter, stream, cut)
+        assert sum(map(len, splitter._parts.values())) <= 10
+
+
+@given(st.lists(st.tuples(st.sampled_from([0, PART, PART | MORE, PART | LANE, PART | LANE | MORE]), st.binary())))
+def test_any_order_of_parts_is_read_or_an_ipc_error(pieces: list[tuple[int, bytes]]) -> None:
+    splitter = FrameSplitter(1_000)
+    stream = b"".join(piece(*each) for each in pieces)
+    assert error_type(splitter.feed, stream) in {None, IpcError}
+
+
+def test_a_message_beyond_the_limit_is_an_error_that_no_further_try_helps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(frames, "MAX_FRAME_BYTES", 300_000)
+    with pytest.raises(EncodeError, match=r"of 4000\d\d bytes .*\(300000\)") as raised:
+        encode_ipc_frame(frames.SendMessages([(1, "x" * 400_000)]))
+    assert not raised.value.retryable
+
+
 def test_messages_of_other_kinds_are_refused() -> None:
     with pytest.raises(IpcError):
         decode_owner_frame(msgspec.msgpack.encode([4, ["text", 1]]))
@@ -240,7 +323,7 @@ def test_a_change_of_what_frames_carry_needs_another_protocol_version() -> None:
             ],
             "Verb": ["connect", "connect, retrying", "disconnect", "reconnect", "rotate"],
         },
-    ), "raise PROTOCOL_VERSION once 3 is released, and write the new contents here"
+    ), "raise PROTOCOL_VERSION once 4 is released, and write the new contents here"
 
 
 def test_a_state_that_there_is_not_is_refused() -> None:

@@ -8,10 +8,18 @@ import pytest
 from onesocket import Client, Gap, OnesocketError, Raw
 from onesocket.client import ConnectionStats, GapReason
 from onesocket.client._delivery import DELIVERED
-from onesocket.sharing.host import HostOptions, IpcError, _follower_set
+from onesocket.errors import EncodeError
+from onesocket.sharing.host import HostOptions, _follower_set
 from onesocket.sharing.host._descriptor_reserve import DescriptorReserve
 from onesocket.sharing.host._follower_connection import FollowerConnection
-from onesocket.sharing.host._ipc_frames import GapNotice, MessageBatch, Results, SendMessages, encode_ipc_frame
+from onesocket.sharing.host._ipc_frames import (
+    FeedPosition,
+    GapNotice,
+    MessageBatch,
+    Results,
+    SendMessages,
+    encode_ipc_frame,
+)
 from onesocket.sharing.host._join_credentials import JoinCredentials
 from onesocket.sharing.host._owner import Owner
 
@@ -36,11 +44,8 @@ class LocalEvents:
 class FollowerStub:
     """A follower."""
 
-    def __init__(self) -> None:
-        self.gaps: list[tuple[Gap, bytes]] = []
-
-    def send_gap(self, gap: Gap, data: bytes) -> None:
-        self.gaps.append((gap, data))
+    def feed(self) -> None:
+        pass
 
 
 @pytest.fixture
@@ -68,15 +73,16 @@ async def test_followers_are_told_how_many_were_too_long_for_them(
 ) -> None:
     def encode(frame: Any) -> bytes:
         if isinstance(frame, MessageBatch):
-            raise IpcError("too long")
+            raise EncodeError("too long")
         return encode_ipc_frame(frame)
 
     monkeypatch.setattr(_follower_set, "encode_ipc_frame", encode)
-    there = FollowerStub()
-    owner_role._followers._attached = (cast("FollowerConnection", there),)
+    owner_role._followers._attached = (cast("FollowerConnection", FollowerStub()),)
+    reader = owner_role._followers._ring.reader_at_end()
     owner_role._forward(["one", "two"])
     gap = Gap(GapReason.OVERFLOW, 5, 2)
-    assert there.gaps == [(gap, encode_ipc_frame(GapNotice(gap)))]
+    assert reader.read() == encode_ipc_frame(GapNotice(gap, FeedPosition(0, 1)))
+    assert reader.is_at_end
     assert local_events.batches == [["one", "two"]]
 
 

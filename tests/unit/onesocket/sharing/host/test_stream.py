@@ -17,13 +17,13 @@ class RecordingStream(FrameStream):
 
     def __init__(self, wanted: int, room: int | None = None) -> None:
         super().__init__() if room is None else super().__init__(room)
-        self.came: list[bytes] = []
+        self.came: list[bytes | bytearray] = []
         self.wanted = wanted
         self.has_all = asyncio.Event()
         self.is_closed = asyncio.Event()
         self.error: IpcError | None = None
 
-    def on_frame(self, body: bytes) -> None:
+    def on_frame(self, body: bytes | bytearray) -> None:
         self.came.append(body)
         if len(self.came) == self.wanted:
             self.has_all.set()

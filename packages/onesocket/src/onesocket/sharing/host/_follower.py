@@ -5,17 +5,18 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
 from ..._forking import FORK_LOCK
-from ...errors import ForeignUser, IpcError, OnesocketError, OwnerSilent
+from ...errors import EncodeError, ForeignUser, IpcError, OnesocketError, OwnerSilent
 from ...wire._handshake import Data
 from .._host_options import Own
 from ._frame_stream import FrameStream
 from ._ipc_frames import (
     Answer,
     Challenge,
+    FeedPosition,
     GapNotice,
     MessageBatch,
     OwnerHeartbeat,
@@ -51,8 +52,27 @@ class OwnerDisconnected:
     """The invalid frame for which this process has closed it."""
 
 
+@dataclass(slots=True)
+class FeedPlace:
+    """Place of this process in the feed of its last owner; each role moves it on."""
+
+    ownership_id: int = 0
+    """0: this process had no role yet."""
+    position: FeedPosition = field(default_factory=FeedPosition)
+
+
+@dataclass(frozen=True, slots=True)
+class FollowerAttached:
+    """The owner has accepted this process."""
+
+    welcome: Welcome
+    goes_on: bool
+    """True if its messages go on where they ended: with the same owner, at the place of this process."""
+
+
 FollowerEvent: TypeAlias = (
-    MessageBatch
+    FollowerAttached
+    | MessageBatch
     | GapNotice
     | StatusUpdate
     | Results
@@ -69,11 +89,20 @@ class Follower(FrameStream):
     """Role of a process that uses another's connection, from `attach` on."""
 
     def __init__(
-        self, credentials: JoinCredentials, emit: Callable[[FollowerEvent], object], own: Own = Own.ALLOW
+        self,
+        credentials: JoinCredentials,
+        emit: Callable[[FollowerEvent], object],
+        place: FeedPlace,
+        own: Own = Own.ALLOW,
+        *,
+        goes_on: bool = True,
     ) -> None:
         super().__init__(_READ_BYTES)
         self._credentials = credentials
+        self._place = place
         self._own = own
+        self._goes_on = goes_on
+        """Goes on at its place with the same owner, instead of with the newest messages."""
         self._emit = emit
         self._welcomed: asyncio.Future[Welcome] = self._loop.create_future()
         self._welcomed.add_done_callback(_retrieve_exception)
@@ -122,7 +151,7 @@ class Follower(FrameStream):
     def _send_portion(self, portion: list[tuple[int, Data]]) -> None:
         try:
             self.send_frame(SendMessages(portion))
-        except IpcError as error:
+        except (IpcError, EncodeError) as error:
             if len(portion) > 1:
                 for message in portion:  # the error is that of one message
                     self._send_portion([message])
@@ -145,7 +174,7 @@ class Follower(FrameStream):
         """Fail `attach`."""
         self._fail_attach(error)
 
-    def on_frame(self, body: bytes) -> None:
+    def on_frame(self, body: bytes | bytearray) -> None:
         """Handle one frame of the owner."""
         frame = decode_owner_frame(body)
         if not self._is_attached:
@@ -153,18 +182,17 @@ class Follower(FrameStream):
                 self._on_introduction(frame)
             return
         match frame:
+            case MessageBatch(messages):
+                position = self._place.position
+                self._place.position = FeedPosition(position.messages + len(messages), position.gaps)
+                self._emit(frame)
+            case GapNotice(_, position):
+                self._place.position = position
+                self._emit(frame)
             case OwnerHeartbeat(has_preferrer=has_preferrer):
                 self._leaves_lock = has_preferrer and self._own is not Own.PREFER
                 self._emit(frame)
-            case (
-                MessageBatch()
-                | GapNotice()
-                | StatusUpdate()
-                | Results()
-                | Answer()
-                | SubscriptionRefusal()
-                | SnapshotAnswer()
-            ):
+            case StatusUpdate() | Results() | Answer() | SubscriptionRefusal() | SnapshotAnswer():
                 self._emit(frame)
             case Shutdown(leaves_lock):
                 self._in_order = True
@@ -187,18 +215,21 @@ class Follower(FrameStream):
         match frame:
             case Challenge():
                 # An owner of another release gets its answer, too: it has to be able to report the reason.
-                self.send_frame(self._credentials.hello(frame.nonce, self._own))
+                place = self._place
+                position = place.position if self._goes_on and place.ownership_id else None
+                self.send_frame(self._credentials.hello(frame.nonce, self._own, place.ownership_id, position))
                 try:
                     self._credentials.check_challenge(frame, self.peer_pid)
                 except OnesocketError as error:
                     self._fail_attach(error)
             case Rejection(error):
                 self._fail_attach(error)
-            case Welcome(status=status, stats=stats):
+            case Welcome():
                 self._is_attached = True
                 self._welcomed.set_result(frame)
-                self._emit(OwnerHeartbeat(stats))
-                self._emit(StatusUpdate(status))
+                goes_on = self._goes_on and self._place.ownership_id == frame.ownership_id
+                self._place.ownership_id, self._place.position = frame.ownership_id, frame.position
+                self._emit(FollowerAttached(frame, goes_on=goes_on))
             case _:
                 raise IpcError("the owner of the connection did not introduce itself")
 

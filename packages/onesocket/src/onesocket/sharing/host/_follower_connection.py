@@ -1,4 +1,4 @@
-"""One follower's connection to its owner, with bounds on both directions."""
+"""One follower's connection to its owner: fed from the ring, with bounds on both directions."""
 
 from __future__ import annotations
 
@@ -8,23 +8,24 @@ import socket
 from collections.abc import Callable
 from typing import Final
 
-from ...client._gap import Gap, GapReason, merge_gaps
 from ...errors import ForeignUser, IpcError, OnesocketError, SubscriptionRefused
 from ...lifecycle._effects import Outcome
 from ...wire._handshake import Data
 from .._host_options import HostOptions, Own
 from ._frame_stream import FrameStream
 from ._ipc_frames import (
+    PART_STRIDE,
     Answer,
     Ask,
-    GapNotice,
     Hello,
     Rejection,
     Request,
     Result,
     Results,
     SendMessages,
+    Shutdown,
     SnapshotAnswer,
+    SnapshotRequest,
     StatusRequest,
     StepDown,
     SubscriptionRefusal,
@@ -35,9 +36,14 @@ from ._ipc_frames import (
     split_by_size,
 )
 from ._join_credentials import JoinCredentials
+from ._message_ring import RingReader
 
 _MAX_UNANSWERED: Final = 4096
 """Messages and requests of one follower without a result; its socket isn't read until half of them have one."""
+_WRITE_BUFFER: Final = 2**18
+"""Bytes that wait for the socket before the rest waits in the ring: heartbeats, results and answers pass it there."""
+_MAX_REPLIES: Final = 2**20
+"""Bytes that wait for the socket, mostly of results and answers, before nothing more is read from the follower."""
 
 
 class FollowerConnection(FrameStream):
@@ -64,40 +70,105 @@ class FollowerConnection(FrameStream):
         self.own = Own.ALLOW
         """As the process has told."""
         self.is_write_paused = False
-        self._gap: Gap | None = None
-        """Marker for the batches and markers that were dropped since the follower stopped reading."""
-        self.dropped = 0
+        self._reader: RingReader | None = None
+        """Its place in the ring; None: it is not attached."""
+        self._rest: memoryview | None = None
+        """Further parts of a frame of the ring."""
+        self._postponed: list[SnapshotRequest] = []
+        """Requests that wait until the follower has caught up."""
+        self._shutdown: Shutdown | None = None
+        """The last frame, once the owner leaves."""
+        self._finished: asyncio.Future[None] = self._loop.create_future()
+        self._waiting_bytes = 0
+        """Bytes that waited for the socket when the timer was set."""
 
     def __repr__(self) -> str:
         state = "full" if self.is_write_paused else "attached" if self.is_attached else "new"
-        return f"<FollowerConnection pid={self.peer_pid} {state} dropped={self.dropped} unanswered={self._unanswered}>"
+        return f"<FollowerConnection pid={self.peer_pid} {state} {self._reader} unanswered={self._unanswered}>"
+
+    @property
+    def dropped(self) -> int:
+        """Messages that the ring had not any more when this follower came to them."""
+        return 0 if self._reader is None else self._reader.missed
+
+    @property
+    def next_number(self) -> int:
+        """Number of the next entry of the ring for this follower."""
+        return 0 if self._reader is None else self._reader.number
+
+    @property
+    def is_caught_up(self) -> bool:
+        """True if everything in the ring is written."""
+        return self._rest is None and (self._reader is None or self._reader.is_at_end)
+
+    @property
+    def is_backed_up(self) -> bool:
+        """True if the follower doesn't read its results and answers."""
+        return self._transport is not None and self._transport.get_write_buffer_size() > _MAX_REPLIES
 
     # --- to the follower --------------------------------------------------------------------------------------------
 
-    def welcome(self, frame: Welcome) -> None:
-        """Accept the follower."""
+    def welcome(self, frame: Welcome, reader: RingReader) -> None:
+        """Accept the follower, and feed it from its place in the ring."""
         self.is_attached = True
+        self._reader = reader
         self.send_frame(frame)
+        self.feed()
 
     def reject(self, error: OnesocketError) -> None:
         """Refuse the follower, and close."""
         self.send_frame(Rejection(error))
         self.close()
 
-    def send_batch(self, data: bytes, messages: int, epoch: int) -> None:
-        """Write an encoded batch, which is all of this turn of the loop; drop it while the follower doesn't read."""
-        if self.is_write_paused:
-            self.dropped += messages
-            self._keep_gap(Gap(GapReason.OVERFLOW, epoch, messages))
-        else:
-            self.write_now(data)
+    def feed(self) -> None:
+        """Write what the ring has for this follower, until the socket is full."""
+        reader = self._reader
+        if reader is None:
+            return
+        while not self.is_write_paused and not self.is_over:
+            frame = self._rest or reader.read()
+            if frame is None:
+                break
+            if len(frame) <= PART_STRIDE:
+                self._rest = None
+                self.write_now(frame)
+            else:
+                parts = memoryview(frame)
+                self._rest = parts[PART_STRIDE:]
+                self.write_now(parts[:PART_STRIDE])
+        if (self._postponed or self._shutdown is not None) and self.is_caught_up:
+            self._loop.call_soon(self._on_caught_up)  # what is being added to the ring is added first
 
-    def send_gap(self, gap: Gap, data: bytes) -> None:
-        """Write a gap marker (encoded: `data`); keep it while the follower doesn't read."""
-        if self.is_write_paused:
-            self._keep_gap(gap)
-        else:
-            self.write_now(data)
+    def _on_caught_up(self) -> None:
+        postponed, self._postponed = self._postponed, []
+        for request in postponed:
+            if not self.is_over:
+                self._receive(self, request)
+        if self._shutdown is not None and self.is_caught_up:
+            self.finish()
+
+    def shut_down(self, frame: Shutdown) -> asyncio.Future[None]:
+        """Tell of the orderly end behind everything in the ring, and close.
+
+        The returned future is done then, or with the connection.
+        """
+        self._shutdown = frame
+        if self.is_over or self.is_caught_up:
+            self.finish()
+        return self._finished
+
+    def finish(self) -> None:
+        """Write the last results, tell of the orderly end, and close, whatever is left in the ring."""
+        if self._shutdown is not None and not self.is_over:
+            self.flush_results()
+            self.send_frame(self._shutdown)
+            self.close()
+        if not self._finished.done():
+            self._finished.set_result(None)
+
+    def postpone(self, request: SnapshotRequest) -> None:
+        """Receive a request again once everything in the ring is written."""
+        self._postponed.append(request)
 
     def refused(self, error: SubscriptionRefused) -> None:
         """Report keys that were refused, which this follower doesn't have any more."""
@@ -109,9 +180,6 @@ class FollowerConnection(FrameStream):
         for portion in portions:
             self.write_now(encode_ipc_frame(SnapshotAnswer(number, portion, portion is not portions[-1])))
 
-    def _keep_gap(self, gap: Gap) -> None:
-        self._gap = gap if self._gap is None else merge_gaps(self._gap, gap)
-
     def add_result(self, number: int, outcome: Outcome | None, error: OnesocketError | None) -> None:
         """Report the result of message or request `number`, at the end of this turn of the loop."""
         if not self._results:
@@ -120,9 +188,12 @@ class FollowerConnection(FrameStream):
         self.release_slot()
 
     def add_answer(self, number: int, data: Data) -> bool:
-        """Write an answer to request `number`; returns False if the follower doesn't read. Raises `IpcError`."""
+        """Write an answer to request `number`; returns False if the follower doesn't read.
+
+        Raises `IpcError` or `EncodeError`.
+        """
         self.send_frame(Answer(number, data))
-        return not self.is_write_paused
+        return self._transport is None or self._transport.get_write_buffer_size() <= self._options.buffer
 
     def release_slot(self) -> None:
         """Count one unanswered message or request less."""
@@ -135,12 +206,14 @@ class FollowerConnection(FrameStream):
         results, self._results = self._results, []
         if results:
             self.send_frame(Results(results))
+            if self.is_backed_up:
+                self._update_reading()
 
     # --- from the follower ------------------------------------------------------------------------------------------
 
     def on_open(self, transport: asyncio.Transport) -> None:
         """Bound the bytes that wait for the follower, and send the challenge."""
-        transport.set_write_buffer_limits(self._options.buffer, self._options.buffer // 4)
+        transport.set_write_buffer_limits(_WRITE_BUFFER, _WRITE_BUFFER // 4)
         self._timer = self._loop.call_later(self._options.attach_timeout, self.abort)
         self.send_frame(self._credentials.challenge(self._nonce))
 
@@ -148,7 +221,7 @@ class FollowerConnection(FrameStream):
         """Report the reason, and nothing else."""
         self.send_frame(Rejection(error))
 
-    def on_frame(self, body: bytes) -> None:
+    def on_frame(self, body: bytes | bytearray) -> None:
         """Check the order and the number of frames, and pass each on."""
         frame = decode_follower_frame(body)
         is_introduction = isinstance(frame, Hello | StatusRequest | StepDown)
@@ -177,25 +250,36 @@ class FollowerConnection(FrameStream):
         """Report the end of an accepted follower."""
         del error
         self._stop_timer()
+        if not self._finished.done():
+            self._finished.set_result(None)
         if self.is_attached:
             self.is_attached = False
             self._receive(self, None)
 
     def pause_writing(self) -> None:
-        """The follower does not read: from here on batches are dropped and counted."""
+        """The socket is full: from here on messages wait in the ring."""
         self.is_write_paused = True
-        self._update_reading()
-        self._stop_timer()
-        self._timer = self._loop.call_later(self._options.cut_off_after, self._cut_off)
+        self._await_progress()
 
     def resume_writing(self) -> None:
-        """The follower reads again: send the marker for the dropped batches."""
+        """The socket has room again: go on with the messages in the ring."""
         self.is_write_paused = False
-        self._update_reading()
         self._stop_timer()
-        gap, self._gap = self._gap, None
-        if gap is not None:
-            self.send_frame(GapNotice(gap))
+        self._update_reading()
+        self.feed()
+
+    def _await_progress(self) -> None:
+        """Cut the follower off if it reads nothing for too long."""
+        self._stop_timer()
+        if self._transport is not None:
+            self._waiting_bytes = self._transport.get_write_buffer_size()
+            self._timer = self._loop.call_later(self._options.cut_off_after, self._check_progress)
+
+    def _check_progress(self) -> None:
+        if self._transport is not None and self._transport.get_write_buffer_size() < self._waiting_bytes:
+            self._await_progress()
+        else:
+            self._cut_off()
 
     def _take_slots(self, count: int) -> None:
         self._unanswered += count
@@ -203,7 +287,7 @@ class FollowerConnection(FrameStream):
             self._update_reading()
 
     def _update_reading(self) -> None:
-        self.set_reading(on=not self.is_write_paused and self._unanswered < _MAX_UNANSWERED)
+        self.set_reading(on=not self.is_backed_up and self._unanswered < _MAX_UNANSWERED)
 
     def _cut_off(self) -> None:
         self._end(None)

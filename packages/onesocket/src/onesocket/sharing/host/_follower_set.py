@@ -1,4 +1,4 @@
-"""The followers of an owner: accepted, attached, and written to together."""
+"""The followers of an owner: accepted, attached, and fed from one ring."""
 
 from __future__ import annotations
 
@@ -7,14 +7,16 @@ import socket
 from collections.abc import Callable, Iterable
 from typing import Final
 
+import msgspec
+
 from ...client._gap import Gap, GapReason
-from ...client._status import ConnectionStats
-from ...errors import InvalidOption, IpcError
+from ...client._status import ConnectionStats, Status
+from ...errors import EncodeError, InvalidOption, IpcError
 from ...wire._handshake import Data
 from .._host_options import HostOptions
 from ._follower_connection import FollowerConnection
 from ._ipc_frames import (
-    GapNotice,
+    FeedPosition,
     MessageBatch,
     OwnerHeartbeat,
     Shutdown,
@@ -24,19 +26,28 @@ from ._ipc_frames import (
     split_by_size,
 )
 from ._join_credentials import JoinCredentials
+from ._message_ring import MessageRing
 from ._succession import preferrer
 
 _MAX_UNATTACHED: Final = 512
+_CATCH_UP_TIMEOUT: Final = 1.0
+"""Seconds for followers to read the rest of the ring when the owner leaves."""
 
 
 class FollowerSet:
-    """Encodes each frame once for all followers."""
+    """Encodes each frame once for all followers.
+
+    While there is none, and none is expected back, messages are only counted.
+    """
 
     def __init__(
         self,
         credentials: JoinCredentials,
         options: HostOptions,
         receive: Callable[[FollowerConnection, ToOwner | None], object],
+        status: Status,
+        *,
+        expects_followers: bool = False,
     ) -> None:
         self._credentials = credentials
         self._options = options
@@ -45,6 +56,9 @@ class FollowerSet:
         self._attached: tuple[FollowerConnection, ...] = ()
         self._unattached: set[FollowerConnection] = set()
         self._accepting: set[asyncio.Task[object]] = set()
+        self._ring = MessageRing(options.buffer, options.keep, status)
+        self._expected_until = self._loop.time() + options.keep if expects_followers else 0.0
+        """The time until which processes that had a role before may attach again."""
         self._dropped = 0
         """Messages dropped for followers that are gone."""
 
@@ -76,8 +90,8 @@ class FollowerSet:
         self._accepting.add(task)
         task.add_done_callback(self._accepting.discard)
 
-    def attach(self, follower: FollowerConnection, welcome: Welcome) -> None:
-        """Accept a follower, or refuse it beyond `most_followers`."""
+    def attach(self, follower: FollowerConnection, welcome: Welcome, position: FeedPosition | None) -> None:
+        """Accept a follower, or refuse it beyond `most_followers`. It goes on at `position`; None: with the newest."""
         self._unattached.discard(follower)
         count = len(self._attached)
         if count >= self._options.most_followers:
@@ -85,12 +99,17 @@ class FollowerSet:
             follower.reject(InvalidOption(text))
             return
         self._attached = (*self._attached, follower)
-        follower.welcome(welcome)
+        reader = self._ring.reader_at_end() if position is None else self._ring.reader_at(position)
+        gap = reader.skip_evicted()
+        if not reader.is_at_end:
+            welcome = msgspec.structs.replace(welcome, status=reader.status)
+        follower.welcome(msgspec.structs.replace(welcome, position=reader.position, gap=gap), reader)
 
     def detach(self, follower: FollowerConnection) -> None:
         """Remove a follower that is gone."""
         self._attached = tuple(other for other in self._attached if other is not follower)
         self._dropped += follower.dropped
+        self._expected_until = self._loop.time() + self._options.keep
 
     def close_unattached(self, follower: FollowerConnection) -> None:
         """Close the connection of a process that does not become a follower."""
@@ -98,45 +117,59 @@ class FollowerSet:
         follower.close()
 
     def send_batch(self, batch: list[Data], epoch: int) -> None:
-        """Write a batch, in portions; a gap marker takes the place of those that are longer than a frame."""
-        if not self._attached:
+        """Add a batch, in portions; a gap marker takes the place of those that are longer than a frame."""
+        now = self._loop.time()
+        if not self._attached and now >= self._expected_until:
+            self._ring.skip_messages(len(batch))
             return
         for portion in split_by_size(batch, len):
             try:
                 data = encode_ipc_frame(MessageBatch(portion))
-            except IpcError:
-                self.send_gap(Gap(GapReason.OVERFLOW, epoch, len(portion)))
-                continue
-            for follower in self._attached:
-                follower.send_batch(data, len(portion), epoch)
+            except (IpcError, EncodeError):
+                self._ring.add_gap(Gap(GapReason.OVERFLOW, epoch, len(portion)), now)
+            else:
+                self._ring.add_messages(data, len(portion), now)
+            self._feed()
 
     def send_gap(self, gap: Gap) -> None:
-        """Write a gap marker."""
-        data = encode_ipc_frame(GapNotice(gap))
-        for follower in self._attached:
-            follower.send_gap(gap, data)
+        """Add a gap marker."""
+        self._ring.add_gap(gap, self._loop.time())
+        self._feed()
 
-    def send_encoded(self, data: bytes) -> None:
-        """Write an encoded frame at the end of this turn of the loop."""
+    def send_status(self, status: Status) -> None:
+        """Add a status of the connection."""
+        self._ring.add_status(status, self._loop.time())
+        self._feed()
+
+    def _feed(self) -> None:
         for follower in self._attached:
-            follower.send_encoded(data)
+            follower.feed()
 
     def send_heartbeat(self, stats: ConnectionStats) -> None:
-        """Write a heartbeat to the followers that read."""
+        """Write a heartbeat to the followers that read, and let go of messages that all of them have."""
         data = encode_ipc_frame(OwnerHeartbeat(stats, preferrer(self._attached) is not None))
         for follower in self._attached:
-            if not follower.is_write_paused:
+            if not follower.is_backed_up:
                 follower.send_encoded(data)
+        read_by_all = min((follower.next_number for follower in self._attached), default=self._ring.next_number)
+        self._ring.expire(self._loop.time(), read_by_all)
 
-    def shut_down(self, successor: FollowerConnection | None) -> None:
-        """Send the last results, tell followers of the orderly end, and close all connections.
+    async def shut_down(self, successor: FollowerConnection | None = None) -> None:
+        """Send what is left in the ring and the last results, tell of the orderly end, and close all connections.
 
         `successor`: the one to which the others leave the lock.
         """
+        lagging: list[asyncio.Future[None]] = []
         for follower in self._attached:
-            follower.flush_results()
-            follower.send_frame(Shutdown(successor is not None and follower is not successor))
-        for follower in (*self._attached, *self._unattached):
+            frame = Shutdown(successor is not None and follower is not successor)
+            finished = follower.shut_down(frame)
+            if not finished.done():
+                lagging.append(finished)
+        if lagging:
+            await asyncio.wait(lagging, timeout=_CATCH_UP_TIMEOUT)
+        for follower in self._attached:
+            follower.finish()
+        for follower in self._unattached:
             follower.close()
         self._attached = ()
         self._unattached.clear()

@@ -27,7 +27,7 @@ class FrameStream(asyncio.BufferedProtocol):
         self._socket: socket.socket | None = None
         """Set before there is a transport, for a forked child."""
         self._splitter = FrameSplitter()
-        self._outgoing: list[bytes] = []
+        self._outgoing: list[bytes | memoryview] = []
         self._loop = asyncio.get_running_loop()
         self.is_over = False
         """True once either end has closed the stream."""
@@ -41,7 +41,7 @@ class FrameStream(asyncio.BufferedProtocol):
     def on_foreign_user(self, error: ForeignUser) -> None:
         """The other end belongs to another user; nothing is read from it, and the stream is closed."""
 
-    def on_frame(self, body: bytes) -> None:
+    def on_frame(self, body: bytes | bytearray) -> None:
         """Handle one frame. An `IpcError` ends the stream."""
         raise NotImplementedError
 
@@ -62,8 +62,8 @@ class FrameStream(asyncio.BufferedProtocol):
             self._loop.call_soon(self.flush)
         self._outgoing.append(data)
 
-    def write_now(self, data: bytes) -> None:
-        """Write an encoded frame now, behind those that wait for the end of the turn."""
+    def write_now(self, data: bytes | memoryview) -> None:
+        """Write an encoded frame, or a part of one, now, behind those that wait for the end of the turn."""
         self._outgoing.append(data)
         self.flush()
 

@@ -15,7 +15,7 @@ from ..._version import __version__
 from ...client._client import Client
 from ...client._connect_reminder import ConnectReminder, connect_hint
 from ...client._error_reporter import ErrorReporter
-from ...client._gap import Gap, GapReason
+from ...client._gap import Gap, GapReason, merge_gaps
 from ...client._instruments import Observer, SourceKind, check_instruments
 from ...client._options import check_retry
 from ...client._request_calls import AnswerSink, finish_request
@@ -43,7 +43,7 @@ from .._option_digests import check_comparable_between_processes, option_digests
 from .._upstream import ConnectionSpec, UpstreamEvents
 from ._descriptor_reserve import DescriptorReserve
 from ._election import ElectionEvent
-from ._follower import Follower, FollowerEvent, OwnerDisconnected
+from ._follower import FeedPlace, Follower, FollowerAttached, FollowerEvent, OwnerDisconnected
 from ._forwarding_protocol import install_forwarding, unpacker
 from ._inbound_buffer import InboundBuffer
 from ._ipc_frames import (
@@ -56,6 +56,7 @@ from ._ipc_frames import (
     StatusUpdate,
     SubscriptionRefusal,
     Verb,
+    Welcome,
 )
 from ._join_credentials import JoinCredentials
 from ._local_status import LocalStatus
@@ -113,6 +114,7 @@ class HostUpstream:
         self._inbound.on_snapshot = self._snapshot_requests.on_answer
         self._inbound.ask_again = self._snapshot_requests.submit
         self._spare_client: Client | None = None
+        self._place = FeedPlace()
         self._is_held = False
         self._left_in_order = False
         """True if the last owner closed the connection in order."""
@@ -285,7 +287,9 @@ class HostUpstream:
         )
 
     def _make_follower(self, own: Own) -> Follower:
-        return Follower(self._credentials, self._on_event, own)
+        # The owner subscribes to the keys of this process anew: what came meanwhile is missing, so there is a gap.
+        goes_on = not self._operations.subscriptions.wanted
+        return Follower(self._credentials, self._on_event, self._place, own, goes_on=goes_on)
 
     def _retry_delay(self, error: OnesocketError, failures: int) -> float | None:
         """The delay until the next attempt to get a role: an owner's connection is restored by the client's policy."""
@@ -306,11 +310,8 @@ class HostUpstream:
                 self._inbound.on_messages(messages)
             case Answer() | Results() | SubscriptionRefusal() | SnapshotAnswer():
                 self._on_answer(event)
-            case GapNotice(gap):
-                self._inbound.epoch = gap.epoch
-                self._inbound.on_gap(gap)
-            case StatusUpdate(status):
-                self._on_status(status)
+            case FollowerAttached() | GapNotice() | StatusUpdate():
+                self._on_marker(event)
             case OwnerHeartbeat(stats):
                 self._heard_stats = stats
             case HandOverDue(is_requested):
@@ -328,6 +329,31 @@ class HostUpstream:
             case JoinFailed(error):
                 self._local_status.enter(State.FAILED, error)
 
+    def _on_marker(self, event: FollowerAttached | GapNotice | StatusUpdate) -> None:
+        match event:
+            case FollowerAttached(welcome, goes_on):
+                self._on_attached(welcome, goes_on=goes_on)
+            case GapNotice(gap):
+                self._on_gap(gap)
+            case StatusUpdate(status):
+                self._on_status(status)
+
+    def _on_attached(self, welcome: Welcome, *, goes_on: bool) -> None:
+        self._heard_stats = welcome.stats
+        if goes_on:  # if anything is missing, the owner knows how much
+            self._inbound.due = None
+        if welcome.gap is not None:
+            self._on_gap(welcome.gap)
+        self._on_status(welcome.status)
+
+    def _on_gap(self, gap: Gap) -> None:
+        self._inbound.epoch = gap.epoch
+        due = self._inbound.due
+        if due is None:
+            self._inbound.on_gap(gap)
+        else:
+            self._inbound.due = merge_gaps(due, gap)
+
     def _on_answer(self, answer: Answer | Results | SubscriptionRefusal | SnapshotAnswer) -> None:
         if isinstance(answer, SnapshotAnswer):
             self._inbound.on_answer(answer)
@@ -340,6 +366,7 @@ class HostUpstream:
         self._owner = role if isinstance(role, Owner) else None
         self._observer.begin(self, SourceKind.FOLLOWER if self._owner is None else SourceKind.PROCESS)
         if isinstance(role, Owner):
+            self._place.ownership_id = role.ownership_id
             if not self._left_in_order:
                 self._local_status.log_take_over()
             # A stop, or a connection that was up, outlives its owner; so does a date that the server named.

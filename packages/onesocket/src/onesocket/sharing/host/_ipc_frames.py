@@ -10,27 +10,45 @@ from __future__ import annotations
 import enum
 import struct
 from collections.abc import Callable
-from typing import Any, Final, TypeAlias, TypeVar, cast
+from typing import Any, Final, NamedTuple, TypeAlias, TypeVar, cast
 
 import msgspec
 
 from ...client._gap import Gap
 from ...client._status import ConnectionStats, Status
-from ...errors import IpcError, OnesocketError
+from ...errors import EncodeError, IpcError, OnesocketError
 from ...lifecycle._effects import Outcome
 from .._host_options import Own
 from ._ipc_errors import deserialize_error, serialize_error
 
 PROTOCOL_VERSION: Final = 4
-MAX_FRAME_BYTES: Final = 64 * 2**20
+MAX_FRAME_BYTES: Final = 2**30
 """Limit of one frame, and of one message less a few bytes."""
+PART_BYTES: Final = 2**18
+"""Limit of the body of a frame that is sent whole; a longer one is sent in parts of this length, and the rest."""
 MIN_INT: Final = -(2**63)
 MAX_INT: Final = 2**64 - 1
-_LENGTH: Final = struct.Struct("!I")
+_HEADER: Final = struct.Struct("!I")
+"""The length of what follows. Above that stand three bits."""
+_IS_PART: Final = 1 << 31
+_HAS_MORE: Final = 1 << 30
+"""Further parts of the frame follow; between them may stand whole frames, and parts of a frame of the other lane."""
+_IS_MESSAGES: Final = 1 << 29
+"""The lane: messages of the connection go on while an answer is sent in parts, and the other way round."""
+_LENGTH_MASK: Final = _IS_MESSAGES - 1
+PART_STRIDE: Final = _HEADER.size + PART_BYTES
+"""Bytes from one part of an encoded frame to the next."""
 
 T = TypeVar("T")
 SubscriptionKey: TypeAlias = str | int | bytes | tuple[Any, ...]
 """The types that a subscription key may have between processes."""
+
+
+class FeedPosition(NamedTuple):
+    """Place in the feed of an owner: the numbers of messages and of gap markers before it, since it took over."""
+
+    messages: int = 0
+    gaps: int = 0
 
 
 class Verb(enum.StrEnum):
@@ -70,7 +88,12 @@ class Welcome(_Frame, frozen=True, tag=2):
     """The number in the lock file for as long as this process owns the connection."""
     heartbeat: float
     status: Status
+    """Status at the place where this process begins."""
     stats: ConnectionStats
+    position: FeedPosition = FeedPosition()
+    """The place where this process begins."""
+    gap: Gap | None = None
+    """Marker for what lies between the place that this process asked for and that one."""
 
 
 class Rejection(_Frame, frozen=True, tag=3):
@@ -89,6 +112,8 @@ class GapNotice(_Frame, frozen=True, tag=5):
     """A gap marker."""
 
     gap: Gap
+    position: FeedPosition = FeedPosition()
+    """The place behind it."""
 
 
 class StatusUpdate(_Frame, frozen=True, tag=6):
@@ -178,6 +203,10 @@ class Hello(_Frame, frozen=True, tag=33):
     options: dict[str, bytes] = {}
     """For each option that goes into dial and login, a proof that its value is the same (`_option_digests.py`)."""
     own: Own = Own.ALLOW
+    ownership_id: int = 0
+    """The last ownership of which this process got messages, or its own; 0: it is new."""
+    position: FeedPosition | None = None
+    """The place in the feed of that owner up to which it has them; None: it goes on with the newest."""
 
 
 class SendMessages(_Frame, frozen=True, tag=34):
@@ -282,17 +311,31 @@ _MESSAGE_TYPES: Final = frozenset({str, bytes})
 
 
 def encode_ipc_frame(frame: ToFollower | ToOwner) -> bytes:
-    """Encode a frame with its length. Raises `IpcError` if it is too long, or holds a value that can't be encoded."""
+    """Encode a frame with its header, or those of its parts.
+
+    Raises `IpcError` for a value that can't be encoded, `EncodeError` for a frame that is too long.
+    """
     try:
         body = _encode(frame)
     except (msgspec.MsgspecError, ArithmeticError, TypeError, ValueError, NotImplementedError, RecursionError) as error:
         raise IpcError(f"this can't be sent to another process: {type(error).__name__}") from error
+    if len(body) <= PART_BYTES:
+        return _HEADER.pack(len(body)) + body
     if len(body) > MAX_FRAME_BYTES:
-        raise IpcError(f"{len(body)} bytes are more than processes send each other at once ({MAX_FRAME_BYTES})")
-    return _LENGTH.pack(len(body)) + body
+        raise EncodeError(
+            f"a message of {len(body)} bytes is more than processes that share a connection send each other "
+            f"({MAX_FRAME_BYTES}): send it in several, or over a Client of this process alone"
+        )
+    flags = _IS_PART | (_IS_MESSAGES if isinstance(frame, MessageBatch) else 0)
+    pieces: list[bytes | memoryview] = []
+    for at in range(0, len(body), PART_BYTES):
+        part = memoryview(body)[at : at + PART_BYTES]
+        has_more = _HAS_MORE if at + PART_BYTES < len(body) else 0
+        pieces += (_HEADER.pack(flags | has_more | len(part)), part)
+    return b"".join(pieces)
 
 
-def decode_owner_frame(body: bytes) -> ToFollower:
+def decode_owner_frame(body: bytes | bytearray) -> ToFollower:
     """Decode a frame of the owner. Raises `IpcError`."""
     try:
         frame: ToFollower = _to_follower.decode(body)
@@ -307,7 +350,7 @@ def decode_owner_frame(body: bytes) -> ToFollower:
     return frame
 
 
-def decode_follower_frame(body: bytes) -> ToOwner:
+def decode_follower_frame(body: bytes | bytearray) -> ToOwner:
     """Decode a frame of a follower. Raises `IpcError`."""
     try:
         frame: ToOwner = _to_owner.decode(body)
@@ -346,39 +389,58 @@ def checked_key(value: object) -> SubscriptionKey:
 
 
 class FrameSplitter:
-    """Cuts a stream of bytes into the bodies of frames. Holds at most one unfinished frame."""
+    """Cuts a stream of bytes into the bodies of frames. Holds at most one unfinished frame of each lane."""
 
     def __init__(self, max_bytes: int = MAX_FRAME_BYTES) -> None:
         self._max_bytes = max_bytes
+        self._max_length = min(max_bytes, PART_BYTES)
         self._buffer = bytearray()
+        self._parts: dict[int, bytearray] = {}
+        """For each lane, what came of a frame that comes in parts."""
 
     def __repr__(self) -> str:
-        return f"<FrameSplitter buffered={len(self._buffer)}>"
+        return f"<FrameSplitter buffered={len(self._buffer) + sum(map(len, self._parts.values()))}>"
 
-    def feed(self, data: bytes | memoryview) -> list[bytes]:
-        """Return the frames that are complete now. Raises `IpcError` for one that is too long."""
+    def feed(self, data: bytes | memoryview) -> list[bytes | bytearray]:
+        """Return the frames that are complete now. Raises `IpcError` for one that is too long, or for wrong parts."""
         buffer = self._buffer
-        length = len(data) - _LENGTH.size
-        if not buffer and 0 <= length <= self._max_bytes and _LENGTH.unpack_from(data) == (length,):
-            return [bytes(data[_LENGTH.size :])]  # one frame in one read, as mostly: nothing to keep
+        length = len(data) - _HEADER.size
+        if not buffer and 0 <= length <= self._max_length and _HEADER.unpack_from(data) == (length,):
+            return [bytes(data[_HEADER.size :])]  # one frame in one read, as mostly: nothing to keep
         buffer += data
-        bodies: list[bytes] = []
+        bodies: list[bytes | bytearray] = []
         at = 0
-        while len(buffer) - at >= _LENGTH.size:
-            (length,) = _LENGTH.unpack_from(buffer, at)
-            if length > self._max_bytes:
-                raise IpcError(f"a process announced a frame of {length} bytes; the limit is {self._max_bytes}")
-            end = at + _LENGTH.size + length
+        while len(buffer) - at >= _HEADER.size:
+            (header,) = _HEADER.unpack_from(buffer, at)
+            length = header & _LENGTH_MASK if header & _IS_PART else header
+            if length > self._max_length:
+                raise IpcError(f"a process announced a frame of {length} bytes; the limit is {self._max_length}")
+            end = at + _HEADER.size + length
             if end > len(buffer):
                 break
-            bodies.append(bytes(buffer[at + _LENGTH.size : end]))
+            body = buffer[at + _HEADER.size : end]
+            if not header & _IS_PART:
+                bodies.append(bytes(body))
+            elif (whole := self._join_parts(header, body)) is not None:
+                bodies.append(whole)
             at = end
         if at:
             del buffer[:at]
         return bodies
 
+    def _join_parts(self, header: int, part: bytearray) -> bytearray | None:
+        """Add a part; returns the body of the frame with its last one."""
+        lane = header & _IS_MESSAGES
+        body = self._parts.setdefault(lane, bytearray())
+        if not part or not (body or header & _HAS_MORE):
+            raise IpcError("a process sent a part of a frame without others")
+        if len(body) + len(part) > self._max_bytes:
+            raise IpcError(f"a process sent a frame of more than {self._max_bytes} bytes, in parts")
+        body += part
+        return None if header & _HAS_MORE else self._parts.pop(lane)
 
-def split_by_size(items: list[T], size: Callable[[T], int], max_bytes: int = MAX_FRAME_BYTES // 8) -> list[list[T]]:
+
+def split_by_size(items: list[T], size: Callable[[T], int], max_bytes: int = PART_BYTES) -> list[list[T]]:
     """Split a list into portions of about `max_bytes` (text may take four times its length)."""
     if items and sum(map(size, items)) <= max_bytes:
         return [items]

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from ...errors import TokenMismatch, VersionMismatch
 from .._host_options import Own
 from .._option_digests import dial_conflict, first_differing_option, option_proofs
-from ._ipc_frames import PROTOCOL_VERSION, Challenge, Hello
+from ._ipc_frames import PROTOCOL_VERSION, Challenge, FeedPosition, Hello
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,10 +26,10 @@ class JoinCredentials:
         """The owner's first frame."""
         return Challenge(PROTOCOL_VERSION, self.release, nonce)
 
-    def hello(self, nonce: bytes, own: Own) -> Hello:
-        """The follower's answer to a challenge."""
+    def hello(self, nonce: bytes, own: Own, ownership_id: int = 0, position: FeedPosition | None = None) -> Hello:
+        """The follower's answer to a challenge, with the place at which it goes on."""
         options = option_proofs(self.digests, self.secret, nonce)
-        return Hello(PROTOCOL_VERSION, self.release, self._token_proof(nonce), options, own)
+        return Hello(PROTOCOL_VERSION, self.release, self._token_proof(nonce), options, own, ownership_id, position)
 
     def check_challenge(self, challenge: Challenge, owner_pid: int) -> None:
         """Raise `VersionMismatch` if the owner's release speaks another protocol."""

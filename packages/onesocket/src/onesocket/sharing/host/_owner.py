@@ -33,6 +33,7 @@ from ._ipc_frames import (
     Answer,
     Ask,
     Cancellation,
+    FeedPosition,
     GapNotice,
     HandOverAnswer,
     Hello,
@@ -123,7 +124,10 @@ class Owner:
         self._phase = OwnerPhase.SERVING
         self._checked_at = self._loop.time()
         self._refreshed_at = self._checked_at
-        self._followers = FollowerSet(credentials, options, self._on_follower_frame)
+        self.status = self._shared_status(client.state, 0)
+        self._followers = FollowerSet(
+            credentials, options, self._on_follower_frame, self.status, expects_followers=epoch > 0
+        )
         self._successor: FollowerConnection | None = None
         """The follower to which this owner hands over."""
         self._batch: list[Data] = []
@@ -159,10 +163,14 @@ class Owner:
         self._snapshot = OwnerSnapshot.of(protocol, client.internals.fan_out)
         client.internals.fan_out.tap(self._on_batch, self._on_gap)
         client.on_change(self._on_change)
-        self.status = self._shared_status(client.state, 0)
 
     def __repr__(self) -> str:
         return f"<Owner {self.client!r} {self._phase.value} followers={len(self._followers)}>"
+
+    @property
+    def ownership_id(self) -> int:
+        """The number of this ownership in the lock file."""
+        return self._lock.ownership_id
 
     @property
     def epoch(self) -> int:
@@ -202,7 +210,7 @@ class Owner:
         self._followers.send_heartbeat(self.connection_stats)  # the next owner counts on from there
         self._files.release(self.epoch if self._followers else 0)
         followers = self._followers.attached
-        self._followers.shut_down(self._successor if self._successor in followers else preferrer(followers))
+        await self._followers.shut_down(self._successor if self._successor in followers else preferrer(followers))
 
     def _current_phase(self) -> OwnerPhase:
         """The phase; after a pause of this process the files are checked first."""
@@ -299,9 +307,8 @@ class Owner:
         if self._phase is not OwnerPhase.SERVING:
             return  # further states are the next owner's
         self.status = self._shared_status(state, epoch)
-        update = StatusUpdate(self.status)
-        self._followers.send_encoded(encode_ipc_frame(update))
-        self._emit(update)
+        self._followers.send_status(self.status)
+        self._emit(StatusUpdate(self.status))
 
     def _shared_status(self, state: State, epoch: int) -> Status:
         """The client's status with the state and epoch as all processes count them, without its own queues."""
@@ -338,8 +345,8 @@ class Owner:
                     requester.release_slot()
             case Subscribe(add, remove):
                 self._subscribe(requester, add, remove)
-            case SnapshotRequest(number):
-                self._send_snapshot(requester, number)
+            case SnapshotRequest():
+                self._send_snapshot(requester, frame)
             case _:
                 pass
 
@@ -353,10 +360,14 @@ class Owner:
             requester.refused(SubscriptionRefused.of(keys, str(error), retryable=True))
         self._upstream_subscriptions.remove_keys(requester, map(checked_key, remove))
 
-    def _send_snapshot(self, requester: FollowerConnection | LocalRequester, number: int) -> None:
-        if self._current_phase() is OwnerPhase.SERVING:  # else the next owner answers
-            self._forward_batch()
-            requester.send_snapshot(number, [] if self._snapshot is None else self._snapshot.frames())
+    def _send_snapshot(self, requester: FollowerConnection | LocalRequester, request: SnapshotRequest) -> None:
+        if self._current_phase() is not OwnerPhase.SERVING:
+            return  # the next owner answers
+        self._forward_batch()
+        if isinstance(requester, FollowerConnection) and not requester.is_caught_up:
+            requester.postpone(request)
+        else:
+            requester.send_snapshot(request.number, [] if self._snapshot is None else self._snapshot.frames())
 
     async def _request(self, verb: Verb) -> Outcome | None:
         if self._current_phase() is not OwnerPhase.SERVING:
@@ -387,7 +398,7 @@ class Owner:
     def _on_follower_frame(self, follower: FollowerConnection, frame: ToOwner | None) -> None:
         match frame:
             case Hello():
-                self._attach(follower)
+                self._attach(follower, frame)
             case StatusRequest():
                 follower.send_frame(self._status_report())
                 self._followers.close_unattached(follower)
@@ -401,15 +412,17 @@ class Owner:
             case _:
                 self._perform(follower, frame)
 
-    def _attach(self, follower: FollowerConnection) -> None:
+    def _attach(self, follower: FollowerConnection, hello: Hello) -> None:
         if self._current_phase() is not OwnerPhase.SERVING:
             self._followers.close_unattached(follower)
             return
-        self._forward_batch()  # not for the new follower
-        heartbeat, ownership_id = self._options.heartbeat, self._lock.ownership_id
+        self._forward_batch()  # not for a new follower
+        heartbeat, ownership_id = self._options.heartbeat, self.ownership_id
         status = dataclasses.replace(self.status, retry_in=self.client.internals.runner.retry_in)
         welcome = Welcome(os.getpid(), ownership_id, heartbeat, status, self.connection_stats)
-        self._followers.attach(follower, welcome)
+        # After another owner a process gets everything of this one's connection: that may have begun before it came.
+        is_from_other = hello.ownership_id not in (0, ownership_id)
+        self._followers.attach(follower, welcome, FeedPosition() if is_from_other else hello.position)
         if follower.own is Own.PREFER and follower.is_attached:
             if self._options.own is Own.PREFER:
                 self._followers.send_heartbeat(self.connection_stats)  # which says that there is one

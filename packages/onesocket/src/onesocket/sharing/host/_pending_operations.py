@@ -11,7 +11,7 @@ from typing import Any, Final, Protocol, TypeAlias
 from ...client._client import Client
 from ...client._request_calls import MakeFrame, MakeStop, needed
 from ...client._request_tracker import RequestTracker
-from ...errors import ClientClosed, IpcError, OnesocketError, SlowConsumer, SubscriptionRefused
+from ...errors import ClientClosed, EncodeError, IpcError, OnesocketError, SlowConsumer, SubscriptionRefused
 from ...lifecycle._effects import Outcome
 from ...protocols._protocol import Protocol as WireProtocol
 from ...protocols._request_template import RequestTemplate
@@ -94,7 +94,7 @@ class RequesterAnswers:
         """Report an answer; a requester that doesn't read loses the stream."""
         try:
             is_read = self._requester.add_answer(self._number, answer)
-        except IpcError as error:
+        except (IpcError, EncodeError) as error:
             self._break_off(error)
             return
         if not is_read:

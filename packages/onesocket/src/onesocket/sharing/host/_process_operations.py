@@ -185,7 +185,7 @@ class ProcessOperations:
         if role is not None:
             try:
                 self._submit_stream(role, number, stream)
-            except IpcError:
+            except (IpcError, EncodeError):
                 del self._streams[number]
                 raise
         return functools.partial(self._close_stream, number)
@@ -269,7 +269,7 @@ class ProcessOperations:
         if role is not None and (add or remove):
             try:
                 role.submit(Subscribe(add, remove))
-            except IpcError as error:
+            except (IpcError, EncodeError) as error:
                 raise InvalidOption(str(error)) from None
 
     # --- messages ---------------------------------------------------------------------------------------------------
@@ -342,7 +342,7 @@ class ProcessOperations:
             if role is not None and not stream.is_submitted:
                 try:
                     self._submit_stream(role, number, stream)
-                except IpcError as error:
+                except (IpcError, EncodeError) as error:
                     del self._streams[number]
                     stream.sink.fail(error)
 

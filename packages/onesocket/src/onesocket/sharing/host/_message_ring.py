@@ -1,0 +1,223 @@
+"""The newest messages of a connection, kept by its owner: followers read them at their own pace. No I/O."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from typing import Final
+
+from ...client._gap import Gap, GapReason, merge_gaps
+from ...client._status import Status
+from ._ipc_frames import FeedPosition, GapNotice, StatusUpdate, encode_ipc_frame
+
+_OVERHEAD: Final = 256
+"""Bytes that an entry counts beside its frame: about the size of its objects."""
+_MAX_EVICTED_GAPS: Final = 64
+"""Gap markers that are remembered after their eviction, for readers that have not passed them."""
+
+
+@dataclass(frozen=True, slots=True)
+class RingEntry:
+    """One encoded frame: a batch of messages, a gap marker, or a status."""
+
+    data: bytes
+    added_at: float
+    end: FeedPosition
+    """The place behind it."""
+    status: Status
+    """The connection's status by then."""
+    gap: Gap | None = None
+
+
+def _counted_bytes(entry: RingEntry) -> int:
+    return _OVERHEAD + len(entry.data)
+
+
+class MessageRing:
+    """Entries in order, numbered; the oldest are evicted beyond `max_bytes`, and `keep` seconds after all have them.
+
+    The newest of those that are longer than `max_bytes` by themselves is not counted: it passes as any other. Each
+    frame is encoded once for all readers.
+    """
+
+    def __init__(self, max_bytes: int, keep: float, status: Status) -> None:
+        self._max_bytes = max_bytes
+        self._keep = keep
+        self._entries: dict[int, RingEntry] = {}
+        self._first = 0
+        """Number of the oldest entry."""
+        self._next = 0
+        """Number of the next entry."""
+        self._bytes = 0
+        """Bytes of all entries but the longest."""
+        self._longest = -1
+        """Number of the newest entry that is longer than the limit by itself."""
+        self._start = FeedPosition()
+        """The place before the oldest entry, and ..."""
+        self._start_status = status
+        """... the connection's status there."""
+        self._evicted_gaps: deque[Gap] = deque(maxlen=_MAX_EVICTED_GAPS)
+        self.end = FeedPosition()
+        """The place behind the newest entry."""
+        self.status = status
+        """The connection's present status."""
+
+    def __repr__(self) -> str:
+        return f"<MessageRing {len(self._entries)} bytes={self._bytes} end={self.end}>"
+
+    # --- the owner --------------------------------------------------------------------------------------------------
+
+    def add_messages(self, data: bytes, count: int, now: float) -> None:
+        """Add an encoded batch of `count` messages."""
+        self._add(RingEntry(data, now, FeedPosition(self.end.messages + count, self.end.gaps), self.status))
+
+    def add_gap(self, gap: Gap, now: float) -> None:
+        """Add a gap marker."""
+        end = FeedPosition(self.end.messages, self.end.gaps + 1)
+        self._add(RingEntry(encode_ipc_frame(GapNotice(gap, end)), now, end, self.status, gap))
+
+    def add_status(self, status: Status, now: float) -> None:
+        """Add a status of the connection."""
+        self.status = status
+        self._add(RingEntry(encode_ipc_frame(StatusUpdate(status)), now, self.end, status))
+
+    def skip_messages(self, count: int) -> None:
+        """Count messages that no process will read, instead of adding them."""
+        while self._entries:
+            self._evict()
+        self._start = self.end = FeedPosition(self.end.messages + count, self.end.gaps)
+
+    def expire(self, now: float, read_by_all: int) -> None:
+        """Evict what is older than `keep` and before entry `read_by_all`."""
+        while self._first < read_by_all and self._entries[self._first].added_at <= now - self._keep:
+            self._evict()
+
+    def _add(self, entry: RingEntry) -> None:
+        if _counted_bytes(entry) <= self._max_bytes:
+            self._bytes += _counted_bytes(entry)
+        else:
+            earlier = self._entries.get(self._longest)
+            self._bytes += 0 if earlier is None else _counted_bytes(earlier)
+            self._longest = self._next
+        self._entries[self._next] = entry
+        self._next += 1
+        self.end = entry.end
+        while self._bytes > self._max_bytes:
+            self._evict()
+
+    def _evict(self) -> None:
+        entry = self._entries.pop(self._first)
+        self._bytes -= 0 if self._first == self._longest else _counted_bytes(entry)
+        self._first += 1
+        self._start, self._start_status = entry.end, entry.status
+        if entry.gap is not None:
+            self._evicted_gaps.append(entry.gap)
+
+    # --- readers ----------------------------------------------------------------------------------------------------
+
+    @property
+    def first_number(self) -> int:
+        """Number of the oldest entry."""
+        return self._first
+
+    @property
+    def next_number(self) -> int:
+        """Number of the entry to come."""
+        return self._next
+
+    def reader_at_end(self) -> RingReader:
+        """Return a reader that begins with the next entry."""
+        return RingReader(self, self._next, self.end, self.status)
+
+    def reader_at(self, position: FeedPosition) -> RingReader:
+        """Return a reader that goes on at this place, with the status by then; beyond the end: it begins there.
+
+        Of several entries at one place it begins behind the statuses, which its own status stands for.
+        """
+        if position >= self.end:
+            return self.reader_at_end()
+        status = self._start_status
+        if position < self._start:
+            return RingReader(self, self._first - 1, position, status)
+        for number, entry in self._entries.items():
+            if entry.end > position:
+                return RingReader(self, number, position, status)
+            status = entry.status
+        return RingReader(self, self._next, position, status)
+
+    def entry(self, number: int) -> RingEntry | None:
+        """Return an entry; None if it was evicted, or is still to come."""
+        return self._entries.get(number)
+
+    def missed_since(self, position: FeedPosition) -> int:
+        """Number of evicted messages behind this place."""
+        return max(0, self._start.messages - position.messages)
+
+    def evicted_since(self, position: FeedPosition) -> tuple[Gap | None, FeedPosition, Status]:
+        """Return one marker for what was evicted behind this place, with the oldest place, and the status there."""
+        gap: Gap | None = None
+        if missed := self.missed_since(position):
+            gap = Gap(GapReason.OVERFLOW, self._start_status.epoch, missed)
+        gaps = self._start.gaps - position.gaps
+        for evicted in list(self._evicted_gaps)[-gaps:] if gaps > 0 else ():
+            gap = evicted if gap is None else merge_gaps(gap, evicted)
+        return gap, self._start, self._start_status
+
+
+class RingReader:
+    """Place of one follower in the ring."""
+
+    __slots__ = ("_missed", "_ring", "number", "position", "status")
+
+    def __init__(self, ring: MessageRing, number: int, position: FeedPosition, status: Status) -> None:
+        self._ring = ring
+        self._missed = 0
+        self.number = number
+        """Number of the next entry to be read."""
+        self.position = position
+        self.status = status
+        """The last status that was read."""
+
+    def __repr__(self) -> str:
+        return f"<RingReader {self.number} of {self._ring.next_number} at={self.position} missed={self._missed}>"
+
+    @property
+    def is_at_end(self) -> bool:
+        """True if there is nothing to be read."""
+        return self.number == self._ring.next_number
+
+    @property
+    def missed(self) -> int:
+        """Number of messages that were evicted before this reader had them."""
+        overtaken = self._ring.first_number > self.number
+        return self._missed + (self._ring.missed_since(self.position) if overtaken else 0)
+
+    def read(self) -> bytes | None:
+        """Return the next frame, and go on behind it; None: there is none yet."""
+        number = self.number
+        entry = self._ring.entry(number)
+        if entry is None:
+            return None if number == self._ring.next_number else self._read_evicted()
+        self.number = number + 1
+        self.position = entry.end
+        self.status = entry.status
+        return entry.data
+
+    def skip_evicted(self) -> Gap | None:
+        """Go on with the oldest entry if that is later; returns the marker for what lies between."""
+        ring = self._ring
+        missed = ring.missed_since(self.position)
+        gap, start, status = ring.evicted_since(self.position)
+        if start > self.position or ring.first_number > self.number:
+            self.number, self.position, self.status = ring.first_number, start, status
+        self._missed += missed
+        return gap
+
+    def _read_evicted(self) -> bytes | None:
+        """Return the status at the oldest place, if it is another one, and the marker for what was evicted."""
+        known = self.status
+        gap = self.skip_evicted()
+        frames = b"" if self.status is known else encode_ipc_frame(StatusUpdate(self.status))
+        if gap is not None:
+            frames += encode_ipc_frame(GapNotice(gap, self.position))
+        return frames or self.read()

@@ -1,0 +1,112 @@
+"""The owner's ring between real processes: bursts, long messages, late ones, and the number of what is missing."""
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from onesocket.sharing.host import listing
+from onesocket.testing import Fault, FaultyServer
+from tests.campaigns.harness.worker_process import WorkerProcess
+from tests.integration.test_host_sharing import SharingProcesses, assert_single_connection
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="Unix only")
+
+MIB = 2**20
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[FaultyServer]:
+    async with FaultyServer(echo=False) as running:
+        yield running
+
+
+@pytest.fixture
+async def group(server: FaultyServer, tmp_path: Path) -> AsyncIterator[SharingProcesses]:
+    directory = tmp_path / "run"
+    directory.mkdir(mode=0o700)
+    group = SharingProcesses(server, directory)
+    yield group
+    for process in group.members:
+        await process.end()
+
+
+def gaps(process: WorkerProcess) -> list[tuple[str, int, int | None]]:
+    """Reason, epoch and number of each marker."""
+    return [
+        (report["reason"], report["epoch"], report["missed"]) for report in process.said if report["event"] == "gap"
+    ]
+
+
+async def owner_first(group: SharingProcesses, processes: list[WorkerProcess]) -> list[WorkerProcess]:
+    owner = await group.owner()
+    return [owner, *(process for process in processes if process is not owner)]
+
+
+@pytest.mark.parametrize(
+    ("count", "length"), [(20_000, 1_000), (8, 2 * MIB), (1, 65 * MIB)], ids=["short", "long", "longer than any part"]
+)
+async def test_a_process_that_reads_gets_the_whole_of_a_burst(
+    group: SharingProcesses, server: FaultyServer, count: int, length: int
+) -> None:
+    processes = await owner_first(group, await group.start(2, client={"max_size": None}, shown=6))
+    server.faults = Fault.burst([*(f"{number:06}".ljust(length, "x") for number in range(count)), "end"])
+    server.kill_connections()
+    for process in processes:
+        await process.got("end 3")
+        assert process.messages == [*(f"{number:06} {length}" for number in range(count)), "end 3"]
+        assert gaps(process) == [("reconnected", 2, None)]
+
+
+async def test_a_follower_sends_a_long_message(group: SharingProcesses, server: FaultyServer) -> None:
+    _, follower = await owner_first(group, await group.start(2))
+    await follower.do("send", message="x" * 1_000_000)
+    await server.wait_until(lambda counts: counts.messages_received == 1)
+    assert server.received == ["x" * 1_000_000]
+
+
+async def test_the_greeting_of_a_new_owners_connection_reaches_those_that_come_late(
+    group: SharingProcesses, server: FaultyServer
+) -> None:
+    server.faults = Fault.greeting("hello")
+    owner, follower, late = await owner_first(group, await group.start(3))
+    marks = [len(process.said) for process in (follower, late)]
+    late.signal(signal.SIGSTOP)
+    await owner.end()
+    await follower.got("hello", marks[0])
+    await server.broadcast("next")
+    await follower.got("next", marks[0])
+    late.signal(signal.SIGCONT)
+    for process, mark in zip((follower, late), marks, strict=True):
+        await process.got("next", mark)
+        reports = [report for report in process.said[mark:] if report["event"] in ("messages", "gap")]
+        assert reports[0]["event"] == "gap"
+        assert gaps(process) == [("reconnected", 2, None)]
+        assert [message for report in reports[1:] for message in report["batch"]] == ["hello", "next"]
+    assert_single_connection(server)
+
+
+@pytest.mark.parametrize("buffer", [8 * MIB, 20_000])
+async def test_a_process_that_was_cut_off_goes_on_where_it_stopped(
+    group: SharingProcesses, server: FaultyServer, buffer: int
+) -> None:
+    host = {"buffer": buffer, "cut_off_after": 0.2}
+    owner, follower = await owner_first(group, await group.start(2, host=host, shown=6))
+    await server.broadcast("first")
+    await follower.got("first 5")
+    follower.signal(signal.SIGSTOP)
+    for number in range(20):
+        await server.broadcast(f"{number:06}".ljust(100_000, "x"))
+    await owner.until(lambda report: report["event"] == "messages" and "000019 100000" in report["batch"])
+    while (await asyncio.to_thread(listing, str(group.directory)))[0].followers:
+        pass
+    follower.signal(signal.SIGCONT)
+    await follower.got("000019 100000")
+    missing = 21 - len(follower.messages)
+    assert missing == 0 or buffer < MIB
+    assert gaps(follower) == ([("overflow", 1, missing)] if missing else [])
+    assert follower.messages == sorted(set(follower.messages), key=follower.messages.index)
+    assert_single_connection(server)
