@@ -99,7 +99,7 @@ async def end_by_cancelling(client: SharedClient, sending: list[asyncio.Task[Non
 
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("end", [end_by_closing, end_by_disconnecting, end_by_cancelling])
-@pytest.mark.parametrize("how", ["process", "process, with resend", "host", "host, with resend"])
+@pytest.mark.parametrize("how", ["loop", "process", "process, with resend", "host", "host, with resend"])
 async def test_a_client_that_ends_in_the_midst_of_sending_tells_the_truth(
     ledger: OutcomeLedger, chance: random.Random, tmp_path: Path, how: str, end: Any
 ) -> None:
@@ -112,7 +112,7 @@ async def test_a_client_that_ends_in_the_midst_of_sending_tells_the_truth(
         owner = await WorkerProcess.start(WORKER, {"url": ledger.server.url, "directory": directory})
         await owner.do("connect")
     else:
-        owner = await join(ledger.server.url)
+        owner = await join(ledger.server.url, scope=scope)
     rounds = ROUNDS if end is not end_by_disconnecting else ROUNDS // 6
     for number in range(rounds):
         client = await join(ledger.server.url, scope=scope, **options)
@@ -185,13 +185,14 @@ async def test_a_blocking_send_that_is_out_of_time_tells_the_truth(
     assert counts[SENT], counts
 
 
-async def test_a_full_socket_at_the_end_of_a_client_tells_the_truth(ledger: OutcomeLedger) -> None:
+@pytest.mark.parametrize("scope", ["loop", "process"])
+async def test_a_full_socket_at_the_end_of_a_client_tells_the_truth(ledger: OutcomeLedger, scope: Any) -> None:
     async with Client(ledger.server.url) as other:  # its own connection, as the measure of a server that reads
         await other.send("other")
-        async with join(ledger.server.url) as owner:
+        async with join(ledger.server.url, scope=scope) as owner:
             ledger.server.connections[-1].stop_reading()
             filler = [owner.send_nowait("x" * 100_000) for _ in range(100)]
-            client = await join(ledger.server.url)
+            client = await join(ledger.server.url, scope=scope)
             sending = [asyncio.create_task(ledger.send(client, text)) for text in map(str, range(MANY))]
             await asyncio.sleep(0)
             await client.aclose()

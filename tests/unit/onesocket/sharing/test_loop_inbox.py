@@ -99,8 +99,8 @@ def test_a_closed_loop_refuses_and_tells_whoever_waits() -> None:
     async def work() -> None:
         raise AssertionError
 
-    call = CrossLoopCall(work, lambda error, _: answers.append(error))
-    assert inbox.post(call.start)
+    call = CrossLoopCall(inbox, work, lambda error, _: answers.append(error))
+    assert call.post()
     loop.close()
     assert not inbox.post(lambda: None)
     assert len(answers) == 1

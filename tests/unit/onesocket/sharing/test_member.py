@@ -84,6 +84,29 @@ async def test_streams_on_the_host_loop_get_messages_in_the_turn_that_brings_the
     assert [await anext(stream) for _ in range(4)] == [1, 2, gap, 3]
 
 
+async def test_callbacks_on_the_host_loop_are_called_in_the_turn_that_brings_the_messages_and_in_order() -> None:
+    client = RelayedClient(is_host_loop=True)
+    got: list[Any] = []
+
+    def takes(message: Any) -> None:
+        if message == 1:
+            client.member.put_many([3])  # in the midst of the others
+            assert got == []
+        got.append(message)
+
+    client.fan_out.on(None, takes, gaps=True)
+    assert client.member.calls_here
+    gap = Gap(GapReason.RECONNECTED, 2)
+    assert client.member.put_many([1, 2])
+    assert got == [1, 2]
+    assert client.member.put(lambda handle: handle.fan_out.announce(gap))
+    assert client.member.put_many([4])
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert got == [1, 2, 3, gap, 4]
+    assert not RelayedClient().member.calls_here
+
+
 async def test_beyond_the_bound_the_oldest_are_dropped_and_told() -> None:
     client = RelayedClient()
     failing, dropping = client.subscribe("fail"), client.subscribe("drop_oldest")

@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import functools
 import threading
-from collections.abc import Callable, Coroutine, Hashable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from concurrent.futures import Future
 from types import TracebackType
 from typing import Any, Generic, Literal, NoReturn, Self, TypeVar, Unpack, overload
@@ -29,7 +29,7 @@ from ..lifecycle._effects import Outcome
 from ..lifecycle._states import State
 from ..protocols._message_type import M
 from ..recording._recorder import FlightRecorder
-from ..sharing._cross_loop_call import CrossLoopCall
+from ..sharing._cross_loop_call import CrossLoopCall, Work
 from ..sharing._join import JoinParameters, check_wait
 from ..sharing._registry import current_registry
 from ..sharing._shared_client import ANSWER_UNKNOWN, CLIENT_CLOSED
@@ -155,7 +155,7 @@ class SharedClient(Generic[M]):
         is raised instead. After Ctrl-C, a message that still waited for the connection is not sent.
         """
         handle = self._current()
-        self._run(lambda: handle.send_on_host_loop(message, resend=resend), timeout, "sending", sends=True)
+        self._run(lambda: handle.begin_to_send(message, resend=resend), timeout, "sending", sends=True)
 
     def send_nowait(self, message: Any, *, resend: bool = False) -> Future[None]:
         """Hand one message over, and return a future of its delivery. A failure goes to the log and `on_error`, too.
@@ -175,8 +175,10 @@ class SharedClient(Generic[M]):
                 if not isinstance(error, MessageKept):
                     reporter.report(error, "send_nowait()")
 
-        call = CrossLoopCall(lambda: handle.send_on_host_loop(message, resend=resend, settled=True), answer, sends=True)
-        if not handle.host_inbox.post(call.start):
+        call = CrossLoopCall(
+            handle.host_inbox, lambda: handle.begin_to_send(message, resend=resend, settled=True), answer, sends=True
+        )
+        if not call.post():
             call.refuse()
         return future
 
@@ -470,9 +472,7 @@ class SharedClient(Generic[M]):
 
         return self._run(call, None, "this call")
 
-    def _run(
-        self, work: Callable[[], Coroutine[Any, Any, T]], timeout: float | None, what: str, *, sends: bool = False
-    ) -> T:
+    def _run(self, work: Work[T], timeout: float | None, what: str, *, sends: bool = False) -> T:
         handle = self._handle
         upstream = handle.shared.upstream
         return run_on_host_loop(

@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Coroutine
-from typing import Any, Final, TypeVar, cast
+from collections.abc import Callable
+from typing import Final, TypeVar, cast
 
 from ..client._options import check_timeout
 from ..errors import ClientClosed, DeliveryUnknown, OnesocketError, WaitTimeout, WrongEventLoop
-from ..sharing._cross_loop_call import HOST_LOOP_ENDED, CrossLoopCall
+from ..sharing._cross_loop_call import HOST_LOOP_ENDED, CrossLoopCall, Work
 from ..sharing._loop_inbox import LoopInbox, running_loop
 
 T = TypeVar("T")
@@ -77,7 +77,7 @@ def check_may_block() -> None:
 
 def run_on_host_loop(
     there: LoopInbox,
-    work: Callable[[], Coroutine[Any, Any, T]],
+    work: Work[T],
     timeout: float | None,
     what: str,
     *,
@@ -97,9 +97,9 @@ def run_on_host_loop(
         outcome.append((error, value))
         event.set()
 
-    call = CrossLoopCall(work, answer, sends=sends)
+    call = CrossLoopCall(there, work, answer, sends=sends)
     try:
-        if not there.post(call.start):
+        if not call.post():
             call.refuse()
         try:
             in_time = deadline.wait(event, there)

@@ -73,6 +73,11 @@ class Delivery:
         await self
 
     @property
+    def has_waiters(self) -> bool:
+        """True while a caller awaits it."""
+        return self._watchers > 0
+
+    @property
     def is_awaited(self) -> bool:
         """True while a caller awaits it, or a part of the client tells its caller."""
         return self._watchers > 0 or self.on_done is not None

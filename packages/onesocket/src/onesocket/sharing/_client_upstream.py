@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Hashable, Iterable
+import functools
+from collections.abc import Callable, Collection, Hashable, Iterable
 from typing import Any, Final
 
 from ..client._client import Client
+from ..client._delivery import Delivery
 from ..client._gap import Gap
 from ..client._instruments import Instruments
 from ..client._request_calls import AnswerSink, frame_maker, needed, stop_maker
@@ -30,9 +32,11 @@ class ClientUpstream:
     def __init__(self, client: Client) -> None:
         self._client = client
         self._internals = client.internals
+        self.post = client.send_nowait
         self._internals.runner.is_shared = True
         self._changes: Subscription[Change] | None = None
         """The changes that the sink has not been told of."""
+        self._waiting: Collection[Change | Gap] = ()
         self._sink: UpstreamEvents | None = None
         self._is_held = False
         self._keeper = self._internals.fan_out.take_keeper()
@@ -70,11 +74,12 @@ class ClientUpstream:
         """Pass everything that comes on to `sink`, from now on."""
         self._sink = sink
         self._changes = self._client.changes()
+        self._waiting = self._changes.queue.items
         self._client.on_change(self._changed)
         keeper = self._keeper
         if keeper is None:
             self._internals.fan_out.tap(
-                lambda batch: self._pass_on(sink.messages, batch), lambda gap: self._pass_on(sink.gap, gap)
+                functools.partial(self._pass_on, sink.messages), functools.partial(self._pass_on, sink.gap)
             )
             return
 
@@ -93,7 +98,7 @@ class ClientUpstream:
         """Call this behind the changes so far, which a client's watchers hear of a turn later than its readers."""
         try:
             try:
-                if self._changes:
+                if self._waiting:
                     self._tell_changes()
             finally:
                 call(*args)
@@ -129,7 +134,10 @@ class ClientUpstream:
 
     async def send(self, message: Any, *, resend: bool = False, settled: bool = False) -> None:
         """As `Client.send()`, but a cancelled sender learns whether its message may have arrived."""
-        delivery = self._client.send_nowait(message, resend=resend)
+        await self.settle(self._client.send_nowait(message, resend=resend), settled=settled)
+
+    async def settle(self, delivery: Delivery, *, settled: bool = False) -> None:
+        """Wait as `Client.send()`, or as awaiting the delivery; a cancelled caller learns as that of `send`."""
         try:
             await (delivery if settled else delivery.accepted())
         except asyncio.CancelledError:

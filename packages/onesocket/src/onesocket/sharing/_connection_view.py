@@ -52,9 +52,10 @@ class ConnectionView:
 
     def check_usable(self) -> None:
         """Raise `ManuallyDisconnected` or `ClientClosed` if the connection is in such a state."""
-        if self.status.state is State.STOPPED:
+        state = self.status.state
+        if state is State.STOPPED:
             raise ManuallyDisconnected
-        if self.status.state is State.CLOSED:
+        if state is State.CLOSED:
             raise ClientClosed(_CONNECTION_CLOSED)
 
     def snapshot(self, state: State, fan_out: FanOut) -> Status:

@@ -1,15 +1,18 @@
-"""Coroutines that run on another event loop, with exactly one answer, also if that loop is closed meanwhile."""
+"""Calls that run on another event loop, with exactly one answer, also if that loop is closed meanwhile."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, Generic, TypeAlias, TypeVar
 
 from ..errors import ClientClosed, DeliveryUnknown, OnesocketError
 from ._loop_inbox import LoopInbox
 
 T = TypeVar("T")
+
+Work: TypeAlias = Callable[[], Coroutine[Any, Any, T] | None]
+"""A function that begins to work; it returns the coroutine of the rest, or None if nothing is left to be done."""
 
 HOST_LOOP_ENDED: Final = "the event loop that this connection lived on has ended; join again"
 _SEND_UNCONFIRMED: Final = (
@@ -21,16 +24,19 @@ _DECIDED: Final = "decided"
 class CrossLoopCall(Generic[T]):
     """Runs `work` on another event loop: started and cancelled by posting, answered once, in any thread.
 
-    `sends`: it sends a message; where it began and its outcome stays unknown, the answer is `DeliveryUnknown`.
+    Calls begin in the order in which they were posted. `sends`: it sends a message; where it began and its outcome
+    stays unknown, the answer is `DeliveryUnknown`.
     """
 
     def __init__(
         self,
-        work: Callable[[], Coroutine[Any, Any, T]],
+        there: LoopInbox,
+        work: Work[T],
         answer: Callable[[BaseException | None, T | None], object],
         *,
         sends: bool = False,
     ) -> None:
+        self._there = there
         self._work = work
         self._answer = answer
         self._sends = sends
@@ -45,19 +51,44 @@ class CrossLoopCall(Generic[T]):
         state = "not begun" if self._task is None else "done" if self._task.done() else "running"
         return f"<CrossLoopCall {state}>"
 
+    def post(self) -> bool:
+        """Begin soon, from any thread. False: the loop is closed."""
+        return self._there.post(self.start)
+
     def start(self) -> None:
-        """Begin, on the loop."""
-        if self._begins.setdefault(_DECIDED, True):
-            self._task = asyncio.get_running_loop().create_task(self._work(), name="onesocket cross-loop call")
-            self._task.add_done_callback(self._done)
-        else:
+        """Begin, on the loop; behind the calls that were posted before."""
+        if not self._begins.setdefault(_DECIDED, True):
             self.refuse()
+            return
+        if self._there.unbegun:
+            rest: Coroutine[Any, Any, T] | None = self._begin_in_task()
+        else:
+            try:
+                rest = self._work()
+            except BaseException as error:
+                self._fail(error)
+                if not isinstance(error, Exception):
+                    raise
+                return
+        if rest is None:
+            self._answer_once(None, None)
+            return
+        self._task = asyncio.get_running_loop().create_task(rest, name="onesocket cross-loop call")
+        self._task.add_done_callback(self._done)
+        self._there.note_unbegun()
+
+    async def _begin_in_task(self) -> Any:
+        rest = self._work()
+        return None if rest is None else await rest
 
     def cancel(self, reason: str = HOST_LOOP_ENDED) -> None:
         """Cancel the work, on the loop. If that ends it, the answer is `ClientClosed` with this text."""
         self._reason = reason
         if self._begins.setdefault(_DECIDED, False) and self._task is not None:
-            self._task.cancel()
+            if self._there.unbegun:  # its first step comes before: work that never ran could not tell the fate
+                asyncio.get_running_loop().call_soon(self._task.cancel)
+            else:
+                self._task.cancel()
 
     def refuse(self) -> None:
         """Answer that the loop is closed, or that the call was cancelled before it began."""
@@ -73,9 +104,12 @@ class CrossLoopCall(Generic[T]):
         if task.cancelled():
             self._answer_once(ClientClosed(self._reason), None)
         elif (error := task.exception()) is not None:
-            self._answer_once(error.copy() if isinstance(error, OnesocketError) else error, None)
+            self._fail(error)
         else:
             self._answer_once(None, task.result())
+
+    def _fail(self, error: BaseException) -> None:
+        self._answer_once(error.copy() if isinstance(error, OnesocketError) else error, None)
 
     def _answer_once(self, error: BaseException | None, result: T | None) -> None:
         mine = object()
@@ -96,7 +130,7 @@ def resolve_future(future: asyncio.Future[Any], error: BaseException | None, val
 async def call_on_loop(
     there: LoopInbox,
     here: LoopInbox,
-    work: Callable[[], Coroutine[Any, Any, T]],
+    work: Work[T],
     under_way: dict[CrossLoopCall[Any], asyncio.Future[Any]] | None = None,
     *,
     sends: bool = False,
@@ -106,8 +140,8 @@ async def call_on_loop(
     Cancelled here, the work is cancelled there.
     """
     future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-    call = CrossLoopCall(work, lambda error, value: here.post(resolve_future, future, error, value), sends=sends)
-    if not there.post(call.start):
+    call = CrossLoopCall(there, work, lambda error, value: here.post(resolve_future, future, error, value), sends=sends)
+    if not call.post():
         future.cancel()  # the refusal that is posted to it is the error raised here
         raise call.unanswered()
     if under_way is not None:

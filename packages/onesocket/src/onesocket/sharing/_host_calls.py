@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
 from typing import Any, Final, TypeVar
 
 from ..client._delivery import Delivery
 from ..client._error_reporter import ErrorReporter
 from ..errors import MessageKept, OnesocketError, OutboxFull
-from ._cross_loop_call import CrossLoopCall, call_on_loop, resolve_future
+from ._connection_view import ConnectionView
+from ._cross_loop_call import CrossLoopCall, Work, call_on_loop, resolve_future
 from ._loop_inbox import LoopInbox
 
 T = TypeVar("T")
@@ -18,11 +18,12 @@ _MAX_PENDING: Final = 16_384
 
 
 class HostCalls:
-    """Runs coroutines on the host loop, and keeps account of those whose outcome is not known yet."""
+    """Makes calls on the host loop, and keeps account of those whose outcome is not known yet."""
 
-    def __init__(self, here: LoopInbox, there: LoopInbox, reporter: ErrorReporter) -> None:
+    def __init__(self, here: LoopInbox, there: LoopInbox, view: ConnectionView, reporter: ErrorReporter) -> None:
         self._own_inbox = here
         self._host_inbox = there
+        self._view = view
         self._error_reporter = reporter
         self._awaited: dict[CrossLoopCall[Any], asyncio.Future[Any]] = {}
         self._sends = 0
@@ -35,31 +36,58 @@ class HostCalls:
         """Number of calls and messages that are under way."""
         return len(self._awaited) + self._sends
 
-    async def run(self, work: Callable[[], Coroutine[Any, Any, T]], *, sends: bool = False) -> T:
+    async def run(self, work: Work[T], *, sends: bool = False) -> T:
         """Run `work` on the host loop and return its result; `sends`: as of `CrossLoopCall`."""
         return await call_on_loop(self._host_inbox, self._own_inbox, work, self._awaited, sends=sends)
 
-    def send(self, work: Callable[[], Coroutine[Any, Any, None]]) -> Delivery:
+    def send(self, work: Work[None]) -> Delivery:
         """Run `work`, which sends one message. Raises `OutboxFull`; all other errors are the delivery's."""
         if self._sends >= _MAX_PENDING:
             raise OutboxFull(f"{self._sends} messages are being sent already, which is the limit; await send()")
         delivery = Delivery(None)
         here = self._own_inbox
-        call = CrossLoopCall(work, lambda error, _: here.post(self._sent, delivery, error), sends=True)
+        # In a later turn, in which its caller may await it.
+        call = CrossLoopCall(
+            self._host_inbox, work, lambda error, _: here.post_soon(self._sent, delivery, error), sends=True
+        )
         self._sends += 1
-        if not self._host_inbox.post(call.start):
+        if not call.post():
             call.refuse()
         return delivery
 
+    def watch(self, delivery: Delivery) -> Delivery:
+        """Keep account of a message that the connection on this loop accepted, and return its delivery."""
+        if delivery.done:
+            self._view.sent += delivery.error is None
+        else:
+            self._sends += 1
+            delivery.on_done = self._on_fate
+        return delivery
+
+    def reject(self, error: Exception) -> Delivery:
+        """Return the delivery of a message that the connection on this loop did not accept."""
+        delivery = Delivery(None)
+        self._sends += 1
+        self._own_inbox.post_soon(self._sent, delivery, error)
+        return delivery
+
     def _sent(self, delivery: Delivery, error: BaseException | None) -> None:
-        self._sends -= 1
         if error is not None and not isinstance(error, OnesocketError):
             self._error_reporter.report(error, "send_nowait()")
             error = OnesocketError(f"the message could not be sent: {type(error).__name__}")
         is_awaited = delivery.is_awaited
         delivery.resolve(error)
+        self._forget(error, is_awaited=is_awaited)
+
+    def _on_fate(self, delivery: Delivery) -> None:
+        error = delivery.error
+        self._view.sent += error is None
+        self._forget(error, is_awaited=delivery.has_waiters)
+
+    def _forget(self, error: OnesocketError | None, *, is_awaited: bool) -> None:
+        self._sends -= 1
         if error is not None and not is_awaited and not isinstance(error, MessageKept):
-            self._error_reporter.report(error, "send_nowait()")
+            self._error_reporter.report(error.copy(), "send_nowait()")
 
     async def end(self, reason: str, grace: float) -> None:
         """Cancel the awaited calls: they raise `ClientClosed` with this text, or `DeliveryUnknown`."""

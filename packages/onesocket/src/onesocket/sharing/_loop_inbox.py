@@ -26,6 +26,8 @@ class LoopInbox:
         """Calls that came from elsewhere, and ..."""
         self.wakeups = 0
         """... how often the loop was woken for them."""
+        self.unbegun = 0
+        """Number of tasks of calls that begin later in this turn: further calls must not overtake them."""
 
     def __repr__(self) -> str:
         return f"<LoopInbox waiting={len(self._calls)} posted={self.posted} wakeups={self.wakeups}>"
@@ -33,8 +35,10 @@ class LoopInbox:
     @property
     def is_here(self) -> bool:
         """True if the loop runs in this thread."""
-        running = running_loop()
-        return running is not None and running is self._loop()
+        try:
+            return asyncio.get_running_loop() is self._loop()
+        except RuntimeError:
+            return False
 
     @property
     def is_dead(self) -> bool:
@@ -76,6 +80,14 @@ class LoopInbox:
             except RuntimeError:  # closed just now
                 return False
         return True
+
+    def note_unbegun(self) -> None:
+        """Count a task that was just made on the loop until it has begun."""
+        self.unbegun += 1
+        asyncio.get_running_loop().call_soon(self._note_begun)
+
+    def _note_begun(self) -> None:
+        self.unbegun -= 1
 
     def reject_pending(self) -> None:
         """Refuse the calls that are left, as the loop is closed: their callers are answered."""

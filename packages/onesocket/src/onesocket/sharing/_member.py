@@ -18,7 +18,7 @@ from ..errors import OnesocketError, SubscriptionRefused
 from ._loop_inbox import LoopInbox
 
 CALLS_PER_TURN: Final = 256
-"""Messages delivered in one turn of the member's loop if it has plain callbacks, which run in that turn."""
+"""Messages from another loop that are delivered in one turn if there are plain callbacks, which run in that turn."""
 
 HeldBy = Literal["readers", "relay"]
 """Reason to hold the feed back for a member: a reader of its own, or the messages on their way to it."""
@@ -97,6 +97,8 @@ class Member:
         self._rest: list[Any] = []
         """The part of a batch that waits for the next turn."""
         self._is_due = False
+        self._is_delivering = False
+        """True while subscribers are called: messages that come meanwhile are delivered afterwards."""
         self._is_holding = False
         # Two counters each, as a thread may only change its own: the host loop's, and the member's.
         self._put = 0
@@ -123,9 +125,12 @@ class Member:
         return self.put(lambda handle: handle.changed(change, status))
 
     def put_many(self, batch: list[Any]) -> bool:
-        """Deliver messages; False: the client's loop is closed, or the client is forgotten."""
-        if not (self._entries or self._rest) and self.loop_inbox.is_here and self._fill_queues(batch):
-            return True
+        """Deliver messages; False: the client's loop is closed, or the client is forgotten.
+
+        On the client's own loop, that is done in this turn, unless others are still on their way.
+        """
+        if not (self._entries or self._rest or self._is_delivering) and self.loop_inbox.is_here:
+            return self._publish(batch)
         self._entries.append(batch)
         self._put += len(batch)
         if self._put - self._taken > DEFAULT_LIMIT:
@@ -137,13 +142,22 @@ class Member:
         self._entries.append(call)
         return self._schedule()
 
-    def _fill_queues(self, batch: list[Any]) -> bool:
-        """Deliver in this turn, on the client's own loop, to streams alone: a plain callback gets a turn of its own."""
+    def _publish(self, batch: list[Any]) -> bool:
         handle = self._handle()
-        if handle is None or handle.fan_out.has_callbacks:
+        if handle is None:
             return False
-        self._context.run(handle.fan_out.publish_many, batch)
+        self._is_delivering = True
+        try:
+            self._context.run(handle.fan_out.publish_many, batch)
+        finally:
+            self._is_delivering = False
         return True
+
+    @property
+    def calls_here(self) -> bool:
+        """True if plain callbacks of this client are called in this thread."""
+        handle = self._handle()
+        return handle is not None and handle.fan_out.has_callbacks and self.loop_inbox.is_here
 
     def _check_bounds(self) -> None:
         handle = self._handle()
@@ -187,6 +201,7 @@ class Member:
             self._entries.clear()
             return
         left = CALLS_PER_TURN if handle.fan_out.has_callbacks else DEFAULT_LIMIT
+        self._is_delivering = True
         try:
             while left > 0 and (self._rest or self._entries):
                 if not self._rest:
@@ -205,6 +220,7 @@ class Member:
         except BaseException as error:  # noqa: BLE001 - as any exception of a subscriber
             handle.report(error, "a subscriber")
         finally:
+            self._is_delivering = False
             if (self._rest or self._entries) and not self._is_due:
                 self._is_due = True
                 asyncio.get_running_loop().call_soon(self._deliver, context=self._context)  # it needs no wake-up

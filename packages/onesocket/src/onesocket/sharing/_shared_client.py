@@ -13,7 +13,7 @@ from typing import Any, Final, Generic, Literal, NoReturn, Self, TypeVar, Unpack
 from .._forking import register_fork_aware
 from ..client._answer_stream import AnswerStream
 from ..client._callback import CallbackKeys
-from ..client._delivery import Delivery
+from ..client._delivery import DELIVERED, Delivery
 from ..client._error_reporter import ErrorReporter
 from ..client._fan_out import FanOut
 from ..client._gap import Gap
@@ -37,7 +37,7 @@ from ..recording._recorder import FlightRecorder
 from ..wire._handshake import Handshake
 from ._answer_relay import AnswerRelay
 from ._connection_view import ConnectionView
-from ._cross_loop_call import HOST_LOOP_ENDED, call_on_loop
+from ._cross_loop_call import HOST_LOOP_ENDED, Work, call_on_loop
 from ._host_calls import HostCalls
 from ._loop_inbox import inbox_of
 from ._member import Member, RemoteReader
@@ -83,6 +83,8 @@ class SharedClient(Generic[M]):
         self._state_watchers = StateWatchers(self._error_reporter)
         self.view = ConnectionView(shared)
         self._closed = False
+        self._direct_loop = loop if self.host_inbox is self.loop_inbox else None
+        """The loop of this client if the connection lives there, too, and the client is usable; else None."""
         self._is_open = False
         """Messages are relayed to it: it has, or had, a reader."""
         post = self.host_inbox.post
@@ -100,7 +102,7 @@ class SharedClient(Generic[M]):
         if shared.protocol.snapshot is not None:
             self.fan_out.ask_snapshot = functools.partial(post, shared.ask_snapshot, member)
         self._registrations = Registrations()
-        self._host_calls = HostCalls(self.loop_inbox, self.host_inbox, self._error_reporter)
+        self._host_calls = HostCalls(self.loop_inbox, self.host_inbox, self.view, self._error_reporter)
         self._connecting: dict[bool, asyncio.Task[Outcome]] = {}
         """The calls of `connect_nowait()` that are under way, by whether they are retried: at most one of each."""
         self._out = asyncio.Event()
@@ -132,8 +134,12 @@ class SharedClient(Generic[M]):
     def abandon(self) -> None:
         """Leave without waiting, from any thread."""
         if self._registry is current_registry():
-            self._closed = True
+            self._end_use()
             self.host_inbox.post(self.shared.drop, self.member)
+
+    def _end_use(self) -> None:
+        self._closed = True
+        self._direct_loop = None
 
     # --- leaving ----------------------------------------------------------------------------------------------------
 
@@ -145,13 +151,13 @@ class SharedClient(Generic[M]):
         deadlines.
         """
         if self._registry is not current_registry():
-            self._closed = True  # the connection is the parent process's
+            self._end_use()  # the connection is the parent process's
             self._out.set()
         if self._closed:
             await self._out.wait()
             return
         self._check_affinity()
-        self._closed = True
+        self._end_use()
         self.fan_out.close_all()
         self._stop_observing()
         old = self.view.status.state
@@ -247,7 +253,15 @@ class SharedClient(Generic[M]):
 
         `resend`: sending it twice does no harm, so it's sent again where `DeliveryUnknown` would be raised.
         """
-        await self._run(lambda: self.send_on_host_loop(message, resend=resend), sends=True)
+        if self._is_direct():
+            delivery = self.shared.upstream.post(message, resend=resend)
+            if delivery is DELIVERED:
+                self.view.sent += 1
+                return
+            rest = self._finish_send(delivery, message, resend=resend)
+            await self._host_calls.run(lambda: rest, sends=True)
+        else:
+            await self._host_calls.run(lambda: self.begin_to_send(message, resend=resend), sends=True)
 
     def send_nowait(self, message: Any, *, resend: bool = False) -> Delivery:
         """Hand one message over for sending, and return its `Delivery`.
@@ -256,9 +270,16 @@ class SharedClient(Generic[M]):
         messages that are being sent. The connection's own answer is the delivery's: an `EncodeError`, a full outbox, a
         `disconnect()` that came before. A failure that is not awaited goes to `on_error` and the log.
         """
-        self._check()
+        calls, is_direct = self._host_calls, self._is_direct()
         self.view.check_usable()
-        return self._host_calls.send(lambda: self.send_on_host_loop(message, resend=resend, settled=True))
+        if is_direct:
+            try:
+                delivery = self.shared.upstream.post(message, resend=resend)
+            except Exception as error:  # noqa: BLE001 - the delivery's, as where the connection is elsewhere
+                return calls.reject(error)
+            if delivery is not None:
+                return calls.watch(delivery)
+        return calls.send(lambda: self.begin_to_send(message, resend=resend, settled=True))
 
     async def request(self, message: Any, *, timeout: float | None = ANSWER_TIMEOUT, resend: bool = False) -> M:
         """Send a request and return its answer, as `Client.request()`: the answer is this caller's alone.
@@ -308,9 +329,25 @@ class SharedClient(Generic[M]):
         stream.on_end = answers.close
         return stream
 
-    async def send_on_host_loop(self, message: Any, *, resend: bool, settled: bool = False) -> None:
-        """Send a message, called on the host loop: if cancelled too late, it raises `DeliveryUnknown`."""
-        await self.shared.upstream.send(message, resend=resend, settled=settled)
+    def begin_to_send(self, message: Any, *, resend: bool, settled: bool = False) -> Coroutine[Any, Any, None] | None:
+        """Accept a message, called on the host loop; returns what waits for its fate, or None if it is sent.
+
+        Cancelled too late, that raises `DeliveryUnknown`.
+        """
+        delivery = self.shared.upstream.post(message, resend=resend)
+        if delivery is DELIVERED:
+            self.view.sent += 1
+            return None
+        return self._finish_send(delivery, message, resend=resend, settled=settled)
+
+    async def _finish_send(
+        self, delivery: Delivery | None, message: Any, *, resend: bool, settled: bool = False
+    ) -> None:
+        upstream = self.shared.upstream
+        if delivery is None:
+            await upstream.send(message, resend=resend, settled=settled)
+        else:
+            await upstream.settle(delivery, settled=settled)
         self.view.sent += 1
 
     @overload
@@ -498,6 +535,7 @@ class SharedClient(Generic[M]):
 
     def forked(self) -> None:
         """End all streams: this is a child, and the connection is the parent's."""
+        self._direct_loop = None
         self._stop_observing()
         self.fan_out.break_off(ForkedCopy())
         self._state_watchers.break_off(ForkedCopy())
@@ -520,9 +558,19 @@ class SharedClient(Generic[M]):
         if token is not None:
             self.host_inbox.post(self.shared.remove_keys, self.member, token)
 
-    async def _run(self, work: Callable[[], Coroutine[Any, Any, T]], *, sends: bool = False) -> T:
+    async def _run(self, work: Work[T], *, sends: bool = False) -> T:
         self._check()
         return await self._host_calls.run(work, sends=sends)
+
+    def _is_direct(self) -> bool:
+        """As `_check`; True if the connection lives on this loop, and no earlier call on it is still to begin."""
+        try:
+            if asyncio.get_running_loop() is self._direct_loop and not self.host_inbox.unbegun:
+                return True
+        except RuntimeError:
+            pass
+        self._check()
+        return False
 
     def _check(self) -> None:
         self._check_affinity()

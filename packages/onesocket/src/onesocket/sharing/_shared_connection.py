@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import operator
 import threading
 import time
 from collections.abc import Callable, Hashable, Iterable
@@ -336,10 +337,13 @@ class SharedConnection:
     # --- events of the upstream -----------------------------------------------------------------------------------
 
     def messages(self, batch: list[Any]) -> None:
-        """Relay a batch to every member that reads."""
+        """Relay a batch to every member that reads: callbacks that run here are called when the others have it."""
         if self._backlog:
             self._backlog.put_many(batch)
-        for member in tuple(self._members):
+        members = tuple(self._members)
+        if len(members) > 1:
+            members = tuple(sorted(members, key=_calls_here))
+        for member in members:
             if member.is_open and not member.put_many(batch):
                 self.drop(member)
 
@@ -391,3 +395,6 @@ class SharedConnection:
         self._begin_all()
         self._is_ended = True
         self._relay(FanOut.end)
+
+
+_calls_here: Final = operator.attrgetter("calls_here")

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from ..client._client import Client
+from ..client._delivery import Delivery
 from ..client._gap import Gap
 from ..client._instruments import Instruments
 from ..client._request_calls import AnswerSink
@@ -85,6 +86,13 @@ class Upstream(Protocol):
 
     async def disconnect(self) -> None:
         """As `Client.disconnect()`: it holds for all, until `reconnect()`."""
+
+    def post(self, message: Any, *, resend: bool = False) -> Delivery | None:
+        """Accept one message, as `Client.send_nowait()`, and return its delivery; None: only `send` can."""
+        ...
+
+    async def settle(self, delivery: Delivery, *, settled: bool = False) -> None:
+        """Wait for the fate of a message that `post` accepted, as `send`."""
 
     async def send(self, message: Any, *, resend: bool = False, settled: bool = False) -> None:
         """Deliver, or raise the error that kept it from that; `resend`: as `Client.send()`.

@@ -14,6 +14,7 @@ from ..._forking import register_holder
 from ..._version import __version__
 from ...client._client import Client
 from ...client._connect_reminder import ConnectReminder, connect_hint
+from ...client._delivery import Delivery
 from ...client._error_reporter import ErrorReporter
 from ...client._gap import Gap, GapReason, merge_gaps
 from ...client._instruments import Observer, SourceKind, check_instruments
@@ -175,6 +176,14 @@ class HostUpstream:
     async def disconnect(self) -> None:
         """Close the connection for all processes, until one calls `reconnect()`."""
         await self._request(Verb.DISCONNECT)
+
+    def post(self, message: Any, *, resend: bool = False) -> None:
+        """Return None: another process may hold the connection."""
+
+    async def settle(self, delivery: Delivery, *, settled: bool = False) -> None:
+        """Wait for the fate of a message."""
+        del settled
+        await delivery
 
     async def send(self, message: Any, *, resend: bool = False, settled: bool = False) -> None:
         """Deliver a message. Raises the error that prevents the delivery."""
