@@ -1,13 +1,17 @@
 """examples/feed, by the commands of its tutorial: programs in processes of their own, and the ledger of the venue."""
 
+import asyncio
+import importlib
 import os
 import re
 import sys
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from onesocket.errors import InvalidOption
 from onesocket.testing.services import AlpacaVenue, VenueEvent
 from tests.support.terminals import DEADLINE, Terminals
 
@@ -60,11 +64,12 @@ async def test_four_programs_in_four_processes_share_one_connection_of_the_accou
                 venue.push({"T": "t", "S": symbol, "p": price, "s": 1})
 
         strategy = await terminals.start(command("python examples/feed/strategy.py"))
-        await until_keys("AAPL", "MSFT")  # so this process has the connection
+        await until_keys("AAPL", "MSFT")  # so this process has the connection, until the hub comes
         hub = await terminals.start(command("onesocket share") + " --listen 127.0.0.1:0")
+        url = (await hub.until("ready")).split()[1]
+        await strategy.until("averages begin anew")  # the hub has taken over
         recorder = await terminals.start(command("python examples/feed/recorder.py", {"trades.csv": "/dev/stdout"}))
         notebook = await terminals.start(NOTEBOOK)
-        url = (await hub.until("ready")).split()[1]
         dashboard = await terminals.start(command("node") + f" --url {url}")
         await until_keys("AAPL", "AMZN", "MSFT", "NVDA", "TSLA")
         push(101)
@@ -75,22 +80,27 @@ async def test_four_programs_in_four_processes_share_one_connection_of_the_accou
         status, output = await notebook.ended()
         assert status == 0, output
         assert "[('MSFT', 101.0), ('NVDA', 101.0), ('MSFT', 102.0), ('NVDA', 102.0)]" in output
-        assert f"[('{venue.url}', {strategy.process.pid}, 3, <State.CONNECTED: 'connected'>)]" in output
-        assert [len(each.lines) for each in (strategy, recorder, dashboard)] == [4, 4, 4]
+        assert f"[('{venue.url}', {hub.process.pid}, 3, <State.CONNECTED: 'connected'>)]" in output
+        assert [len(each.lines) for each in (strategy, recorder, dashboard)] == [5, 4, 4]
         await until_keys("AAPL", "AMZN", "MSFT", "TSLA")
         ledger = venue.ledger
         assert (ledger.most_open, ledger.most_signed_in) == (1, {"key": 1})
-        assert (ledger.totals[VenueEvent.OPENED], ledger.totals[VenueEvent.SIGNED_IN]) == (1, 1)
-        assert sorted(entry.key for entry in ledger.of(VenueEvent.SUBSCRIBED)) == [
+        assert (ledger.totals[VenueEvent.OPENED], ledger.totals[VenueEvent.SIGNED_IN]) == (2, 2)
+        subscribed = ledger.of(VenueEvent.SUBSCRIBED)
+        assert sorted(entry.key for entry in subscribed if entry.connection == subscribed[-1].connection) == [
             f"trades.{symbol}" for symbol in ("AAPL", "AMZN", "MSFT", "NVDA", "TSLA")
         ]
 
-        assert await strategy.interrupted() == 0
-        await until_keys("AAPL", "AMZN", "TSLA")  # another process has taken over
+        handed_over = await terminals.start(command("onesocket status --hand-over"))
+        status, output = await handed_over.ended()
+        assert status == 0, output
+        await until_keys("AAPL", "AMZN", "MSFT", "TSLA")  # another process has taken over
         push(103)
         await recorder.until("gap,reconnected,", "AAPL,103.0,1.0", "TSLA,103.0,1.0")
         await dashboard.until("AAPL 103.00", "AMZN 103.00")
-        assert (ledger.totals[VenueEvent.OPENED], ledger.totals[VenueEvent.SIGNED_IN]) == (2, 2)
+        assert (ledger.totals[VenueEvent.OPENED], ledger.totals[VenueEvent.SIGNED_IN]) == (3, 3)
+        assert await strategy.interrupted() == 0
+        await until_keys("AAPL", "AMZN", "TSLA")
         assert [await each.interrupted() for each in (dashboard, recorder, hub)] == [0, 0, 0]
         counts = await venue.wait_until(lambda counts: counts.sockets_now == 0, DEADLINE)
         assert (counts.most_sockets, set(counts.close_codes)) == (1, {1000})
@@ -112,3 +122,44 @@ async def test_in_one_process_the_scope_process_is_enough_and_another_process_is
     assert await together.interrupted() == 0
     await venue.until("logged in: 0 (most at once 1, in all 1, refused 1); no subscriptions")
     assert await venue.interrupted() == 0
+
+
+def import_program(name: str, monkeypatch: pytest.MonkeyPatch, **variables: str) -> Any:
+    """A program of the example, as a module of its own in this process, with these variables."""
+    for variable, value in {**account(), **variables}.items():
+        monkeypatch.setenv(variable, value)
+    monkeypatch.syspath_prepend(str(EXAMPLE))
+    for module in ("account", name):
+        monkeypatch.delitem(sys.modules, module, raising=False)
+    return importlib.import_module(name)
+
+
+@pytest.mark.parametrize("scope", ["loop", "process", "host"])
+async def test_the_same_text_shares_in_every_scope(scope: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with AlpacaVenue() as venue:
+        place = str(tmp_path / "run")
+        strategy = import_program("strategy", monkeypatch, SCOPE=scope, FEED_URL=venue.url, ONESOCKET_RUNTIME_DIR=place)
+        printed: asyncio.Queue[str] = asyncio.Queue()
+        monkeypatch.setattr(strategy, "print", lambda text, **_: printed.put_nowait(text), raising=False)
+        tasks = [asyncio.create_task(strategy.main([symbol, "AMZN"])) for symbol in ("AAPL", "MSFT")]
+        wanted = {"trades.AAPL", "trades.AMZN", "trades.MSFT"}
+        await venue.wait_until(lambda _: venue.keys == wanted, DEADLINE)
+        for symbol in ("AAPL", "MSFT", "AMZN"):
+            venue.push({"T": "t", "S": symbol, "p": 101, "s": 1})
+        async with asyncio.timeout(DEADLINE):
+            lines = sorted([await printed.get() for _ in range(4)])
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+        ledger = venue.ledger
+    assert lines == [f"strategy: {symbol} 101.00 hold" for symbol in ("AAPL", "AMZN", "AMZN", "MSFT")]
+    assert (ledger.totals[VenueEvent.OPENED], ledger.totals[VenueEvent.SIGNED_IN]) == (1, 1)
+    assert (ledger.most_signed_in, ledger.totals[VenueEvent.REPEATED]) == ({"key": 1}, 0)
+
+
+def test_a_program_without_an_event_loop_names_the_scopes_that_it_may_have(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorder = import_program("recorder", monkeypatch, SCOPE="loop", FEED_URL="ws://127.0.0.1:9/")
+    with pytest.raises(InvalidOption, match="scope must be 'process' or 'host' without an event loop, not 'loop'"):
+        recorder.main(tmp_path / "trades.csv", ["AAPL"])
