@@ -10,18 +10,15 @@ from typing import Any
 
 import pytest
 
-from onesocket import Client, Gap, OnesocketError, Raw, ReconnectPolicy, State, Status
-from onesocket.client._status import Change
+from onesocket import OnesocketError, ReconnectPolicy, State
 from onesocket.errors import ManuallyDisconnected
-from onesocket.sharing._connection_key import ConnectionKey
-from onesocket.sharing._upstream import ConnectionSpec
-from onesocket.sharing.host import HostOptions, HostUpstream, NoRuntimeDirectory, OutOfResources
+from onesocket.sharing.host import NoRuntimeDirectory, OutOfResources
 from onesocket.sharing.host._owner_files import OwnerFiles
 from onesocket.sharing.host._owner_lock import OwnerLock, OwnerRecord
 from onesocket.sharing.host._runtime_paths import translate_os_error
 from onesocket.testing import FaultyServer
+from tests.support.host_processes import make_upstream
 
-POLICY = ReconnectPolicy(initial=0.001, cap=0.005)
 ERRORS = [
     (errno.EMFILE, OutOfResources),
     (errno.ENFILE, OutOfResources),
@@ -34,55 +31,10 @@ ERRORS = [
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="Unix only")
 
 
-class StatusSink:
-    def __init__(self) -> None:
-        self.states: list[State] = []
-        self.failures: list[OnesocketError] = []
-        self.news = asyncio.Event()
-
-    def messages(self, batch: list[Any]) -> None:
-        pass
-
-    def gap(self, gap: Gap) -> None:
-        pass
-
-    def changed(self, change: Change, status: Status) -> None:
-        del change
-        self.states.append(status.state)
-        self.news.set()
-
-    def failed(self, error: OnesocketError) -> None:
-        self.failures.append(error)
-
-    async def until(self, state: State) -> None:
-        async with asyncio.timeout(10):
-            while not self.states or self.states[-1] is not state:
-                self.news.clear()
-                await self.news.wait()
-
-
 @pytest.fixture
 async def server() -> AsyncIterator[FaultyServer]:
     async with FaultyServer(echo=False) as running:
         yield running
-
-
-def make_upstream(
-    server: FaultyServer, directory: Path, policy: ReconnectPolicy | None = POLICY
-) -> tuple[HostUpstream, StatusSink]:
-    protocol = Raw()
-    upstream = HostUpstream(
-        ConnectionSpec(
-            key=ConnectionKey.of(server.url),
-            options={"reconnect": policy},
-            protocol=protocol,
-            make_client=lambda: Client(server.url, protocol=protocol, reconnect=policy),
-            host_options=HostOptions(directory=str(directory)),
-        )
-    )
-    sink = StatusSink()
-    upstream.attach(sink)
-    return upstream, sink
 
 
 def fail_opens(monkeypatch: pytest.MonkeyPatch, number: int, times: int) -> asyncio.Event:
@@ -104,14 +56,14 @@ def fail_opens(monkeypatch: pytest.MonkeyPatch, number: int, times: int) -> asyn
 async def test_whoever_was_in_tries_again_by_the_policy(
     server: FaultyServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, kind: type[OnesocketError]
 ) -> None:
-    owner, _ = make_upstream(server, tmp_path / "run")
-    follower, sink = make_upstream(server, tmp_path / "run")
+    owner, _ = make_upstream(server.url, tmp_path / "run")
+    follower, sink = make_upstream(server.url, tmp_path / "run")
     await owner.connect()
     await follower.connect()
     sink.states.clear()
     is_over = fail_opens(monkeypatch, number, 5)
     await owner.aclose()
-    await sink.until(State.CONNECTED)
+    await sink.until_state(State.CONNECTED)
     assert is_over.is_set()
     assert State.BACKING_OFF in sink.states
     assert State.FAILED not in sink.states
@@ -127,7 +79,7 @@ async def test_whoever_was_in_tries_again_by_the_policy(
 async def test_a_first_connect_raises_it_and_the_next_may_work(
     server: FaultyServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, kind: type[OnesocketError]
 ) -> None:
-    upstream, sink = make_upstream(server, tmp_path / "run")
+    upstream, sink = make_upstream(server.url, tmp_path / "run")
     fail_opens(monkeypatch, number, 1)
     with pytest.raises(kind, match=os.strerror(number)) as caught:
         await upstream.connect()
@@ -142,14 +94,14 @@ async def test_a_first_connect_raises_it_and_the_next_may_work(
 async def test_without_a_further_attempt_in_the_policy_it_ends_until_somebody_asks(
     server: FaultyServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, policy: ReconnectPolicy | None
 ) -> None:
-    owner, _ = make_upstream(server, tmp_path / "run")
-    follower, sink = make_upstream(server, tmp_path / "run", policy)
+    owner, _ = make_upstream(server.url, tmp_path / "run")
+    follower, sink = make_upstream(server.url, tmp_path / "run", policy)
     await owner.connect()
     await follower.connect()
     sink.states.clear()
     fail_opens(monkeypatch, errno.EMFILE, 1000)
     await owner.aclose()
-    await sink.until(State.FAILED)
+    await sink.until_state(State.FAILED)
     assert [type(error) for error in sink.failures] == [OutOfResources]
     monkeypatch.undo()
     await follower.connect()
@@ -157,8 +109,8 @@ async def test_without_a_further_attempt_in_the_policy_it_ends_until_somebody_as
 
 
 async def test_a_stop_stays_a_stop(server: FaultyServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    owner, _ = make_upstream(server, tmp_path / "run")
-    follower, sink = make_upstream(server, tmp_path / "run")
+    owner, _ = make_upstream(server.url, tmp_path / "run")
+    follower, sink = make_upstream(server.url, tmp_path / "run")
     await owner.connect()
     await follower.connect()
     sink.states.clear()
@@ -177,14 +129,14 @@ async def test_a_stop_stays_a_stop(server: FaultyServer, tmp_path: Path, monkeyp
 async def test_somebody_who_asks_does_not_wait_for_the_date(
     server: FaultyServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    owner, _ = make_upstream(server, tmp_path / "run")
-    follower, sink = make_upstream(server, tmp_path / "run", ReconnectPolicy(initial=3600.0, cap=3600.0))
+    owner, _ = make_upstream(server.url, tmp_path / "run")
+    follower, sink = make_upstream(server.url, tmp_path / "run", ReconnectPolicy(initial=3600.0, cap=3600.0))
     await owner.connect()
     await follower.connect()
     sink.states.clear()
     fail_opens(monkeypatch, errno.EMFILE, 2)  # the first attempt after a loss is made at once
     await owner.aclose()
-    await sink.until(State.BACKING_OFF)
+    await sink.until_state(State.BACKING_OFF)
     async with asyncio.timeout(10):
         while sink.states[-1] is not State.CONNECTED:
             try:
@@ -198,8 +150,8 @@ async def test_somebody_who_asks_does_not_wait_for_the_date(
 async def test_a_socket_that_cannot_be_bound_is_tried_again(
     server: FaultyServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    owner, _ = make_upstream(server, tmp_path / "run")
-    follower, sink = make_upstream(server, tmp_path / "run")
+    owner, _ = make_upstream(server.url, tmp_path / "run")
+    follower, sink = make_upstream(server.url, tmp_path / "run")
     await owner.connect()
     await follower.connect()
     sink.states.clear()
@@ -213,7 +165,7 @@ async def test_a_socket_that_cannot_be_bound_is_tried_again(
 
     monkeypatch.setattr(OwnerFiles, "start", full)
     await owner.aclose()
-    await sink.until(State.CONNECTED)
+    await sink.until_state(State.CONNECTED)
     assert len(tries) == 4
     await follower.aclose()
     assert server.counts.most_sockets == 1
@@ -222,8 +174,8 @@ async def test_a_socket_that_cannot_be_bound_is_tried_again(
 async def test_an_owner_that_left_in_order_and_lives_on_is_not_waited_for(
     server: FaultyServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    owner, _ = make_upstream(server, tmp_path / "run")
-    follower, sink = make_upstream(server, tmp_path / "run")
+    owner, _ = make_upstream(server.url, tmp_path / "run")
+    follower, sink = make_upstream(server.url, tmp_path / "run")
     await owner.connect()
     await follower.connect()
     sink.states.clear()
@@ -236,7 +188,7 @@ async def test_an_owner_that_left_in_order_and_lives_on_is_not_waited_for(
     monkeypatch.setattr(OwnerRecord, "is_gone", is_gone)
     shutil.rmtree(tmp_path / "run")  # and the lock file with it, which would say so
     await owner.aclose()
-    await sink.until(State.CONNECTED)
+    await sink.until_state(State.CONNECTED)
     assert waited == []
     await follower.aclose()
     assert server.counts.most_sockets == 1

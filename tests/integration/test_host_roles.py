@@ -12,15 +12,11 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from onesocket import Client, Gap, OnesocketError, Raw, ReconnectPolicy, State, Status
+from onesocket import State
 from onesocket.cli._app import app
 from onesocket.client import GapReason
-from onesocket.client._status import Change
-from onesocket.sharing._connection_key import ConnectionKey
-from onesocket.sharing._upstream import ConnectionSpec
 from onesocket.sharing.host import (
     HandOverRefused,
-    HostOptions,
     HostUpstream,
     NoOwner,
     Own,
@@ -31,41 +27,7 @@ from onesocket.sharing.host import (
 from onesocket.sharing.host import _hand_over as host_hand_over
 from onesocket.sharing.host import _host_upstream as host_upstream
 from onesocket.testing import FaultyServer
-
-POLICY = ReconnectPolicy(initial=0.001, cap=0.005)
-
-
-class EventSink:
-    """Keeps the events of one process."""
-
-    def __init__(self) -> None:
-        self.received: list[Any] = []
-        self.gaps: list[Gap] = []
-        self.states: list[State] = []
-        self.failures: list[OnesocketError] = []
-        self._news = asyncio.Event()
-
-    def messages(self, batch: list[Any]) -> None:
-        self.received += batch
-        self._news.set()
-
-    def gap(self, gap: Gap) -> None:
-        self.gaps.append(gap)
-        self._news.set()
-
-    def changed(self, change: Change, status: Status) -> None:
-        del change
-        self.states.append(status.state)
-        self._news.set()
-
-    def failed(self, error: OnesocketError) -> None:
-        self.failures.append(error)
-
-    async def until(self, holds: Callable[[], bool]) -> None:
-        async with asyncio.timeout(10):
-            while not holds():
-                self._news.clear()
-                await self._news.wait()
+from tests.support.host_processes import ProcessSink, make_upstream
 
 
 class Processes:
@@ -77,23 +39,12 @@ class Processes:
         self.connections = 1
         self._upstreams: list[HostUpstream] = []
 
-    def make(self, own: str, **options: Any) -> tuple[HostUpstream, EventSink]:
-        protocol, url = Raw(), self.server.url
-        upstream = HostUpstream(
-            ConnectionSpec(
-                key=ConnectionKey.of(url, key="mine"),
-                options={"reconnect": POLICY, **options},
-                protocol=protocol,
-                make_client=lambda: Client(url, protocol=protocol, reconnect=POLICY),
-                host_options=HostOptions(directory=str(self.directory), own=own),
-            )
-        )
-        self._upstreams.append(upstream)
-        sink = EventSink()
-        upstream.attach(sink)
-        return upstream, sink
+    def make(self, own: str, **options: Any) -> tuple[HostUpstream, ProcessSink]:
+        made = make_upstream(self.server.url, self.directory, key="mine", host={"own": own}, **options)
+        self._upstreams.append(made[0])
+        return made
 
-    async def start(self, own: str) -> tuple[HostUpstream, EventSink]:
+    async def start(self, own: str) -> tuple[HostUpstream, ProcessSink]:
         upstream, sink = self.make(own)
         await upstream.connect()
         return upstream, sink
@@ -190,17 +141,8 @@ async def test_a_name_that_means_no_single_connection_is_an_error_that_lists_the
     await processes.start("allow")
     with pytest.raises(ValueError, match=r"there is: ws://.* \(pid \d+, key 'mine'\)"):
         await call(lambda: hand_over("other", directory))
-    protocol, url = Raw(), processes.server.url
-    second = HostUpstream(
-        ConnectionSpec(
-            key=ConnectionKey.of(url, key="yours"),
-            options={},
-            protocol=protocol,
-            make_client=lambda: Client(url, protocol=protocol),
-            host_options=HostOptions(directory=directory),
-        )
-    )
-    second.attach(EventSink())
+    url = processes.server.url
+    second, _ = make_upstream(url, processes.directory, key="yours")
     await second.connect()
     with pytest.raises(ValueError, match=r"2 shared connections are named .*key 'mine'.*key 'yours'|.*yours.*mine"):
         await call(lambda: hand_over(url, directory))

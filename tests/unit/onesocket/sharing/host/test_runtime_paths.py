@@ -1,6 +1,7 @@
 """The directory, the lock, and who may have it."""
 
 import asyncio
+import errno
 import fcntl
 import os
 import shutil
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from onesocket import _forking as forking
-from onesocket.errors import InvalidOption
+from onesocket.errors import InvalidOption, OutOfResources
 from onesocket.sharing.host import HostOptions, NoRuntimeDirectory, OnStopped, _owner_lock, listing
 from onesocket.sharing.host._owner_lock import LockState, OwnerLock, OwnerRecord
 from onesocket.sharing.host._process_stat import ExecWatch, ProcessStat
@@ -111,7 +112,11 @@ def test_a_link_in_the_place_of_the_lock_is_not_followed(place: RuntimePaths, tm
     assert not (tmp_path / "target").exists()
 
 
-def test_a_taken_over_lock_is_no_longer_the_old_owners(place: RuntimePaths) -> None:
+def no_descriptor(*_: object) -> int:
+    raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+
+def test_a_taken_over_lock_is_no_longer_the_old_owners(place: RuntimePaths, monkeypatch: pytest.MonkeyPatch) -> None:
     old = OwnerLock.acquire(place, keep)
     assert old is not None
     old.note(41)
@@ -125,6 +130,9 @@ def test_a_taken_over_lock_is_no_longer_the_old_owners(place: RuntimePaths) -> N
     assert not old.is_ours()
     assert new.is_ours()
     assert old.restore(place) is LockState.LOST
+    with monkeypatch.context() as without:
+        without.setattr(os, "open", no_descriptor)
+        assert old.restore(place) is LockState.LOST
     assert new.predecessor is not None
     assert new.predecessor.epoch == 41
     old.release()
@@ -161,13 +169,19 @@ def test_a_lock_that_was_swept_away_is_put_back_and_is_nobody_elses_meanwhile(tm
     again.release()
 
 
-def test_a_newcomer_that_looks_at_the_lock_takes_nothing_over(place: RuntimePaths) -> None:
+def test_a_newcomer_that_looks_at_the_lock_takes_nothing_over(
+    place: RuntimePaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
     lock = OwnerLock.acquire(place, keep)
     assert lock is not None
     place.lock.unlink()
     with place.lock.open("w") as newcomer:
         fcntl.flock(newcomer, fcntl.LOCK_EX)
         assert lock.restore(place) is LockState.BUSY
+        with monkeypatch.context() as without:
+            without.setattr(os, "open", no_descriptor)
+            with pytest.raises(OutOfResources):
+                lock.restore(place)
     assert lock.restore(place) is LockState.OURS
     lock.release()
 

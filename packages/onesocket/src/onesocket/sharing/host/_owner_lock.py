@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Final, Self, TypeAlias
 
 from ..._forking import FORK_LOCK
-from ...errors import NoRuntimeDirectory
+from ...errors import NoRuntimeDirectory, OutOfResources
 from ._abstract_socket_lock import AbstractSocketLock
 from ._process_stat import ExecWatch, ProcessStat
 from ._runtime_paths import RuntimePaths, translate_os_error
@@ -196,6 +196,14 @@ class OwnerLock:
         """
         if paths == self.paths and self.is_ours():
             return LockState.OURS
+        try:
+            return self._restore(paths)
+        except OutOfResources:
+            if paths == self.paths and _has_record(paths.lock):
+                return LockState.LOST  # another owner's, which this process has no descriptor to read
+            raise
+
+    def _restore(self, paths: RuntimePaths) -> LockState:
         with FORK_LOCK, contextlib.closing(_LockFile(paths.lock)) as file:
             is_free = file.lock()
             if file.identity != file_identity(paths.lock):
@@ -320,6 +328,13 @@ def file_identity(path: Path) -> FileIdentity | None:
         return _stat_identity(os.lstat(path))
     except OSError:
         return None
+
+
+def _has_record(path: Path) -> bool:
+    try:
+        return os.lstat(path).st_size > 0
+    except OSError:
+        return False
 
 
 def ownership_id_of(path: Path) -> int | None:
