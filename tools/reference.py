@@ -20,6 +20,7 @@ ROOT: Final = Path(__file__).resolve().parent.parent
 FIX_COMMAND: Final = "make reference"
 _NOTE: Final = f"<!-- Made by: {FIX_COMMAND} -->"
 _WIDTH: Final = 100
+_RECORD: Final = "onesocket._record.record"
 _MARKERS: Final = {
     griffe.ParameterKind.var_positional: "*",
     griffe.ParameterKind.var_keyword: "**",
@@ -28,11 +29,23 @@ _MARKERS: Final = {
 Entry = griffe.Class | griffe.Function | griffe.Attribute
 
 
+class _Records(griffe.Extension):
+    """Takes `record` of the library for what it is, the decorator of a dataclass."""
+
+    def on_class_instance(self, *, cls: griffe.Class, **_: object) -> None:
+        """Let a record's decorator name `dataclass`."""
+        for decorator in cls.decorators:
+            called = decorator.value.function if isinstance(decorator.value, griffe.ExprCall) else decorator.value
+            if isinstance(called, griffe.ExprName) and called.canonical_path == _RECORD:
+                called.name, called.parent = "dataclass", "dataclasses"
+
+
 class Reference:
     """The pages of all public modules; a name that two modules export is described where its path is shortest."""
 
     def __init__(self, sources: Sequence[Path], modules: Iterable[str]) -> None:
-        loader = griffe.GriffeLoader(search_paths=sources, allow_inspection=False)
+        extensions = griffe.load_extensions(_Records)
+        loader = griffe.GriffeLoader(extensions=extensions, search_paths=sources, allow_inspection=False)
         names = sorted(modules)
         for package in dict.fromkeys(name.partition(".")[0] for name in names):
             loader.load(package)

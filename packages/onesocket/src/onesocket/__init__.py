@@ -7,7 +7,6 @@ from ._version import __version__
 from .client import (
     Client,
     Delivery,
-    DurableOutbox,
     Gap,
     Outcome,
     Overflow,
@@ -19,9 +18,6 @@ from .client import (
 )
 from .errors import OnesocketError
 from .protocols import (
-    Acknowledgement,
-    Heartbeat,
-    Login,
     Pace,
     Raw,
     SubscriptionAnswer,
@@ -34,16 +30,21 @@ if TYPE_CHECKING:
     from . import blocking as blocking
     from . import instruments as instruments
     from . import recording as recording
+    from .client._durable_outbox import DurableOutbox
     from .client._rotation import Rotation
     from .pool import Pool
-    from .protocols import Json, Msgpack, Requests
+    from .protocols import Acknowledgement, Heartbeat, Json, Login, Msgpack, Requests
     from .provider import Identity, Provider
     from .sharing import SharedClient, join
 
 # Imported at first use: a program with one `Client` doesn't pay for the others.
 _LAZY = {
+    "Acknowledgement": ".protocols",
+    "DurableOutbox": ".client._durable_outbox",
+    "Heartbeat": ".protocols",
     "Identity": ".provider",
     "Json": ".protocols",
+    "Login": ".protocols",
     "Msgpack": ".protocols",
     "Pool": ".pool",
     "Provider": ".provider",

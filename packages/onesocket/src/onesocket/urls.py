@@ -6,9 +6,9 @@ import base64
 import os
 import re
 import sys
-from dataclasses import dataclass
 from urllib.parse import SplitResult, quote, unquote, unquote_plus, urlencode, urlsplit, urlunsplit
 
+from ._record import record
 from .errors import InvalidURL
 
 CLIENT_SCHEMES = ("ws", "wss", "ws+unix", "unix")
@@ -36,7 +36,7 @@ class _Fault(Exception):
     """The fault of a URL, in words that show nothing of it."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Address:
     """A checked URL. `url` is ASCII without user info; `authorization` is a header value made of the user info.
 

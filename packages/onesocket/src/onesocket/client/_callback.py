@@ -6,9 +6,9 @@ import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextvars import Context, ContextVar, copy_context
-from dataclasses import dataclass
 from typing import Any, Final
 
+from .._record import record
 from ..errors import OnesocketError
 from ._reader_options import ReaderOptions
 from ._sinks import name_of
@@ -75,7 +75,7 @@ class CallbackTasks(set[asyncio.Task[None]]):
                 self._closers.pop(me, None)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class CallbackHost:
     """The parts of a fan-out that its callbacks use."""
 

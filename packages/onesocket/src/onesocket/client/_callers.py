@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from dataclasses import dataclass
 from typing import Final
 
+from .._record import record
 from ..errors import OnesocketError
 from ..lifecycle._effects import Outcome
 
@@ -14,7 +14,7 @@ _TIMER_SLACK: Final = 0.001
 """Seconds: a timer of the event loop may fire so much before its time."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Caller:
     """A caller of `connect()` or `reconnect()`; `retries`: it waits through failures."""
 

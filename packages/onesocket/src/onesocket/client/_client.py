@@ -28,7 +28,6 @@ from ._client_options import ClientOptions
 from ._connect_reminder import ConnectReminder
 from ._delivery import Delivery
 from ._durable_factory import make_durable_messages
-from ._durable_outbox import DurableOutbox
 from ._error_reporter import ErrorReporter
 from ._fan_out import FanOut
 from ._gap import Gap
@@ -61,6 +60,7 @@ from ._user_code import encode_message
 
 if TYPE_CHECKING:
     from ..recording._recorder import FlightRecorder
+    from ._durable_outbox import DurableOutbox
     from ._rotation import Rotation
     from ._upstream_subscriptions import UpstreamSubscriptions
 

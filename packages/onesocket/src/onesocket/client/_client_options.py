@@ -11,13 +11,13 @@ from ..lifecycle._retry import ReconnectPolicy
 from ..protocols._pace import Pace
 from ..transports._proxy import ProxyOption
 from ..transports._transport import Transport
-from ._durable_outbox import DurableOutbox
 from ._instruments import InstrumentsOption
 from ._options import Headers, Token
 from ._transport_choice import Compression
 
 if TYPE_CHECKING:
     from ..recording._recorder import FlightRecorder
+    from ._durable_outbox import DurableOutbox
     from ._rotation import Rotation
 
 

@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
+from .._record import record
 from ..errors import InvalidOption
 from ..wire._handshake import Data
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class StoredMessage:
     """A message of an earlier run of the program, as it was found in the file of a `DurableOutbox`."""
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Hashable
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Final
 
+from .._record import record
 from ..errors import OnesocketError
 
 
@@ -21,7 +22,7 @@ class GapReason(enum.StrEnum):
     """A message came that the protocol could not read."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Gap:
     """Marker at a place where messages may be missing."""
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from .._record import record
 from ._fan_out import FanOut
 from ._options import Options
 from ._runner import Runner
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ._upstream_subscriptions import UpstreamSubscriptions
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ClientInternals:
     """The parts of one client."""
 

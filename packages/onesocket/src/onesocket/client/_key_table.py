@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Hashable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
+from .._record import record
 from ._gap import Gap
 from ._sinks import BatchTarget, Sink, name_of
 from ._subscription import Predicate
 from ._user_code import USER_ERRORS
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class KeySelection:
     """Selects the messages of some keys."""
 

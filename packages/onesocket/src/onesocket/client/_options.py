@@ -24,13 +24,13 @@ from ..transports._transport import Transport
 from ..urls import CLIENT_SCHEMES, Address, parse_url, redact
 from ..wire._handshake import ByteCounts
 from ..wire._header_fields import is_header_value, is_token
-from ._durable_outbox import DurableOutbox
 from ._instruments import Instruments, check_instruments
 from ._token_source import TokenSource, takes_refusal
 
 if TYPE_CHECKING:
     from ..recording._recorder import FlightRecorder
     from ..recording._tap import ClientTap
+    from ._durable_outbox import DurableOutbox
     from ._rotation import Rotation
 
 T = TypeVar("T")
@@ -98,6 +98,7 @@ class Options:
         protocol, headers = check_protocol(given["protocol"]), check_headers(given["headers"])
         if isinstance(token, str):
             _check_token_place(protocol.token_place, headers)
+        outbox = _check_outbox(given["outbox"])
         instruments, recorder = check_instruments(given["instruments"]), _check_recorder(given["recorder"])
         return cls(
             address=address,
@@ -117,8 +118,8 @@ class Options:
             ping_timeout=check_seconds("ping_timeout", given["ping_timeout"]),
             max_size=check_size("max_size", given["max_size"]),
             reconnect=_check_instance("reconnect", given["reconnect"], ReconnectPolicy),
-            outbox=_outbox_limits(given["outbox"]),
-            durable_outbox=given["outbox"] if isinstance(given["outbox"], DurableOutbox) else None,
+            outbox=outbox if isinstance(outbox, OutboxLimits) else OutboxLimits(),
+            durable_outbox=None if isinstance(outbox, OutboxLimits) else outbox,
             pace=check_pace("pace", given["pace"]),
             control_pace=check_pace("control_pace", given["control_pace"]),
             silence_timeout=None if silence_timeout is None else check_seconds("silence_timeout", silence_timeout),
@@ -277,13 +278,17 @@ def _check_token_place(place: TokenPlace | None, headers: tuple[tuple[str, str],
         )
 
 
-def _outbox_limits(value: object) -> OutboxLimits:
-    """The limits of messages that are not kept on disk."""
-    if isinstance(value, DurableOutbox):
-        return OutboxLimits()
-    if value is not None and not isinstance(value, OutboxLimits):
+def _check_outbox(value: object) -> OutboxLimits | DurableOutbox:
+    """The limits of messages that are not kept on disk, or the file of those that are; raises `InvalidOption`."""
+    if value is None:
+        return OutboxLimits(messages=0)
+    if isinstance(value, OutboxLimits):
+        return value
+    from ._durable_outbox import DurableOutbox  # noqa: PLC0415 - most programs have none
+
+    if not isinstance(value, DurableOutbox):
         raise InvalidOption(f"outbox must be OutboxLimits(...), DurableOutbox(path) or None, not {value!r}")
-    return value or OutboxLimits(messages=0)
+    return value
 
 
 def check_headers(headers: object) -> tuple[tuple[str, str], ...]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from .._record import record
 from ..errors import InvalidOption
 from ._key_table import KeySelection
 from ._options import check_flag
@@ -13,7 +14,7 @@ from ._subscription import Predicate
 from ._user_code import is_async
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ReaderOptions:
     """Selects the messages of one reader, and bounds its queue."""
 

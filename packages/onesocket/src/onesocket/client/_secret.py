@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
+
+from .._record import record
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Secret:
     """A token (None: there is none) that no repr shows."""
 

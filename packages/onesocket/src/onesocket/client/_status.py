@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import Any
 
+from .._record import record
 from ..errors import OnesocketError
 from ..lifecycle._states import State
 from ..wire._handshake import Handshake
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class Status:
     """The client at one moment. Times are Unix time in seconds, durations are seconds."""
 
@@ -71,7 +72,7 @@ class Status:
         return self.attempt
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Change:
     """One change of the state."""
 
@@ -85,7 +86,7 @@ class Change:
     error: OnesocketError | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class ConnectionStats:
     """Counters of one connection over all its epochs; those of a shared one count for all who share it."""
 
@@ -124,7 +125,7 @@ def _sum(one: int | None, other: int | None) -> int | None:
     return None if one is None and other is None else (one or 0) + (other or 0)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class Stats:
     """Counters of a client since it was made, and in `connection` those of its connection."""
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
 from typing import Final
 
+from .._record import record
 from ..errors import OnesocketError
 from ._events import TimerKind
 from ._states import State
@@ -27,33 +27,33 @@ class Outcome(enum.StrEnum):
 # --- to the caller ----------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ReturnOutcome:
     """Return this outcome to the caller at once."""
 
     outcome: Outcome
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class RaiseError:
     """Raise this error in the caller at once."""
 
     error: OnesocketError
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class AwaitOutcome:
     """The caller waits for the attempt, and gets this outcome when the connection is ready."""
 
     outcome: Outcome
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ReturnAtOnce:
     """The caller of `disconnect()` or `aclose()` returns at once: nothing is open."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class AwaitEnd:
     """The caller of `disconnect()` or `aclose()` waits until nothing is left of the connection."""
 
@@ -61,12 +61,12 @@ class AwaitEnd:
 # --- to all callers that wait -----------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ResolveCallers:
     """All callers that wait for the attempt get their outcome of `AwaitOutcome`."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class RejectCallers:
     """All callers that wait for the attempt get this error; `spares_retrying`: but for those that wait for the next."""
 
@@ -74,7 +74,7 @@ class RejectCallers:
     spares_retrying: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ReleaseClosers:
     """All callers that wait for the end return: nothing of the connection is left."""
 
@@ -82,28 +82,28 @@ class ReleaseClosers:
 # --- to the connection ------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Dial:
     """Start the attempt with this epoch."""
 
     epoch: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class DialSuccessor:
     """Start an attempt with this epoch beside the connection, for a rotation."""
 
     epoch: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class TakeOver:
     """The side connection, with this epoch, takes the place of the authoritative one, which takes its place."""
 
     epoch: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class CloseConnection:
     """Wind this epoch down: give up what has sent no upgrade request, await the upgrade, close with `code`."""
 
@@ -112,7 +112,7 @@ class CloseConnection:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Abort:
     """End this epoch's socket now; with `code`, try to send a CLOSE frame first."""
 
@@ -123,7 +123,7 @@ class Abort:
 # --- to the token source ----------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ReportRefusedToken:
     """Tell the token source, when it is asked for the next attempt, that its last token was refused with this error."""
 
@@ -133,7 +133,7 @@ class ReportRefusedToken:
 # --- to the clock -----------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class SetTimer:
     """Set the timer (replacing what it was set for) to fire at `at`, in seconds of the clock behind `now`.
 
@@ -146,7 +146,7 @@ class SetTimer:
     is_side: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class CancelTimer:
     """Stop the timer; `is_side`: that of the side connection."""
 
@@ -156,7 +156,7 @@ class CancelTimer:
 # --- to watchers ------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class StateChanged:
     """The state changed; `cause` is the name of the event."""
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
 from typing import Final
 
+from .._record import record
 from ..errors import OnesocketError
 from ._verdict import Verdict
 
@@ -19,7 +19,7 @@ class TimerKind(enum.StrEnum):
     STABLE = "stable"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class EarlierConnection:
     """The end of a connection that another process had, for the one that resumes it.
 
@@ -29,7 +29,7 @@ class EarlierConnection:
     wait: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Connect:
     """`connect()` was called; `wait`: the caller waits for the outcome (and may be cancelled).
 
@@ -42,7 +42,7 @@ class Connect:
     resumes: EarlierConnection | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Reconnect:
     """`reconnect()` was called; `wait` and `retry`: as for `Connect`."""
 
@@ -50,36 +50,36 @@ class Reconnect:
     retry: bool | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Rotate(Connect):
     """`rotate()` was called: a successor takes the place of the present connection; without one, as `Connect`."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class CallerCancelled:
     """A caller that waited for an attempt was cancelled; `retries`: it would have waited for further ones."""
 
     retries: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Disconnect:
     """`disconnect()` was called: no connection until `Reconnect`."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Close:
     """`aclose()` was called."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Opened:
     """The upgrade was answered with 101; the protocol's login begins."""
 
     epoch: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class DeadlineExtended:
     """The login has to wait for its turn: the deadline of the attempt moves by so many seconds."""
 
@@ -87,14 +87,14 @@ class DeadlineExtended:
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ProtocolReady:
     """The protocol is logged in; of a successor: it has caught up, too."""
 
     epoch: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ConnectionFailing:
     """The connection can't go on, but its socket exists: refused login, the peer's CLOSE, a violation, silence.
 
@@ -114,7 +114,7 @@ class ConnectionFailing:
     is_fresh_token: bool = True
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ConnectionGone:
     """No socket and no task of this epoch is left: its last event.
 
@@ -130,7 +130,7 @@ class ConnectionGone:
     is_fresh_token: bool = True
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class TimerFired:
     """The timer that was set with this kind and epoch fired; `detail`: the phase that the attempt was in.
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar
 
+from .._record import record
 from ..errors import InvalidOption, OutboxFull
 
 T = TypeVar("T")
@@ -15,7 +15,7 @@ _NOTHING: Final[deque[Any]] = deque()
 """An empty queue: never changed, and shared by all, as one of its own takes 0.7 KB."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class OutboxLimits:
     """How many messages may wait for the connection, and for how many seconds."""
 

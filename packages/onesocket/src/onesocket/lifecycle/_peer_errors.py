@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Container, Mapping
-from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final
 
+from .._record import record
 from ..errors import (
     ClosedByPeer,
     ConnectionReset,
@@ -77,7 +77,7 @@ _UNAUTHENTICATED: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class VerdictRule:
     """One row of a table of verdicts; the first row that matches counts.
 

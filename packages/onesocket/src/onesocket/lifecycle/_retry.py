@@ -5,9 +5,9 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Final, TypeGuard
 
+from .._record import record
 from ..errors import ConnectionRefused, InvalidOption, NameResolutionFailed, OnesocketError
 from ._verdict import Verdict, verdict_of
 
@@ -17,7 +17,7 @@ _RETRY_AFTER_JITTER: Final = 0.1
 """Fraction of the time named by a server that is added at random, so that its clients don't all come at once."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class ReconnectPolicy:
     """Back-off for resuming an established connection that was lost: exponential, with jitter and caps.
 

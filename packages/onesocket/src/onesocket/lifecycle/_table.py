@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
 from typing import Final
 
+from .._record import record
 from . import _events as events
 from ._events import Event
 from ._side_actions import Action, Guard, SideActions
 from ._states import AfterClose, State
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Rule:
     """One row of a transition: if its conditions hold, `do` these in order and go `to` that state (None: stay).
 

@@ -3,25 +3,34 @@
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from ._acknowledgement import Acknowledgement
 from ._codec import CodecProtocol
-from ._heartbeat import Heartbeat
-from ._login import Login
 from ._pace import Pace
 from ._protocol import Action, Deliver, Extend, Fail, NoMessage, Protocol, Ready, Send, Undecodable, WakeAt
 from ._rate_limiter import RateLimiter
 from ._raw import Raw
-from ._snapshot import LastValues, SnapshotHook
 from ._subscriptions import SubscriptionAnswer, Subscriptions
 from ._token import TokenHeader, TokenQuery
 
 if TYPE_CHECKING:
+    from ._acknowledgement import Acknowledgement
+    from ._heartbeat import Heartbeat
     from ._json import Json
+    from ._login import Login
     from ._msgpack import Msgpack
     from ._requests import Requests
+    from ._snapshot import LastValues, SnapshotHook
 
-# Imported at first use: the codecs with msgspec, and the part of a codec that most do without.
-_LAZY = {"Json": "._json", "Msgpack": "._msgpack", "Requests": "._requests"}
+# Imported at first use: the codecs with msgspec, and the parts of a codec that most do without.
+_LAZY = {
+    "Acknowledgement": "._acknowledgement",
+    "Heartbeat": "._heartbeat",
+    "Json": "._json",
+    "LastValues": "._snapshot",
+    "Login": "._login",
+    "Msgpack": "._msgpack",
+    "Requests": "._requests",
+    "SnapshotHook": "._snapshot",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
+from .._record import record
 from ..errors import InvalidOption
 from ._plain_function import is_plain_function
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Acknowledgement:
     """The acknowledgements of a service, for a `DurableOutbox`.
 

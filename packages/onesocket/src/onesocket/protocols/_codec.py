@@ -10,32 +10,33 @@ from typing import TYPE_CHECKING, Any, Self, cast
 from ..errors import OnesocketError, UsageError
 from ..lifecycle._side_data import GHOST_SECONDS
 from ..wire._handshake import Data
-from ._acknowledgement import Acknowledgement
 from ._codec_options import (
     check_acknowledges,
     check_event,
     check_function,
     check_ghost_seconds,
-    check_heartbeat,
     check_login,
     check_on_ready,
     check_request_options,
+    check_snapshot_option,
     check_subprotocols,
     check_token_place,
+    make_heartbeats,
+    make_receipts,
 )
-from ._heartbeat import Heartbeat, HeartbeatSchedule
-from ._login import Login
 from ._message_type import M_co
 from ._pace import Pace, check_pace
 from ._plain_function import kind_of
 from ._protocol import Action, Deliver, Fail, NoMessage, Protocol, Ready, Send
-from ._receipts import Receipts
-from ._snapshot import Snapshot, check_snapshot
 from ._subscriptions import Subscriptions, check_subscriptions
 from ._token import TokenPlace
 
 if TYPE_CHECKING:
+    from ._acknowledgement import Acknowledgement
+    from ._heartbeat import Heartbeat
+    from ._login import Login
     from ._requests import Requests
+    from ._snapshot import Snapshot
 
 _UNSET: Any = object()
 
@@ -90,13 +91,12 @@ class CodecProtocol(Protocol[M_co]):
         self.acknowledges = check_acknowledges(acknowledges)
         self.requests = check_request_options(requests)
         self.subscriptions = check_subscriptions(subscriptions, self.requests)
-        self.snapshot = check_snapshot(snapshot)
-        self._receipts = None if receipt is None else Receipts(check_function("receipt", receipt))
+        self.snapshot = check_snapshot_option(snapshot)
+        self._receipts = make_receipts(receipt)
         self._closed: Callable[[int, str], OnesocketError | None] | None = check_function("closed", closed)
         if check_ghost_seconds(ghost_seconds) != GHOST_SECONDS:
             self.ghost_seconds = ghost_seconds
-        checked = check_heartbeat(heartbeat)
-        self._heartbeats = None if checked is None else HeartbeatSchedule(checked)
+        self._heartbeats = make_heartbeats(heartbeat)
         self._ready = False
 
     def __repr__(self) -> str:
@@ -121,7 +121,7 @@ class CodecProtocol(Protocol[M_co]):
     def successor(self) -> Self:
         """Return a copy, with a login and heartbeats of its own."""
         twin, heartbeats = copy.copy(self), self._heartbeats
-        own = None if heartbeats is None else HeartbeatSchedule(heartbeats.heartbeat)
+        own = None if heartbeats is None else type(heartbeats)(heartbeats.heartbeat)
         vars(twin).update(_ready=False, _heartbeats=own)
         return twin
 

@@ -8,17 +8,18 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 from ..errors import InvalidOption, OnesocketError
 from ..wire._header_fields import is_token
-from ._acknowledgement import Acknowledgement
-from ._heartbeat import Heartbeat
-from ._login import Login
 from ._pace import Pace
 from ._plain_function import is_plain_function, kind_of
-from ._snapshot import Snapshot
 from ._subscriptions import Subscriptions
 from ._token import TokenPlace
 
 if TYPE_CHECKING:
+    from ._acknowledgement import Acknowledgement
+    from ._heartbeat import Heartbeat, HeartbeatSchedule
+    from ._login import Login
+    from ._receipts import Receipts
     from ._requests import Requests
+    from ._snapshot import Snapshot
 
 
 class CodecOptions(TypedDict, total=False):
@@ -43,7 +44,11 @@ class CodecOptions(TypedDict, total=False):
 
 def check_login(login: object) -> Login | None:
     """A login, or None; raises `InvalidOption`."""
-    if login is not None and not isinstance(login, Login):
+    if login is None:
+        return None
+    from ._login import Login  # noqa: PLC0415 - most protocols have none
+
+    if not isinstance(login, Login):
         raise InvalidOption(f"login must be a Login, such as Login(request=…), or None, not {type(login).__name__}")
     return login
 
@@ -99,16 +104,42 @@ def check_function(name: str, function: object) -> Any:
     raise InvalidOption(f"{name} must be a plain function or None, not {kind_of(function)}")
 
 
-def check_heartbeat(heartbeat: object) -> Heartbeat | None:
-    """A heartbeat, or None; raises `InvalidOption`."""
-    if heartbeat is not None and not isinstance(heartbeat, Heartbeat):
+def make_heartbeats(heartbeat: object) -> HeartbeatSchedule | None:
+    """The schedule of a heartbeat, or None; raises `InvalidOption`."""
+    if heartbeat is None:
+        return None
+    from ._heartbeat import Heartbeat, HeartbeatSchedule  # noqa: PLC0415 - as above
+
+    if not isinstance(heartbeat, Heartbeat):
         raise InvalidOption(f"heartbeat must be a Heartbeat(...) or None, not {heartbeat!r}")
-    return heartbeat
+    return HeartbeatSchedule(heartbeat)
+
+
+def make_receipts(receipt: object) -> Receipts | None:
+    """The receipts that a function makes, or None; raises `InvalidOption`."""
+    if receipt is None:
+        return None
+    from ._receipts import Receipts  # noqa: PLC0415 - as above
+
+    return Receipts(check_function("receipt", receipt))
+
+
+def check_snapshot_option(snapshot: object) -> Snapshot | None:
+    """A declaration of what late readers begin with, or None; raises `InvalidOption`."""
+    if snapshot is None:
+        return None
+    from ._snapshot import check_snapshot  # noqa: PLC0415 - as above
+
+    return check_snapshot(snapshot)
 
 
 def check_acknowledges(acknowledges: object) -> Acknowledgement | None:
     """An acknowledgement, or None; raises `InvalidOption`."""
-    if acknowledges is not None and not isinstance(acknowledges, Acknowledgement):
+    if acknowledges is None:
+        return None
+    from ._acknowledgement import Acknowledgement  # noqa: PLC0415 - as above
+
+    if not isinstance(acknowledges, Acknowledgement):
         raise InvalidOption(
             f"acknowledges must be an Acknowledgement(id_of=…, acknowledged_by=…) or None, not {acknowledges!r}"
         )
@@ -119,7 +150,7 @@ def check_request_options(requests: object) -> Requests | None:
     """The requests of a service, or None; raises `InvalidOption`."""
     if requests is None:
         return None
-    from ._requests import check_requests  # noqa: PLC0415 - most protocols declare none
+    from ._requests import check_requests  # noqa: PLC0415 - as above
 
     return check_requests(requests)
 

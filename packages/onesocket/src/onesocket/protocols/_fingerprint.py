@@ -9,7 +9,6 @@ import inspect
 import sys
 import typing
 from collections.abc import Iterable, Mapping
-from pathlib import PurePath
 from types import MethodType
 from typing import Any, Final, cast
 
@@ -104,4 +103,8 @@ def _module_name(name: object) -> str:
         return str(name)
     main = sys.modules.get(str(name))
     spec, file = getattr(main, "__spec__", None), getattr(main, "__file__", None)
-    return spec.name if spec is not None else PurePath(file).stem if file else "__main__"
+    if spec is not None or not file:
+        return "__main__" if spec is None else spec.name
+    from pathlib import PurePath  # noqa: PLC0415 - most programs with one client need it for nothing else
+
+    return PurePath(file).stem

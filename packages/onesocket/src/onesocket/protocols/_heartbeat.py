@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import Any, Final
 
+from .._record import record
 from ..errors import InvalidOption, PingTimeout, UsageError
 from ..wire._handshake import Data
 from ._plain_function import is_plain_function, kind_of
@@ -22,7 +22,7 @@ _CLOSE_CODE: Final = 4000
 """Neither 1000 nor 1001: the peer may keep the session of a connection that was not closed in order."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Heartbeat:
     """Messages that show life, sent by the client, by the peer, or by both; none of them reaches the subscribers.
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
+from .._record import record
 from ..errors import InvalidOption, LoginRefused, OnesocketError
 from ._plain_function import is_plain_function, kind_of
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class Login:
     """A login between *open* and *ready*, described by functions of messages.
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import bisect
 import math
-from dataclasses import dataclass
 from typing import Any, Final, Self
 
+from .._record import record
 from ..errors import InvalidOption
 from ._rate_limiter import RateLimiter
 
@@ -14,7 +14,7 @@ _MIN_MARGIN: Final = 0.1
 _MAX_MARGIN: Final = 2.0
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Pace:
     """The peer's limit: at most `messages` in any `per` seconds, counted on each connection.
 

@@ -8,24 +8,24 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Callable, Hashable, Iterable
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self
 
+from .._record import record
 from ..errors import DecodeError, OnesocketError, UsageError
 from ..lifecycle._peer_errors import closed_by_peer
 from ..lifecycle._side_data import GHOST_SECONDS
 from ..wire._handshake import Data, DialRequest
-from ._acknowledgement import Acknowledgement
 from ._fingerprint import comparable_form, constructor_arguments, digest, name_of
 from ._message_type import M_co
 from ._pace import Pace
 from ._rate_limiter import RateLimiter
-from ._snapshot import Snapshot
 from ._token import TokenHeader, TokenPlace
 
 if TYPE_CHECKING:
+    from ._acknowledgement import Acknowledgement
     from ._requests import Requests
+    from ._snapshot import Snapshot
     from ._subscriptions import Subscriptions  # imports this module
 
 
@@ -41,14 +41,14 @@ class NoMessage(Exception):
 # --- actions ----------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Send:
     """Write this message now (a login, a heartbeat); it doesn't pass through the outbox, and counts in the pace."""
 
     data: Data
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Ready:
     """Report that the login is complete.
 
@@ -61,7 +61,7 @@ class Ready:
     first: tuple[Data, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Deliver:
     """Hand this message to the subscribers.
 
@@ -72,7 +72,7 @@ class Deliver:
     frame: Data | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Undecodable:
     """Announce a gap for a message that can't be decoded; others of its frame can.
 
@@ -84,7 +84,7 @@ class Undecodable:
     count: int | None = 1
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class WakeAt:
     """Call `wake` at this time (the clock of `now`); replaces an earlier one. None: not any more.
 
@@ -95,14 +95,14 @@ class WakeAt:
     sends: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Extend:
     """The peer's rules make this login wait its turn: the attempt's deadline moves by so many seconds."""
 
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Fail:
     """Fail the connection: login refused, session invalid, heartbeat unanswered.
 

@@ -10,7 +10,6 @@ from ..wire._handshake import Data
 from ._codec import CodecProtocol
 from ._codec_options import CodecOptions
 from ._protocol import as_is
-from ._snapshot import LastValues
 
 
 class Raw(CodecProtocol[Data]):
@@ -21,7 +20,7 @@ class Raw(CodecProtocol[Data]):
     def __init__(self, **options: Unpack[CodecOptions]) -> None:
         """Make a codec; options as of `CodecProtocol`."""
         super().__init__(**options)
-        if isinstance(self.snapshot, LastValues) and isinstance(self.snapshot.key, str):
+        if isinstance(getattr(self.snapshot, "key", None), str):
             raise InvalidOption(
                 "Raw messages have no fields: key= of LastValues has to be a function of the text or bytes"
             )

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable
-from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from .._record import record
 from ..errors import InvalidOption
 from ._plain_function import is_plain_function, kind_of
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class LastValues:
     """Late readers begin with the newest message of each key.
 
@@ -34,7 +34,7 @@ class LastValues:
             raise InvalidOption(f"limit must be a whole number of keys, at least 1, not {self.limit!r}")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class SnapshotHook:
     """Late readers begin with messages that functions of the program make.
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import collections.abc
 from collections.abc import Callable, Hashable, Iterable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
+from .._record import record
 from ..errors import EncodeError, InvalidOption
 from ..wire._handshake import Data
 from ._pace import Pace, check_pace
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ._requests import Requests
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class SubscriptionAnswer:
     """An answer of the peer to a message that subscribes: it accepts keys, or refuses them.
 
@@ -31,7 +31,7 @@ class SubscriptionAnswer:
     """The reason of a refusal; None: the keys are accepted."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class Subscriptions:
     """The messages that subscribe a connection to keys, and the limits of the service.
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
 from typing import Protocol
 
+from .._record import record
 from ..urls import with_query
 from ..wire._handshake import DialRequest
 
@@ -18,7 +18,7 @@ class TokenPlace(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class TokenHeader:
     """Token in a header, by default ``Authorization: Bearer …``."""
 
@@ -31,7 +31,7 @@ class TokenHeader:
         return dataclasses.replace(request, headers=(*headers, (self.name, self.prefix + token)))
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class TokenQuery:
     """Token in the query of the URL, by default ``?token=…``."""
 

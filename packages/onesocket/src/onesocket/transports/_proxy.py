@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Final, Literal
 from urllib.parse import unquote, urlsplit
 
+from .._record import record
 from ..errors import InvalidOption, InvalidURL
 from ..urls import Address, parse_url
 from ._environment_proxy import environment_proxy
@@ -18,7 +19,7 @@ _SCHEMES: Final = ("http", "https", "socks4", "socks4a", "socks5", "socks5h")
 _MAX_SOCKS_CREDENTIAL: Final = 255
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Proxy:
     """A proxy to connect through; its repr shows no credentials."""
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import ssl as ssl_module
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal
 
+from .._record import record
 from .._version import __version__
 from ..errors import InvalidOption
 from ..urls import CLIENT_SCHEMES, Address, parse_url, redact
@@ -36,7 +37,7 @@ class ByteCounts:
         return f"<ByteCounts received={self.received} sent={self.sent}>"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class DialRequest:
     """The parameters of one connection attempt. Its repr shows no header value and no query value.
 
@@ -98,7 +99,7 @@ def upgrade_headers(request: DialRequest) -> tuple[tuple[str, str], ...]:
     return (("User-Agent", f"onesocket/{__version__}"), *request.headers)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Handshake:
     """The result of an upgrade: the chosen sub-protocol and the headers of the response (names in lower case)."""
 
