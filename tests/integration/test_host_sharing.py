@@ -27,6 +27,7 @@ from onesocket.testing import Fault, FaultyServer
 from tests.campaigns.harness.worker_process import DEADLINE, WorkerProcess
 
 WORKER = Path(__file__).with_name("host_worker.py")
+SIZE = 100_000
 QUICK: dict[str, Any] = {"heartbeat": 0.2, "stopped_after": 1.5, "attach_timeout": 1.5}
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="Unix only")
@@ -313,6 +314,24 @@ async def test_an_owner_that_is_killed_is_replaced(group: SharingProcesses, serv
         assert len(news) == 1
         assert (news[0]["reason"], news[0]["epoch"]) == ("reconnected", 2)
     assert_single_connection(server)
+
+
+async def test_a_killed_owner_with_bytes_unsent_is_replaced_by_a_newcomer_while_the_follower_is_stopped(
+    group: SharingProcesses, server: FaultyServer
+) -> None:
+    (owner,) = await group.start(1)
+    (follower,) = await group.start(1)
+    server.connections[0].strike(Fault.stop_reading())
+    for _ in range(30):  # so much that the owner's kernel takes all, and the server's doesn't
+        await owner.do("send", message="x" * SIZE)
+    follower.signal(signal.SIGSTOP)
+    owner.kill()
+    (newcomer,) = await group.start(1)
+    assert server.established == server.most_established == 1
+    follower.signal(signal.SIGCONT)
+    await group.connected(2, [follower])
+    await group.all_receive("after", [follower, newcomer])
+    assert server.established == server.most_established == 1
 
 
 async def test_an_owner_that_leaves_hands_over_in_order(group: SharingProcesses, server: FaultyServer) -> None:
