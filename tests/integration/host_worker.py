@@ -4,6 +4,7 @@ Its setup is ``{"url": …, "directory": …}``.
 """
 
 import asyncio
+import collections
 import contextlib
 import functools
 import json
@@ -15,6 +16,7 @@ from collections.abc import Callable
 from typing import Any
 
 from onesocket import Client, Gap, Json, OnesocketError, Raw, ReconnectPolicy, Status
+from onesocket.client import OutboxLimits
 from onesocket.client._status import Change
 from onesocket.errors import SubscriptionRefused
 from onesocket.protocols import Protocol, Subscriptions
@@ -91,6 +93,8 @@ def make(given: dict[str, Any]) -> HostUpstream:
     url = given["url"]
     protocol = PROTOCOLS[given.get("protocol", "raw")]()
     options = {"protocol": protocol, "reconnect": ReconnectPolicy(initial=0.01, cap=0.05), **given.get("client", {})}
+    if "outbox" in given:
+        options["outbox"] = OutboxLimits(given["outbox"])
     return HostUpstream(
         ConnectionSpec(
             key=ConnectionKey.of(url, key=given.get("key"), token=options.get("token")),
@@ -115,6 +119,9 @@ async def perform(upstream: HostUpstream, order: Order) -> Any:  # noqa: PLR0912
             await upstream.disconnect()
         case "send":
             await upstream.send(order["message"], resend=order.get("resend", False))
+        case "send many":
+            texts = [f"{order['name']} {number} {'x' * order['size']}" for number in range(order["count"])]
+            result = collections.Counter(await asyncio.gather(*(send_one(upstream, text) for text in texts)))
         case "want":
             upstream.add_keys(READER, order["keys"])
         case "unwant":
@@ -144,6 +151,16 @@ async def perform(upstream: HostUpstream, order: Order) -> Any:  # noqa: PLR0912
         case _:
             raise NotImplementedError(order)
     return result
+
+
+async def send_one(upstream: HostUpstream, message: str) -> str:
+    """Send it, and return its fate."""
+    try:
+        await upstream.send(message)
+    except OnesocketError as error:
+        write_event("refused", reason=type(error).__name__)
+        return type(error).__name__
+    return "sent"
 
 
 def fork(upstream: HostUpstream) -> dict[str, Any]:

@@ -69,9 +69,9 @@ class UpstreamWithClient:
         self.upstream.attach(NullSink())
 
     async def waiting(self, count: int) -> None:
-        """So many messages wait in the client."""
+        """So many messages have no result."""
         async with asyncio.timeout(DEADLINE):
-            while self._client.status.outbox != count:  # noqa: ASYNC110 - nobody is told of that
+            while self.upstream.status.outbox != count:  # noqa: ASYNC110 - nobody is told of that
                 await asyncio.sleep(0)
 
 

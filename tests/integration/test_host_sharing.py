@@ -517,6 +517,33 @@ async def test_a_message_that_the_dead_owner_had_is_unknown_or_sent_again(
     assert_single_connection(server)
 
 
+async def test_a_flooder_fills_its_own_outbox_and_messages_of_others_go_in_turn(
+    group: SharingProcesses, server: FaultyServer
+) -> None:
+    members = await group.start(3, outbox=100)
+    owner = await group.owner()
+    flooder = next(process for process in members if process is not owner)
+    others = [process for process in members if process is not flooder]
+    (connection,) = server.connections
+    connection.stop_reading()
+    # More than the kernel takes, and than the flooder's outbox does.
+    flood = asyncio.ensure_future(flooder.do("send many", name="flood", count=400, size=25_000))
+    await flooder.until(lambda report: report["event"] == "refused" and report["reason"] == "OutboxFull")
+    singles = [asyncio.ensure_future(process.do("send", message="single")) for process in others]
+    for process in others:
+        assert await process.do("connect") == "ALREADY_CONNECTED"  # so the owner has the message as well
+    connection.resume()
+    async with asyncio.timeout(DEADLINE):
+        await asyncio.gather(*singles)
+        ended = await flood
+    assert ended == {"sent": ended["sent"], "OutboxFull": 400 - ended["sent"]}
+    await server.wait_until(lambda counts: counts.messages_received == ended["sent"] + 2, DEADLINE)
+    names = [str(message).split()[0] for message in server.received]
+    assert names.count("single") == 2
+    assert names[::-1].index("single") > 90, "what waited of the flooder goes behind them"
+    assert_single_connection(server)
+
+
 async def test_a_process_that_does_not_read_harms_nobody(group: SharingProcesses, server: FaultyServer) -> None:
     processes = await group.start(3, host={"buffer": 65_536})
     owner = await group.owner()
@@ -763,7 +790,7 @@ async def test_nonsense_on_the_socket_harms_nobody(group: SharingProcesses) -> N
         os.urandom(5000),
         struct.pack("!I", 2**31),
         struct.pack("!I", 3) + b"\xc1\xc1\xc1",
-        frames.encode_ipc_frame(frames.SendMessages([(1, "not introduced")])),
+        frames.encode_ipc_frame(frames.SendMessages(1, ["not introduced"])),
         hello,
         b"",
     ):

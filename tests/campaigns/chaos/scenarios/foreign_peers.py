@@ -74,7 +74,7 @@ async def _invalid_frames(harness: ChaosHarness, chance: random.Random) -> None:
         chance.randbytes(4096),
         struct.pack("!I", 2**31),
         struct.pack("!I", 3) + b"\xc1\xc1\xc1",
-        frames.encode_ipc_frame(frames.SendMessages([(1, "not introduced")])),
+        frames.encode_ipc_frame(frames.SendMessages(1, ["not introduced"])),
         frames.encode_ipc_frame(frames.Hello(frames.PROTOCOL_VERSION, "0", b"wrong")),
     ):
         reader, writer = await asyncio.open_unix_connection(str(address))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 from collections.abc import Callable, Generator, Iterable
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from ..errors import DeliveryUnknown, EncodeError, MessageExpired, OnesocketError, OutboxFull
 from ..lifecycle._outbox import Outbox, OutboxLimits
@@ -17,6 +18,9 @@ from ._user_code import USER_ERRORS
 
 if TYPE_CHECKING:
     from ._durable_messages import DurableMessages  # imports sqlite3
+
+
+_NO_LIMITS: Final = OutboxLimits(2**63, math.inf)
 
 
 class FrameSource(Protocol):
@@ -67,6 +71,22 @@ class Replay(Protocol):
         """Note that the source has changed."""
 
 
+class MessageFeed(Protocol):
+    """A queue of messages beside the outbox, which posts them as the connection takes them."""
+
+    def on_room(self) -> None:
+        """The connection takes more, and nothing waits in the outbox: post messages while `Sender.has_room`."""
+
+    def on_closing(self) -> None:
+        """The connection is about to be closed in order: post all messages that have to be written before."""
+
+    def on_lost(self) -> None:
+        """The connection has ended."""
+
+    def on_refusal(self, error: OnesocketError) -> None:
+        """The client is stopped or closed: settle all messages with this error."""
+
+
 class Draining:
     """The messages that a connection was still writing when a successor took its place."""
 
@@ -105,6 +125,7 @@ class Sender:
         "_clear",
         "_connection",
         "_expiry",
+        "_feed",
         "_first",
         "_frames_after",
         "_holds",
@@ -148,6 +169,7 @@ class Sender:
         self._replay: Replay | None = None
         """The successor that is being subscribed, beside the connection."""
         self._stored: DurableMessages | None = None
+        self._feed: MessageFeed | None = None
         self._frames_after: int | None = None
         """Frames of the source are due once every message with a lower number is sent; None: none are due."""
         self._is_asked = False
@@ -219,7 +241,26 @@ class Sender:
             return True
         found = self._outbox.discard(delivery)
         self._watch_age()
+        if found and self._feed is not None and self.has_room:
+            self._feed.on_room()
         return found
+
+    # --- a queue beside the outbox ------------------------------------------------------------------------------------
+
+    def set_feed(self, feed: MessageFeed) -> None:
+        """Let this queue post messages; it has the limits, and the outbox none."""
+        self._feed = feed
+        self._outbox.limits = _NO_LIMITS
+
+    @property
+    def is_up(self) -> bool:
+        """True while there is a connection that messages are sent on."""
+        return self._connection is not None
+
+    @property
+    def has_room(self) -> bool:
+        """True if the connection takes more, and nothing waits in the outbox."""
+        return self._clear and self._connection is not None and not self._outbox.count
 
     # --- frames beside messages ---------------------------------------------------------------------------------------
 
@@ -313,6 +354,8 @@ class Sender:
     def connection_closing(self, *, drain: bool) -> None:
         """Stop sending, as a close begins. `drain`: first write the messages that wait, before the CLOSE frame."""
         if drain:
+            if self._feed is not None:
+                self._feed.on_closing()
             self._flush(even_if_congested=True)
         self._connection = None
         self._stop_turn()
@@ -330,6 +373,8 @@ class Sender:
         self._settle_unknown(flown)
         if self._stored is not None:
             self._stored.connection_ended()
+        if self._feed is not None:
+            self._feed.on_lost()
         self._watch_age()
 
     def _settle_unknown(self, flown: list[Delivery]) -> None:
@@ -408,6 +453,8 @@ class Sender:
         self._settle(waiting, error)
         if self._stored is not None:
             self._stored.stopped()
+        if self._feed is not None:
+            self._feed.on_refusal(error)
 
     # --- writing ------------------------------------------------------------------------------------------------------
 
@@ -427,6 +474,8 @@ class Sender:
             if not send(connection):
                 self._connection = None
         self._watch_age()
+        if self._feed is not None and self.has_room:
+            self._feed.on_room()
 
     def _next(self, *, even_if_held: bool) -> Callable[[TransportConnection], bool] | None:
         """Returns the function that sends the next frame or message; None: there is nothing to send.

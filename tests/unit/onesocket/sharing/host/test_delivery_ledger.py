@@ -1,11 +1,13 @@
 """Messages between a process and the owner: none is lost in silence, none is sent twice unless its sender allows it."""
 
+from typing import cast
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from onesocket.client import OutboxLimits
-from onesocket.errors import ConnectionReset, DeliveryUnknown, MessageExpired, OutboxFull
+from onesocket.errors import ConnectionReset, DeliveryUnknown, MessageExpired, OnesocketError, OutboxFull
 from onesocket.sharing.host._process_outbox import EntryState, OutboxEntry, ProcessOutbox
 
 
@@ -18,7 +20,8 @@ class RecordingSender:
 
     def send(self, text: str, now: float = 0.0, *, resend: bool = False, room: bool = False) -> OutboxEntry:
         def settled(entry: OutboxEntry) -> None:
-            self.fates[text].append("sent" if entry.error is None else type(entry.error).__name__)
+            fate = "withdrawn" if entry.state is EntryState.WITHDRAWN else "sent"
+            self.fates[text].append(fate if entry.error is None else type(entry.error).__name__)
 
         entry = self.ledger.accept(text, now, resend=resend, settled=settled, room=room)
         self.fates[text] = []
@@ -88,7 +91,10 @@ def test_age_tells_apart_what_was_not_sent_and_what_nobody_knows() -> None:
     assert sender.ledger.next_due() == 5.0
     sender.ledger.expire(4.9)
     assert sender.fates == {"handed": [], "waiting": []}
-    sender.ledger.expire(6.0)
+    assert sender.ledger.expire(6.0) == [1]  # the owner is asked for it
+    assert sender.fates == {"handed": [], "waiting": ["MessageExpired"]}
+    assert sender.ledger.next_due() == 7.0
+    assert sender.ledger.expire(7.0) == []
     assert sender.fates == {"handed": ["DeliveryUnknown"], "waiting": ["MessageExpired"]}
     assert sender.ledger.next_due() is None
 
@@ -96,14 +102,73 @@ def test_age_tells_apart_what_was_not_sent_and_what_nobody_knows() -> None:
 def test_withdrawn() -> None:
     sender = RecordingSender()
     waiting = sender.send("waiting")
-    assert not sender.ledger.withdraw(waiting, "?")
+    assert not sender.ledger.withdraw(waiting, "?", 0.0)
     assert waiting.state is EntryState.WITHDRAWN
     handed = sender.send("handed")
     assert sender.handed() == ["handed"]
-    assert sender.ledger.withdraw(handed, "?")
-    assert handed.state is EntryState.SETTLED
+    assert sender.ledger.withdraw(handed, "?", 0.0)
+    assert handed.state is EntryState.RECALLED
+    assert not sender.ledger.withdraw(handed, "?", 0.0)  # its sender waits no longer
     assert not sender.ledger.settle(handed.number, None)
-    assert sender.fates == {"waiting": [], "handed": ["DeliveryUnknown"]}
+    assert sender.fates == {"waiting": ["withdrawn"], "handed": ["DeliveryUnknown"]}
+
+
+@pytest.mark.parametrize("why", ["cancelled", "expired"])
+@pytest.mark.parametrize(
+    ("answer", "fate"),
+    [
+        (MessageExpired("withdrawn"), "not sent"),
+        (OutboxFull("full"), "not sent"),
+        (None, "sent"),
+        (DeliveryUnknown("?"), "DeliveryUnknown"),
+        ("left", "not sent"),
+        ("died", "DeliveryUnknown"),
+        ("closed", "DeliveryUnknown"),
+        ("silent", "DeliveryUnknown"),
+    ],
+)
+@pytest.mark.parametrize("resend", [True, False])
+def test_the_owner_says_whether_it_sent_what_it_is_asked_to_withdraw(
+    why: str, answer: Exception | str | None, fate: str, *, resend: bool
+) -> None:
+    sender = RecordingSender()
+    entry = sender.send("a", resend=resend)
+    sender.handed()
+    if why == "cancelled":
+        assert sender.ledger.withdraw(entry, "?", 5.0)
+    else:
+        assert sender.ledger.expire(5.0) == [entry.number]
+    match answer:
+        case "left" | "died":
+            sender.ledger.owner_gone(in_order=answer == "left")
+        case "closed":
+            sender.ledger.reject(ConnectionReset("over"))
+        case "silent":
+            sender.ledger.expire(5.9)
+            assert sender.fates == {"a": []}
+            sender.ledger.expire(6.0)
+        case None:
+            sender.ledger.settle_sent(entry.number, entry.number)
+        case _:
+            sender.ledger.settle(entry.number, cast("OnesocketError", answer))
+    not_sent = "withdrawn" if why == "cancelled" else "MessageExpired"
+    assert sender.fates == {"a": [not_sent if fate == "not sent" else fate]}
+    assert len(sender.ledger) == 0
+    assert sender.handed() == []
+
+
+def test_an_owner_is_given_as_many_as_it_may_hold_and_one_that_is_withdrawn_makes_room() -> None:
+    sender = RecordingSender(OutboxLimits(2, 5.0))
+    entries = [sender.send(str(number), room=True) for number in range(2 + 1_024 + 2)]
+    assert len(sender.ledger.hand_over()) == 2 + 1_024
+    assert sender.ledger.withdraw(entries[0], "?", 0.0)
+    assert sender.handed() == []
+    sender.ledger.settle(entries[0].number, MessageExpired("withdrawn"))
+    assert sender.handed() == ["1026"]
+    sender.ledger.settle_sent(entries[1].number, entries[3].number)
+    assert sender.handed() == ["1027"]
+    sender.send("last", room=True)
+    assert [str(entry.data) for entry in sender.ledger.hand_over(everything=True)] == ["last"]
 
 
 @pytest.mark.parametrize("error", [None, OutboxFull("full")])
@@ -112,7 +177,7 @@ def test_a_result_that_is_there_is_not_changed_by_a_cancellation(error: OutboxFu
     entry = sender.send("a")
     sender.handed()
     sender.ledger.settle(entry.number, error)
-    assert not sender.ledger.withdraw(entry, "?")
+    assert not sender.ledger.withdraw(entry, "?", 0.0)
     assert entry.state is EntryState.SETTLED
     assert entry.error is error
 
@@ -126,7 +191,11 @@ def test_at_the_end_everybody_is_told() -> None:
     assert sender.fates == {"handed": ["DeliveryUnknown"], "waiting": ["MessageExpired"]}
 
 
-@given(st.lists(st.sampled_from(["send", "named", "hand", "sent", "unknown", "gone", "left", "age"]), max_size=60))
+@given(
+    st.lists(
+        st.sampled_from(["send", "named", "hand", "sent", "unknown", "gone", "left", "age", "cancel"]), max_size=60
+    )
+)
 def test_nobody_is_told_twice_and_nothing_plain_is_handed_twice(story: list[str]) -> None:
     sender = RecordingSender(OutboxLimits(100, 5.0))
     now = 0.0
@@ -154,6 +223,8 @@ def test_nobody_is_told_twice_and_nothing_plain_is_handed_twice(story: list[str]
                     in_doubt |= {str(entry.data) for entry in out if not entry.resend}
                 out.clear()
                 sender.ledger.owner_gone(in_order=step == "left")
+            case "cancel" if out:
+                sender.ledger.withdraw(out[0], "?", now)
             case "age":
                 now += 2.0
                 sender.ledger.expire(now)
@@ -195,8 +266,8 @@ def test_a_sender_that_is_cancelled_hears_whether_it_may_have_arrived() -> None:
     entry = sender.send("named", resend=True)
     sender.handed()
     sender.ledger.owner_gone(in_order=False)
-    assert not sender.ledger.withdraw(entry, "?")  # no owner has it now
+    assert not sender.ledger.withdraw(entry, "?", 0.0)  # no owner has it now
     assert sender.fates == {"named": ["DeliveryUnknown"]}
     other = sender.send("never handed on")
-    assert not sender.ledger.withdraw(other, "?")
+    assert not sender.ledger.withdraw(other, "?", 0.0)
     assert other.state is EntryState.WITHDRAWN

@@ -83,11 +83,11 @@ async def test_one_message_that_cannot_be_told_keeps_no_other(monkeypatch: pytes
     events: list[Any] = []
     follower = new_follower(events)
     written: list[bytes] = []
-    monkeypatch.setattr(follower, "send_encoded", written.append)
-    follower.submit(SendMessages([(1, "one"), (2, UnencodableStr("\ud800")), (3, "three")]))
+    monkeypatch.setattr(follower, "write_now", written.append)
+    follower.submit(SendMessages(1, ["one", UnencodableStr("\ud800"), "three"]))
     await asyncio.sleep(0)
     frames = [decode_follower_frame(body) for body in FrameSplitter().feed(b"".join(written))]
-    assert frames == [SendMessages([(1, "one")]), SendMessages([(3, "three")])]
+    assert frames == [SendMessages(1, ["one"]), SendMessages(3, ["three"])]
     ((number, outcome, error),) = [result for event in events for result in cast("Results", event).results]
     assert (number, outcome, type(error)) == (2, None, IpcError)
 

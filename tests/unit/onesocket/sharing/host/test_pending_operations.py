@@ -1,39 +1,83 @@
-"""Operations of an owner's requesters: each has one result, and fails alone."""
+"""Operations of an owner's requesters: each has one result, fails alone, and waits for no other process's flood."""
 
 import asyncio
 from collections.abc import Callable
-from typing import cast
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
-from onesocket import Client, OnesocketError, Outcome
-from onesocket.client._delivery import DELIVERED, Delivery
-from onesocket.errors import ConnectionReset, DeliveryUnknown, IpcError
+from onesocket import Client, OnesocketError, Outcome, Raw
+from onesocket.client import OutboxLimits
+from onesocket.client._sender import Sender
+from onesocket.errors import (
+    ClientClosed,
+    ConnectionReset,
+    DeliveryUnknown,
+    IpcError,
+    ManuallyDisconnected,
+    MessageExpired,
+    OutboxFull,
+)
+from onesocket.protocols._pace import SendWindow
 from onesocket.sharing.host._pending_operations import PendingOperations
+from onesocket.testing import run_virtual
 
 
-class ClientStub:
-    """A client that takes messages, and says nothing of their fate."""
+class ConnectionStub:
+    """A connection that takes messages; its socket may be full."""
 
-    def __init__(self) -> None:
-        self.internals = self.sender = self
-        self.taken: list[Delivery] = []
-        self.withdrawn: list[Delivery] = []
-        self.refusals: dict[str, Exception] = {}
+    def __init__(self, sender: Sender) -> None:
+        self.sent: list[str] = []
+        self.errors: dict[str, Exception] = {}
+        self.room = 10**9
+        """Messages that the socket takes before it is full."""
+        self._sender = sender
 
-    def send_nowait(self, data: str) -> Delivery:
-        if data in self.refusals:
-            raise self.refusals[data]
-        self.taken.append(Delivery(data) if data.startswith("slow") else DELIVERED)
-        return self.taken[-1]
-
-    def withdraw(self, delivery: Delivery) -> bool:
-        self.withdrawn.append(delivery)
+    def send(self, data: str) -> bool:
+        if data in self.errors:
+            raise self.errors[data]
+        self.sent.append(data)
+        self.room -= 1
+        if self.room <= 0:
+            self._sender.writable(False)
         return True
 
+    def read_by_peer(self, room: int) -> None:
+        """The peer has read everything so far, and there is room for so many more."""
+        self.room = room
+        self._sender.writable(True)
 
-def make_pending(client: ClientStub) -> PendingOperations:
-    return PendingOperations(cast("Client", client))
+
+class OwnerStub:
+    """The client of an owner with a connection, and the operations on it."""
+
+    def __init__(self, pace: Any = None, outbox: OutboxLimits | None = None) -> None:
+        self.refusal: OnesocketError | None = None
+        self.sender = Sender(
+            outbox or OutboxLimits(), refusal=lambda: self.refusal, report=self.fail_on_report, pace=pace
+        )
+        self.connection = ConnectionStub(self.sender)
+        self.is_serving = True
+        internals = SimpleNamespace(
+            sender=self.sender, requests=None, runner=SimpleNamespace(refusal=lambda: self.refusal)
+        )
+        client = cast("Client", SimpleNamespace(internals=internals))
+        self.operations = PendingOperations(client, Raw(), lambda: self.is_serving)
+        self.open()
+
+    @staticmethod
+    def fail_on_report(*what: object) -> None:
+        raise AssertionError(what)
+
+    def open(self, room: int = 10**9) -> None:
+        self.connection.room = room
+        self.sender.connection_ready(cast("Any", self.connection))
+
+    def fill(self) -> None:
+        """Let the socket take this message, and no other."""
+        self.connection.room = 1
+        self.operations.send(RecordingRequester(), 1, ["last"])
 
 
 class RecordingRequester:
@@ -54,65 +98,196 @@ class RecordingRequester:
     def release_slot(self) -> None:
         raise NotImplementedError
 
+    @property
+    def errors(self) -> list[tuple[int, type]]:
+        return [(number, type(error)) for number, error in self.results]
 
-async def test_a_requester_may_send_a_message_again_under_its_number_as_soon_as_it_has_its_result() -> None:
-    client, requester = ClientStub(), RecordingRequester()
-    operations = make_pending(client)
-    over = asyncio.Event()
+
+@pytest.fixture
+async def owner() -> OwnerStub:
+    return OwnerStub()
+
+
+async def test_a_flooder_fills_its_own_bounds_and_delays_a_single_message_by_one_of_its_own(owner: OwnerStub) -> None:
+    flooder, other = RecordingRequester(), RecordingRequester()
+    owner.operations.set_limits(flooder, OutboxLimits(10, 60))
+    owner.fill()
+    owner.operations.send(flooder, 1, [f"flood {number}" for number in range(100)])
+    owner.operations.send(other, 1, ["single"])
+    assert flooder.errors == [(number, OutboxFull) for number in range(11, 101)]
+    assert other.results == []
+    owner.connection.read_by_peer(2)
+    assert owner.connection.sent == ["last", "flood 0", "single"]
+    owner.connection.read_by_peer(100)
+    assert other.results == [(1, None)]
+    assert owner.connection.sent[3:] == [f"flood {number}" for number in range(1, 10)]
+    assert [number for number, error in flooder.results if error is None] == [*range(1, 11)]
+
+
+@pytest.mark.parametrize("outbox", [OutboxLimits(0), OutboxLimits(1), OutboxLimits()])
+def test_a_flooder_does_not_use_up_the_pace_of_others_nor_need_the_outbox_of_the_owner(outbox: OutboxLimits) -> None:
+    async def main() -> None:
+        owner = OwnerStub(SendWindow(1, 1.0), outbox)
+        flooder, other = RecordingRequester(), RecordingRequester()
+        owner.operations.send(flooder, 1, [f"flood {number}" for number in range(1_000)])
+        owner.operations.send(other, 1, ["single"])
+        await asyncio.sleep(3.5)
+        assert "single" in owner.connection.sent
+        assert other.results == [(1, None)]
+        assert [error for _, error in flooder.results if error is not None] == []
+        assert len(owner.connection.sent) <= 4
+
+    run_virtual(main)
+
+
+@pytest.mark.parametrize("limit", [0, 1])
+async def test_a_message_of_a_process_with_a_tiny_outbox_waits_while_the_connection_is_up(
+    owner: OwnerStub, limit: int
+) -> None:
+    flooder, tiny = RecordingRequester(), RecordingRequester()
+    owner.operations.set_limits(tiny, OutboxLimits(limit))
+    owner.fill()
+    owner.operations.send(flooder, 1, ["flood"] * 1_000)
+    owner.operations.send(tiny, 1, ["one", "two"])
+    assert tiny.errors == [(2, OutboxFull)]
+    owner.sender.connection_ended()
+    assert tiny.errors == [(2, OutboxFull), *([(1, OutboxFull)] if limit == 0 else [])]
+    if limit == 0:
+        owner.operations.send(tiny, 3, ["three"])
+        assert tiny.errors[2:] == [(3, OutboxFull)]
+    owner.open()
+    assert ("one" in owner.connection.sent) is (limit == 1)
+
+
+async def test_messages_wait_for_the_next_connection_in_order(owner: OwnerStub) -> None:
+    requester = RecordingRequester()
+    owner.sender.connection_ended()
+    owner.operations.send(requester, 1, ["one", "two", "three"])
+    assert requester.results == []
+    owner.open()
+    assert owner.connection.sent == ["one", "two", "three"]
+    assert requester.results == [(1, None), (2, None), (3, None)]
+
+
+def test_a_message_that_waits_too_long_was_not_sent() -> None:
+    async def main() -> None:
+        owner, patient, hasty = OwnerStub(), RecordingRequester(), RecordingRequester()
+        owner.operations.set_limits(patient, OutboxLimits(10, 60.0))
+        owner.operations.set_limits(hasty, OutboxLimits(10, 5.0))
+        owner.fill()
+        owner.operations.send(patient, 1, ["patient"])
+        owner.operations.send(hasty, 1, ["hasty"])
+        await asyncio.sleep(5.1)
+        assert hasty.errors == [(1, MessageExpired)]
+        owner.connection.read_by_peer(10)
+        assert owner.connection.sent == ["last", "patient"]
+        await owner.operations.finish()
+
+    run_virtual(main)
+
+
+async def test_a_stopped_client_refuses_what_waits_and_a_closed_one_leaves_it_to_the_next_owner(
+    owner: OwnerStub,
+) -> None:
+    requester = RecordingRequester()
+    owner.fill()
+    owner.operations.send(requester, 1, ["one"])
+    owner.sender.connection_ended()
+    owner.refusal = ManuallyDisconnected()
+    owner.sender.reject_waiting(owner.refusal)
+    owner.operations.send(requester, 2, ["two"])
+    assert requester.errors == [(1, ManuallyDisconnected), (2, ManuallyDisconnected)]
+    owner.refusal = None
+    owner.operations.send(requester, 3, ["three"])
+    owner.sender.reject_waiting(ClientClosed())
+    assert len(requester.results) == 2
+
+
+@pytest.mark.parametrize("is_serving", [True, False])
+async def test_an_orderly_close_writes_what_waits_unless_the_next_owner_does(
+    owner: OwnerStub, *, is_serving: bool
+) -> None:
+    own, follower = RecordingRequester(), RecordingRequester()
+    owner.fill()
+    owner.operations.send(own, 1, ["own"])
+    owner.operations.send(follower, 1, ["follower"])
+    if not is_serving:
+        owner.operations.post_all(own)
+    owner.is_serving = is_serving
+    owner.sender.connection_closing(drain=True)
+    owner.sender.writable(True)
+    assert owner.connection.sent == ["last", "own", *(["follower"] if is_serving else [])]
+    assert own.results == [(1, None)]
+    assert follower.results == ([(1, None)] if is_serving else [])
+
+
+async def test_an_owner_that_was_replaced_sends_nothing(owner: OwnerStub) -> None:
+    requester = RecordingRequester()
+    owner.fill()
+    owner.operations.send(requester, 1, ["one"])
+    owner.is_serving = False
+    owner.connection.read_by_peer(10)
+    owner.operations.send(requester, 2, ["two"])
+    assert owner.connection.sent == ["last"]
+    assert requester.results == []
+
+
+async def test_a_requester_may_send_a_message_again_under_its_number_as_soon_as_it_has_its_result(
+    owner: OwnerStub,
+) -> None:
+    requester = RecordingRequester()
 
     def send_again(number: int, error: OnesocketError | None) -> None:
         if error is not None:
-            operations.send(requester, number, "slow")
-        else:
-            over.set()
+            owner.operations.send(requester, number, ["again"])
 
     requester.on_result = send_again
-    operations.send(requester, 1, "slow")
-    await asyncio.sleep(0)
-    client.taken[0].resolve(DeliveryUnknown("the connection broke"))
-    for _ in range(10):  # until the result is reported, the second is sent, and the task of the first is forgotten
-        await asyncio.sleep(0)
-    assert len(client.taken) == 2
+    owner.connection.room = 1
+    owner.operations.send(requester, 1, ["first"])
     with pytest.raises(IpcError, match="twice"):
-        operations.send(requester, 1, "slow")  # the first is over, and didn't take the second with it
-    client.taken[1].resolve()
-    async with asyncio.timeout(5):
-        await over.wait()
-    assert [type(error) for _, error in requester.results] == [DeliveryUnknown, type(None)]
-    await operations.finish()
-    assert repr(operations) == "<PendingOperations 0>"
-
-
-async def test_a_message_that_fails_takes_no_other_with_it() -> None:
-    client, requester = ClientStub(), RecordingRequester()
-    client.refusals = {"bad": ZeroDivisionError("token=secret"), "lost": ConnectionReset("lost")}
-    operations = make_pending(client)
-    for number, data in enumerate(["one", "bad", "two", "lost", "three"]):
-        operations.send(requester, number, data)
-    errors = dict(requester.results)
-    assert {number: type(error) for number, error in errors.items()} == {
-        0: type(None),
-        1: OnesocketError,
-        2: type(None),
-        3: ConnectionReset,
-        4: type(None),
-    }
-    assert "secret" not in str(errors[1])
-    operations.send(requester, 7, "slow")
+        owner.operations.send(requester, 1, ["first"])
+    owner.sender.connection_ended()
     with pytest.raises(IpcError, match="twice"):
-        operations.send(requester, 7, "slow")
-    operations.cancel_all(requester)
-    await operations.finish()
+        owner.operations.send(requester, 1, ["again"])
+    owner.open()
+    assert requester.errors == [(1, DeliveryUnknown), (1, type(None))]
+    assert owner.connection.sent == ["first", "again"]
+    assert repr(owner.operations) == "<PendingOperations <FairOutbox waiting=0 requesters=1> in_flight=0 tasks=0>"
 
 
-@pytest.mark.parametrize("turns", [0, 1, 3])
-async def test_a_cancelled_message_is_withdrawn_also_in_the_turn_in_which_it_came(turns: int) -> None:
-    client, requester = ClientStub(), RecordingRequester()
-    operations = make_pending(client)
-    operations.send(requester, 1, "slow")
-    for _ in range(turns):
-        await asyncio.sleep(0)
-    assert operations.cancel(requester, 1)
-    await operations.finish()
-    assert client.withdrawn == client.taken
-    assert requester.results == []
+async def test_a_message_that_fails_takes_no_other_with_it(owner: OwnerStub) -> None:
+    requester = RecordingRequester()
+    owner.connection.errors = {"bad": ZeroDivisionError("token=secret"), "lost": ConnectionReset("lost")}
+    owner.operations.send(requester, 0, ["one", "bad", "two", "lost", "three"])
+    assert requester.errors == [
+        (0, type(None)),
+        (1, OnesocketError),
+        (2, type(None)),
+        (3, ConnectionReset),
+        (4, type(None)),
+    ]
+    assert "secret" not in str(requester.results[1][1])
+
+
+async def test_a_withdrawn_message_was_not_sent_and_one_in_flight_is_unknown(owner: OwnerStub) -> None:
+    requester = RecordingRequester()
+    owner.connection.room = 1
+    owner.operations.send(requester, 1, ["in flight", "waits"])
+    for number in (1, 2, 3):
+        assert not owner.operations.cancel(requester, number)
+    assert requester.errors == [(1, DeliveryUnknown), (2, MessageExpired)]
+    owner.connection.read_by_peer(10)
+    assert owner.connection.sent == ["in flight"]
+    assert len(requester.results) == 2
+
+
+async def test_a_process_that_dies_takes_its_messages_along(owner: OwnerStub) -> None:
+    dead, other = RecordingRequester(), RecordingRequester()
+    owner.connection.room = 1
+    owner.operations.send(dead, 1, ["in flight", "dead"])
+    owner.operations.send(other, 1, ["other"])
+    owner.operations.cancel_all(dead)
+    owner.connection.read_by_peer(10)
+    assert owner.connection.sent == ["in flight", "other"]
+    assert dead.results == []
+    assert other.results == [(1, None)]

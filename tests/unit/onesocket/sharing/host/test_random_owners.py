@@ -32,6 +32,7 @@ from onesocket.sharing.host._ipc_frames import (
     encode_ipc_frame,
 )
 from onesocket.sharing.host._owner import Owner, OwnerPhase
+from onesocket.sharing.host._pending_operations import ResultBatch
 from onesocket.sharing.host._process_operations import ProcessOperations
 from onesocket.testing import MemoryPeer, run_virtual
 from tests.support.ledger_venue import UNKNOWN, LedgerVenue
@@ -84,7 +85,9 @@ class Socket:
         self._send(SubscriptionRefusal(list(error.keys), error.reason, error.retryable))
 
     def add_result(self, number: int, outcome: Any, error: OnesocketError | None) -> None:
-        self._send(Results([(number, outcome, error)]))
+        results = ResultBatch()
+        results.add(number, outcome, error)
+        self._send(results.take())
 
     def add_answer(self, number: int, data: Any) -> bool:
         self._send(Answer(number, data))

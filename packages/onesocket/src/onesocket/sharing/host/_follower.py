@@ -30,6 +30,7 @@ from ._ipc_frames import (
     ToOwner,
     Welcome,
     decode_owner_frame,
+    encode_ipc_frame,
     split_by_size,
 )
 from ._join_credentials import JoinCredentials
@@ -142,21 +143,24 @@ class Follower(FrameStream):
 
     def submit(self, frame: ToOwner) -> None:
         """Send a frame to the owner. A message that can't be sent to another process gets the error as its result."""
-        if isinstance(frame, SendMessages):
-            for portion in split_by_size(frame.messages, lambda message: len(message[1])):
-                self._send_portion(portion)
-        else:
+        if not isinstance(frame, SendMessages):
             self.send_frame(frame)
+            return
+        portions = split_by_size(frame.messages, len)
+        first = frame.first
+        for portion in portions:
+            self._send_portion(first, portion)
+            first += len(portion)
 
-    def _send_portion(self, portion: list[tuple[int, Data]]) -> None:
+    def _send_portion(self, first: int, portion: list[Data]) -> None:
         try:
-            self.send_frame(SendMessages(portion))
+            self.write_now(encode_ipc_frame(SendMessages(first, portion)))  # they were gathered over a turn already
         except (IpcError, EncodeError) as error:
             if len(portion) > 1:
-                for message in portion:  # the error is that of one message
-                    self._send_portion([message])
+                for number, message in enumerate(portion, first):  # the error is that of one message
+                    self._send_portion(number, [message])
             else:
-                self._loop.call_soon(self._emit, Results([(portion[0][0], None, error)]))
+                self._loop.call_soon(self._emit, Results([(first, None, error)]))
 
     def descriptors(self) -> Iterable[int]:
         """The socket, from its creation on."""

@@ -20,8 +20,6 @@ from ._ipc_frames import (
     Hello,
     Rejection,
     Request,
-    Result,
-    Results,
     SendMessages,
     Shutdown,
     SnapshotAnswer,
@@ -37,8 +35,11 @@ from ._ipc_frames import (
 )
 from ._join_credentials import JoinCredentials
 from ._message_ring import RingReader
+from ._pending_operations import ResultBatch
+from ._process_outbox import MAX_IN_FLIGHT
 
-_MAX_UNANSWERED: Final = 4096
+_READ_BYTES: Final = 2**16
+_MAX_UNANSWERED: Final = 2 * MAX_IN_FLIGHT
 """Messages and requests of one follower without a result; its socket isn't read until half of them have one."""
 _WRITE_BUFFER: Final = 2**18
 """Bytes that wait for the socket before the rest waits in the ring: heartbeats, results and answers pass it there."""
@@ -56,7 +57,7 @@ class FollowerConnection(FrameStream):
         receive: Callable[[FollowerConnection, ToOwner | None], object],
         sock: socket.socket | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(_READ_BYTES)
         self._socket = sock
         self._credentials = credentials
         self._options = options
@@ -64,7 +65,8 @@ class FollowerConnection(FrameStream):
         """Called with each valid frame, beginning with `Hello`, `StatusRequest` or `StepDown`; with None at the end."""
         self._nonce = secrets.token_bytes(16)
         self._timer: asyncio.TimerHandle | None = None
-        self._results: list[Result] = []
+        self._results = ResultBatch()
+        self._is_reading = False
         self._unanswered = 0
         self.is_attached = False
         self.own = Own.ALLOW
@@ -181,10 +183,10 @@ class FollowerConnection(FrameStream):
             self.write_now(encode_ipc_frame(SnapshotAnswer(number, portion, portion is not portions[-1])))
 
     def add_result(self, number: int, outcome: Outcome | None, error: OnesocketError | None) -> None:
-        """Report the result of message or request `number`, at the end of this turn of the loop."""
-        if not self._results:
+        """Report the result of message or request `number`, with those of one read or one turn of the loop."""
+        if not self._is_reading and not self._results:
             self._loop.call_soon(self.flush_results)
-        self._results.append((number, outcome, error))
+        self._results.add(number, outcome, error)
         self.release_slot()
 
     def add_answer(self, number: int, data: Data) -> bool:
@@ -202,10 +204,9 @@ class FollowerConnection(FrameStream):
             self._update_reading()
 
     def flush_results(self) -> None:
-        """Write the results of this turn."""
-        results, self._results = self._results, []
-        if results:
-            self.send_frame(Results(results))
+        """Write the results so far."""
+        if self._results:
+            self.write_now(encode_ipc_frame(self._results.take()))
             if self.is_backed_up:
                 self._update_reading()
 
@@ -221,6 +222,15 @@ class FollowerConnection(FrameStream):
         """Report the reason, and nothing else."""
         self.send_frame(Rejection(error))
 
+    def buffer_updated(self, nbytes: int) -> None:
+        """Handle the bytes of one read, and write the results together."""
+        self._is_reading = True
+        try:
+            super().buffer_updated(nbytes)
+        finally:
+            self._is_reading = False
+            self.flush_results()
+
     def on_frame(self, body: bytes | bytearray) -> None:
         """Check the order and the number of frames, and pass each on."""
         frame = decode_follower_frame(body)
@@ -230,7 +240,7 @@ class FollowerConnection(FrameStream):
         if not is_introduction and not self.is_attached:
             raise IpcError("a follower did not introduce itself")
         match frame:
-            case SendMessages(messages):
+            case SendMessages(messages=messages):
                 self._take_slots(len(messages))
             case Request() | Ask():
                 self._take_slots(1)

@@ -16,8 +16,9 @@ import msgspec
 
 from ...client._gap import Gap
 from ...client._status import ConnectionStats, Status
-from ...errors import EncodeError, IpcError, OnesocketError
+from ...errors import EncodeError, InvalidOption, IpcError, OnesocketError
 from ...lifecycle._effects import Outcome
+from ...lifecycle._outbox import OutboxLimits
 from .._host_options import Own
 from ._ipc_errors import deserialize_error, serialize_error
 
@@ -38,6 +39,12 @@ _IS_MESSAGES: Final = 1 << 29
 _LENGTH_MASK: Final = _IS_MESSAGES - 1
 PART_STRIDE: Final = _HEADER.size + PART_BYTES
 """Bytes from one part of an encoded frame to the next."""
+FIRST_REQUEST_NUMBER: Final = 1 << 48
+"""Numbers from here on are those of requests, lower ones those of messages: a result says which it is for."""
+MAX_WAITING: Final = 65_536
+"""Limit of the messages of one process that wait in the owner; others wait in the process itself."""
+MAX_RUN: Final = 2**20
+"""Limit of the messages in one run of results."""
 
 T = TypeVar("T")
 SubscriptionKey: TypeAlias = str | int | bytes | tuple[Any, ...]
@@ -134,6 +141,8 @@ class Results(_Frame, frozen=True, tag=8):
     """Results of messages and requests."""
 
     results: list[Result]
+    sent: list[tuple[int, int]] = []
+    """Runs of messages that were sent: the first number of each, and the last."""
 
 
 class Shutdown(_Frame, frozen=True, tag=9):
@@ -210,9 +219,10 @@ class Hello(_Frame, frozen=True, tag=33):
 
 
 class SendMessages(_Frame, frozen=True, tag=34):
-    """Messages to be sent: number and data."""
+    """Messages to be sent, with consecutive numbers."""
 
-    messages: list[tuple[int, Any]]
+    first: int
+    messages: list[Any]
 
 
 class Request(_Frame, frozen=True, tag=35):
@@ -223,7 +233,7 @@ class Request(_Frame, frozen=True, tag=35):
 
 
 class Cancellation(_Frame, frozen=True, tag=36):
-    """Cancels message or request `number`."""
+    """Cancels message or request `number`; a message gets a result all the same."""
 
     number: int
 
@@ -241,6 +251,13 @@ class Ask(_Frame, frozen=True, tag=40):
     stop_placeholder: Any = None
     is_lasting: bool = False
     """True if it waits for the connection whatever the limits of the outbox are."""
+
+
+class OutboxBounds(_Frame, frozen=True, tag=42):
+    """The limits of the process's outbox."""
+
+    messages: int
+    age: float
 
 
 class Subscribe(_Frame, frozen=True, tag=37):
@@ -281,7 +298,16 @@ ToFollower: TypeAlias = (
     | HandOverAnswer
 )
 ToOwner: TypeAlias = (
-    Hello | SendMessages | Request | Cancellation | Ask | Subscribe | StepDown | StatusRequest | SnapshotRequest
+    Hello
+    | SendMessages
+    | Request
+    | Cancellation
+    | Ask
+    | OutboxBounds
+    | Subscribe
+    | StepDown
+    | StatusRequest
+    | SnapshotRequest
 )
 
 
@@ -345,6 +371,9 @@ def decode_owner_frame(body: bytes | bytearray) -> ToFollower:
         _check_messages(frame.messages)
     elif isinstance(frame, Answer):
         _check_messages([frame.data])
+    elif isinstance(frame, Results):
+        if any(not 0 <= last - first < MAX_RUN for first, last in frame.sent):
+            raise IpcError("the owner of the shared connection sent results for a run of messages that can't be")
     elif isinstance(frame, SubscriptionRefusal):
         frame.keys[:] = map(checked_key, frame.keys)
     return frame
@@ -357,7 +386,7 @@ def decode_follower_frame(body: bytes | bytearray) -> ToOwner:
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
         raise IpcError(f"a follower of the shared connection sent an invalid frame: {error}") from None
     if isinstance(frame, SendMessages):
-        _check_messages([message for _, message in frame.messages])
+        _check_messages(frame.messages)
     elif isinstance(frame, Ask):
         given = (frame.data, frame.placeholder, frame.stop, frame.stop_placeholder)
         kinds = set(map(type, (text for text in given if text is not None)))
@@ -370,6 +399,14 @@ def decode_follower_frame(body: bytes | bytearray) -> ToOwner:
 def _check_messages(messages: list[Any]) -> None:
     if not _MESSAGE_TYPES.issuperset(map(type, messages)):
         raise IpcError("a process sent a message that is neither text nor bytes")
+
+
+def checked_bounds(messages: int, age: float) -> OutboxLimits:
+    """The limits that a process has told. Raises `IpcError`."""
+    try:
+        return OutboxLimits(min(messages, MAX_WAITING), age)
+    except InvalidOption as error:
+        raise IpcError(str(error)) from None
 
 
 def checked_key(value: object) -> SubscriptionKey:

@@ -38,6 +38,7 @@ from ._ipc_frames import (
     HandOverAnswer,
     Hello,
     MessageBatch,
+    OutboxBounds,
     Rejection,
     Request,
     Results,
@@ -53,6 +54,7 @@ from ._ipc_frames import (
     ToOwner,
     Verb,
     Welcome,
+    checked_bounds,
     checked_key,
     encode_ipc_frame,
 )
@@ -146,7 +148,7 @@ class Owner:
                 requests=internals.requests,
             )
         self._local_requester = LocalRequester(emit)
-        self._pending_operations = PendingOperations(client)
+        self._pending_operations = PendingOperations(client, protocol, self._may_send)
         self._files = OwnerFiles(
             lock, reserve, accepted=self._followers.accept, exhausted=_reject_exhausted, check=self._check_files
         )
@@ -199,7 +201,8 @@ class Owner:
 
     async def hand_over(self) -> None:
         """Close the connection in order, release the lock, and send the followers to the next owner. Bounded."""
-        if self._phase is OwnerPhase.SERVING:
+        if self._current_phase() is OwnerPhase.SERVING:
+            self._pending_operations.post_all(self._local_requester)  # those of followers go to the next owner
             self._phase = OwnerPhase.HANDING_OVER
         if self._heartbeat_timer is not None:
             self._heartbeat_timer.cancel()
@@ -211,6 +214,9 @@ class Owner:
         self._files.release(self.epoch if self._followers else 0)
         followers = self._followers.attached
         await self._followers.shut_down(self._successor if self._successor in followers else preferrer(followers))
+
+    def _may_send(self) -> bool:
+        return self._current_phase() is OwnerPhase.SERVING
 
     def _current_phase(self) -> OwnerPhase:
         """The phase; after a pause of this process the files are checked first."""
@@ -326,20 +332,23 @@ class Owner:
 
     def submit(self, frame: ToOwner) -> None:
         """Perform a frame of this process, as one of a follower; its results are emitted. Raises `IpcError`."""
-        with self._local_requester.batched():
+        self._local_requester.begin_batch()
+        try:
             self._perform(self._local_requester, frame)
+        finally:
+            self._local_requester.end_batch()
 
     def _perform(self, requester: FollowerConnection | LocalRequester, frame: ToOwner) -> None:
         match frame:
-            case SendMessages(messages):
-                for number, data in messages:
-                    if self._current_phase() is OwnerPhase.SERVING:  # else the next owner sends it
-                        self._pending_operations.send(requester, number, data)
+            case SendMessages(first, messages):
+                self._pending_operations.send(requester, first, messages)
             case Request(number, verb):
                 self._pending_operations.start(requester, number, lambda: self._request(verb))
             case Ask():
                 if self._current_phase() is OwnerPhase.SERVING:  # else the next owner sends it
-                    self._pending_operations.ask(requester, frame, self._protocol)
+                    self._pending_operations.ask(requester, frame)
+            case OutboxBounds(messages, age):
+                self._pending_operations.set_limits(requester, checked_bounds(messages, age))
             case Cancellation(number):
                 if self._pending_operations.cancel(requester, number):
                     requester.release_slot()

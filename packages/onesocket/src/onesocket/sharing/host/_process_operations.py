@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import itertools
 from collections.abc import Callable, Hashable, Iterable
@@ -15,6 +16,7 @@ from ...client._upstream_subscriptions import KeySubscriber
 from ...client._user_code import encode_message
 from ...errors import (
     ClientClosed,
+    DeliveryUnknown,
     EncodeError,
     InvalidOption,
     IpcError,
@@ -34,9 +36,11 @@ from ...wire._handshake import Data
 from .._client_upstream import CANCELLED_IN_FLIGHT
 from ._follower import Follower
 from ._ipc_frames import (
+    FIRST_REQUEST_NUMBER,
     Answer,
     Ask,
     Cancellation,
+    OutboxBounds,
     Request,
     Result,
     Results,
@@ -50,8 +54,6 @@ from ._local_status import LocalStatus
 from ._membership import Membership, Role
 from ._process_outbox import EntryState, OutboxEntry, ProcessOutbox
 
-_FIRST_REQUEST_NUMBER: Final = 1 << 48
-"""Numbers from here on are those of requests, lower ones those of messages: a result says which it is for."""
 _ANSWER_LOST: Final = (
     "the process that held the connection is gone: the request may or may not have been carried out; ask again only if "
     "that does no harm, or with resend=True when that is so"
@@ -81,9 +83,10 @@ class ProcessOperations:
         self._protocol = protocol
         self._membership = membership
         self._status = status
-        self.outbox = ProcessOutbox(limits or OutboxLimits(messages=0))
+        self._limits = limits or OutboxLimits(messages=0)
+        self.outbox = ProcessOutbox(self._limits)
         self.subscriptions: SubscriptionCounts[KeySubscriber] = SubscriptionCounts()
-        self._request_numbers = itertools.count(_FIRST_REQUEST_NUMBER)
+        self._request_numbers = itertools.count(FIRST_REQUEST_NUMBER)
         self._requests: dict[int, asyncio.Future[Outcome | None]] = {}
         self._asked: dict[int, asyncio.Future[Data]] = {}
         """Requests to the peer that have no answer yet."""
@@ -154,7 +157,7 @@ class ProcessOperations:
                 while True:
                     is_asked = False
                     role = await self._membership.acquire_role()
-                    self._flush()  # the messages that were accepted before
+                    self._flush(everything=True)  # the messages that were accepted before
                     is_asked = True
                     try:
                         return await self._ask(role, template, is_lasting=lost is not None)
@@ -191,7 +194,7 @@ class ProcessOperations:
         return functools.partial(self._close_stream, number)
 
     def _submit_stream(self, role: Role, number: int, stream: ForwardedAnswers) -> None:
-        self._flush()  # the messages that were accepted before
+        self._flush(everything=True)  # the messages that were accepted before
         given = stream.template
         role.submit(
             Ask(
@@ -276,65 +279,118 @@ class ProcessOperations:
 
     async def send(self, message: Any, *, resend: bool) -> None:
         """Deliver a message. Raises the error that prevents the delivery."""
+        future: asyncio.Future[None] | None = None
+
+        def wake(_: OutboxEntry) -> None:
+            if future is not None and not future.done():
+                future.set_result(None)
+
+        entry = self.post(message, resend=resend, settled=wake)
+        if entry.state is not EntryState.SETTLED:
+            loop = asyncio.get_running_loop()
+            future = loop.create_future()
+            try:
+                await future
+            except asyncio.CancelledError:
+                # The entry is asked, not the future: its result may have come in this turn, after the cancellation.
+                if self.outbox.withdraw(entry, CANCELLED_IN_FLIGHT, loop.time()):
+                    future = loop.create_future()
+                    await self._recall(entry, future)
+                if entry.state is EntryState.WITHDRAWN:
+                    raise
+        if entry.error is not None:
+            raise entry.error
+
+    async def _recall(self, entry: OutboxEntry, future: asyncio.Future[None]) -> None:
+        """Ask the owner to withdraw a cancelled sender's message, and wait for its answer, for a moment."""
+        is_asked = self._submit_recall(entry.number)
+        self._watch_age()
+        with contextlib.suppress(asyncio.CancelledError):  # once more: it waits no longer
+            if is_asked and entry.state is EntryState.RECALLED:
+                await future
+        if entry.state is EntryState.RECALLED:
+            self.outbox.withdraw(entry, CANCELLED_IN_FLIGHT, asyncio.get_running_loop().time())
+        if entry.state is EntryState.SETTLED and entry.error is None:
+            entry.error = DeliveryUnknown(CANCELLED_IN_FLIGHT)  # a cancellation ends its task, one way or the other
+
+    def _submit_recall(self, number: int) -> bool:
+        role = self._membership.usable_role
+        if role is not None:
+            role.submit(Cancellation(number))
+        return role is not None
+
+    def post(self, message: Any, *, resend: bool, settled: Callable[[OutboxEntry], object]) -> OutboxEntry:
+        """Accept a message; `settled` is called with its entry when the result is known, perhaps at once.
+
+        Raises the error that prevents it from being accepted.
+        """
         data = encode_message(self._protocol, message)
-        if isinstance(data, str):
+        if isinstance(data, str) and not data.isascii():
             try:
                 data.encode()
             except UnicodeError as error:
                 raise EncodeError(f"this text can't be sent as UTF-8: {error.args[-1]}") from error
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[None] = loop.create_future()
-
-        def wake(_: OutboxEntry) -> None:
-            if not future.done():
-                future.set_result(None)
-
         state = self._status.present.state
         if state is State.STOPPED:
             raise ManuallyDisconnected
         is_up = self._membership.usable_role is not None and state is State.CONNECTED
-        entry = self.outbox.accept(data, loop.time(), resend=resend, settled=wake, room=is_up)
-        self._flush_soon()
-        self._schedule_expiry()
-        try:
-            await future
-        except asyncio.CancelledError:
-            # The entry is asked, not the future: its result may have come in this turn, after the cancellation.
-            role = self._membership.usable_role
-            if self.outbox.withdraw(entry, CANCELLED_IN_FLIGHT) and role is not None:
-                role.submit(Cancellation(entry.number))
-            if entry.state is EntryState.WITHDRAWN:
-                raise
-        if entry.error is not None:
-            raise entry.error
+        now = asyncio.get_running_loop().time()
+        entry = self.outbox.accept(data, now, resend=resend, settled=settled, room=is_up)
+        if self.outbox.is_idle:  # else it goes with the others of this turn: a write costs more than a message
+            self._flush()
+        else:
+            self._flush_soon()
+        if self._expiry_timer is None:
+            self._watch_age()
+        return entry
 
     def _flush_soon(self) -> None:
         if not self._is_flush_scheduled:
             self._is_flush_scheduled = True
-            asyncio.get_running_loop().call_soon(self._flush)
+            asyncio.get_running_loop().call_soon(self._on_turn_end)
 
-    def _flush(self) -> None:
+    def _on_turn_end(self) -> None:
         self._is_flush_scheduled = False
-        role = self._membership.usable_role
-        if role is not None:
-            messages = [(entry.number, entry.data) for entry in self.outbox.hand_over()]
-            if messages:
-                role.submit(SendMessages(messages))
+        self._flush()
 
-    def _schedule_expiry(self) -> None:
-        due = self.outbox.next_due()
-        if due is not None and due != float("inf") and self._expiry_timer is None:
-            self._expiry_timer = asyncio.get_running_loop().call_at(due, self._expire)
+    def _flush(self, *, everything: bool = False) -> None:
+        """Hand over the messages that an owner takes now, or everything: a request is to follow."""
+        role = self._membership.usable_role
+        if role is None or not self.outbox.has_waiting:
+            return
+        run: list[Data] = []
+        first = 0
+        for entry in self.outbox.hand_over(everything=everything):
+            if run and entry.number != first + len(run):
+                role.submit(SendMessages(first, run))
+                run = []
+            if not run:
+                first = entry.number
+            run.append(entry.data)
+        if run:
+            role.submit(SendMessages(first, run))
+
+    def _watch_age(self) -> None:
+        due, timer = self.outbox.next_due(), self._expiry_timer
+        if due is None or due == float("inf") or (timer is not None and timer.when() <= due):
+            return
+        if timer is not None:
+            timer.cancel()
+        self._expiry_timer = asyncio.get_running_loop().call_at(due, self._expire)
 
     def _expire(self) -> None:
         self._expiry_timer = None
-        self.outbox.expire(asyncio.get_running_loop().time())
-        self._schedule_expiry()
+        for number in self.outbox.expire(asyncio.get_running_loop().time()):
+            self._submit_recall(number)
+        self._watch_age()
 
     # --- roles ------------------------------------------------------------------------------------------------------
 
     def on_role_taken(self) -> None:
-        """Submit the subscriptions and the waiting messages."""
+        """Submit the limits, the subscriptions and the waiting messages."""
+        taken = self._membership.usable_role
+        if taken is not None:
+            taken.submit(OutboxBounds(self._limits.messages, self._limits.age))
         self._subscribe(list(self.subscriptions.wanted), [])
         self._flush_soon()
         role = self._membership.usable_role
@@ -357,17 +413,17 @@ class ProcessOperations:
         match event:
             case Answer(number, data):
                 self._on_answer(number, data)
-            case Results(results):
-                self._on_results(results)
+            case Results(results, sent):
+                self._on_results(results, sent)
             case SubscriptionRefusal():
                 self._refuse(event)
 
-    def _on_results(self, results: list[Result]) -> None:
+    def _on_results(self, results: list[Result], sent: list[tuple[int, int]]) -> None:
+        for first, last in sent:
+            self.outbox.settle_sent(first, last)
         for number, outcome, error in results:
-            if number < _FIRST_REQUEST_NUMBER:
+            if number < FIRST_REQUEST_NUMBER:
                 self.outbox.settle(number, error)
-                if error is not None:
-                    self._flush_soon()  # it may be sent again
                 continue
             stream = self._streams.pop(number, None)
             if stream is not None:
@@ -379,6 +435,8 @@ class ProcessOperations:
                     future.set_result(outcome)
                 else:
                     future.set_exception(error)
+        if self.outbox.has_waiting:  # there is room for more, or some are sent again
+            self._flush_soon()
         if self._drained is not None and not len(self.outbox) and not self._drained.done():
             self._drained.set_result(None)
 
