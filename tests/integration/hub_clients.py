@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -14,7 +14,7 @@ from onesocket.hub import Endpoint, Hub, HubOptions, Merge, MergedRaw, RawFronte
 from onesocket.protocols import LastValues, Raw, Requests
 from onesocket.sharing._client_upstream import ClientUpstream
 from onesocket.testing import FaultyServer
-from tests.support.waiting import DEADLINE
+from tests.support.waiting import DEADLINE, until
 
 FAST = ReconnectPolicy(initial=0.01, cap=0.05, stable_after=0.05)
 LOCAL = Endpoint("127.0.0.1", 0)
@@ -58,6 +58,16 @@ async def connected_program(hub: Hub, path: str = "", **options: Any) -> AsyncIt
 async def next_message(connection: ClientConnection) -> str | bytes:
     async with asyncio.timeout(DEADLINE):
         return await connection.recv()
+
+
+async def send_through_a_loss(server: FaultyServer, hub: Hub, messages: Sequence[str | bytes]) -> None:
+    """Send messages from upstream, lose that connection, and send "back" on the next one."""
+    for message in messages:
+        await server.broadcast(message)
+    await until(lambda: hub.counters.received.total == len(messages))
+    server.kill_connections()
+    await until(lambda: hub.status.epoch == 2 and bool(server.connections))
+    await server.broadcast("back")
 
 
 async def wait_closed(connection: ClientConnection) -> tuple[int, str]:
