@@ -110,3 +110,23 @@ async def test_a_process_that_was_cut_off_goes_on_where_it_stopped(
     assert gaps(follower) == ([("overflow", 1, missing)] if missing else [])
     assert follower.messages == sorted(set(follower.messages), key=follower.messages.index)
     assert_single_connection(server)
+
+
+async def test_a_process_with_subscriptions_that_was_cut_off_gets_a_gap_as_they_had_ended(
+    group: SharingProcesses, server: FaultyServer
+) -> None:
+    host = {"buffer": 8 * MIB, "cut_off_after": 0.2}
+    owner, follower = await owner_first(group, await group.start(2, host=host, protocol="topics", shown=6))
+    await follower.do("want", keys=["a"])
+    await server.wait_until(lambda counts: counts.messages_received == 1)
+    follower.signal(signal.SIGSTOP)
+    for number in range(20):
+        await server.broadcast(f'"{number:06}' + "x" * 100_000 + '"')
+    await server.wait_until(lambda counts: counts.messages_received == 2)  # unsubscribed
+    follower.signal(signal.SIGCONT)
+    await server.wait_until(lambda counts: counts.messages_received == 3)  # subscribed again
+    await server.broadcast('"after"')
+    await follower.got("after 5")
+    assert gaps(follower) == [("reconnected", 1, None)]
+    await owner.got("after 5")
+    assert len(follower.messages) < len(owner.messages) == 21

@@ -51,6 +51,8 @@ class HostOptions:
     As many wait within a process for a reader of its own that holds it back, with 64 bytes more for each message."""
     keep: float = 10.0
     """Time for which messages are kept that all attached processes have: for one that attaches again."""
+    hold: float = 0.0
+    """Time for which the owner may hold the feed back for all when a process that reads is about to miss messages."""
     cut_off_after: float = 60.0
     """A follower that has read nothing for so long is hung up on; it attaches again when it goes on."""
     most_followers: int = 1024
@@ -63,6 +65,8 @@ class HostOptions:
             raise InvalidOption(f"directory must be a path as a str, or None, not {directory!r}")
         for name in ("heartbeat", "stopped_after", "attach_timeout", "keep", "cut_off_after"):
             check_seconds(name, getattr(self, name))
+        if self.hold != 0 or isinstance(self.hold, bool):
+            check_seconds("hold", self.hold)
         if self.stopped_after < 2 * self.heartbeat:
             raise InvalidOption(
                 f"stopped_after ({self.stopped_after:g} s) must be at least two heartbeats ({self.heartbeat:g} s each)"

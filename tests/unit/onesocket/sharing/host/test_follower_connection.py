@@ -9,6 +9,7 @@ import pytest
 from onesocket import Client
 from onesocket.client import ConnectionStats, GapReason
 from onesocket.sharing.host import HostOptions
+from onesocket.sharing.host._back_pressure import BackPressure
 from onesocket.sharing.host._follower_connection import FollowerConnection
 from onesocket.sharing.host._follower_set import FollowerSet
 from onesocket.sharing.host._ipc_frames import (
@@ -100,7 +101,9 @@ class OwnerSide:
     def __init__(self, **options: Any) -> None:
         self.received: list[Any] = []
         self.options = HostOptions(**options)
-        self.followers = FollowerSet(CREDENTIALS, self.options, self.receive, STATUS)
+        self.held: list[bool] = []
+        back_pressure = BackPressure(self.options.hold, lambda: self.held.append(True), lambda: self.held.append(False))
+        self.followers = FollowerSet(CREDENTIALS, self.options, self.receive, STATUS, back_pressure)
 
     def receive(self, follower: FollowerConnection, frame: Any) -> None:
         self.received.append(frame)
@@ -305,3 +308,68 @@ async def test_one_that_lags_gets_the_rest_before_the_orderly_end(owner: OwnerSi
     await ending
     assert slow.frames() == ["x" * 1_000_000, Shutdown]
     assert slow.is_closed
+
+
+async def test_the_feed_waits_for_one_that_reads_before_it_misses_anything() -> None:
+    owner = OwnerSide(buffer=1_000_000, hold=5.0)
+    follower, transport = await attached(owner)
+    follower.read_at -= 1_000.0  # the socket had room all the time
+    transport.is_taking = False
+    sent = 0
+    while not owner.held:
+        owner.followers.send_batch(["x" * 50_000], EPOCH)
+        sent += 1
+    assert sent < 25
+    while transport.waiting:
+        transport.take(100_000)
+    owner.followers._look()
+    assert owner.held == [True, False]
+    assert len(transport.frames()) == sent
+    assert owner.followers.dropped == 0
+    await owner.followers.shut_down()
+
+
+async def test_the_feed_does_not_wait_for_one_that_does_not_read() -> None:
+    owner = OwnerSide(buffer=1_000_000, hold=5.0)
+    follower, transport = await attached(owner)
+    transport.is_taking = False
+    owner.followers.send_batch(["x" * 300_000], EPOCH)  # the socket is full
+    follower.read_at -= 6.0
+    for _ in range(50):
+        owner.followers.send_batch(["x" * 50_000], EPOCH)
+    assert owner.held == []
+    assert owner.followers.dropped > 0
+    transport.take(10**9)
+    await owner.followers.shut_down()
+
+
+async def test_the_feed_that_is_held_at_the_end_is_let_go() -> None:
+    owner = OwnerSide(buffer=1_000_000, hold=5.0)
+    _, transport = await attached(owner)
+    transport.is_taking = False
+    while not owner.held:
+        owner.followers.send_batch(["x" * 50_000], EPOCH)
+    ending = asyncio.create_task(owner.followers.shut_down())
+    await asyncio.sleep(0)
+    assert owner.held == [True, False]
+    while transport.waiting:
+        transport.take(100_000)
+    await ending
+
+
+def test_the_time_for_which_the_feed_is_held_is_bounded_until_all_have_caught_up() -> None:
+    held: list[bool] = []
+    back_pressure = BackPressure(2.0, lambda: held.append(True), lambda: held.append(False))
+    for lag, now, expected in [
+        (0.7, 0.0, []),
+        (0.8, 1.0, [True]),
+        (0.9, 2.9, [True]),
+        (0.9, 3.0, [True, False]),
+        (1.0, 4.0, [True, False]),
+        (0.5, 5.0, [True, False]),
+        (0.8, 6.0, [True, False, True]),
+        (0.6, 7.0, [True, False, True]),
+        (0.4, 7.5, [True, False, True, False]),
+    ]:
+        back_pressure.update(lag, now)
+        assert held == expected

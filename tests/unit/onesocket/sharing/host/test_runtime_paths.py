@@ -398,6 +398,9 @@ def test_the_listing_of_nothing_is_empty(place: RuntimePaths) -> None:
         {"buffer": 0},
         {"on_stopped": "kill"},
         {"most_followers": True},
+        {"keep": 0},
+        {"hold": -1},
+        {"hold": False},
         {"attach_timeout": float("nan")},
     ],
 )

@@ -81,6 +81,8 @@ class FollowerConnection(FrameStream):
         self._shutdown: Shutdown | None = None
         """The last frame, once the owner leaves."""
         self._finished: asyncio.Future[None] = self._loop.create_future()
+        self.read_at = self._loop.time()
+        """Time at which the socket last had room, as the follower had read."""
         self._waiting_bytes = 0
         """Bytes that waited for the socket when the timer was set."""
 
@@ -269,6 +271,7 @@ class FollowerConnection(FrameStream):
     def pause_writing(self) -> None:
         """The socket is full: from here on messages wait in the ring."""
         self.is_write_paused = True
+        self.read_at = self._loop.time()
         self._await_progress()
 
     def resume_writing(self) -> None:

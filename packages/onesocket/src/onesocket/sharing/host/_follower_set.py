@@ -14,6 +14,7 @@ from ...client._status import ConnectionStats, Status
 from ...errors import EncodeError, InvalidOption, IpcError
 from ...wire._handshake import Data
 from .._host_options import HostOptions
+from ._back_pressure import BackPressure, HoldPhase
 from ._follower_connection import FollowerConnection
 from ._ipc_frames import (
     FeedPosition,
@@ -30,6 +31,8 @@ from ._message_ring import MessageRing
 from ._succession import preferrer
 
 _MAX_UNATTACHED: Final = 512
+_LOOK_INTERVAL: Final = 0.02
+"""Seconds between two looks at the followers for which the feed is held back."""
 _CATCH_UP_TIMEOUT: Final = 1.0
 """Seconds for followers to read the rest of the ring when the owner leaves."""
 
@@ -46,6 +49,7 @@ class FollowerSet:
         options: HostOptions,
         receive: Callable[[FollowerConnection, ToOwner | None], object],
         status: Status,
+        back_pressure: BackPressure,
         *,
         expects_followers: bool = False,
     ) -> None:
@@ -56,6 +60,8 @@ class FollowerSet:
         self._attached: tuple[FollowerConnection, ...] = ()
         self._unattached: set[FollowerConnection] = set()
         self._accepting: set[asyncio.Task[object]] = set()
+        self._back_pressure = back_pressure
+        self._look_timer: asyncio.TimerHandle | None = None
         self._ring = MessageRing(options.buffer, options.keep, status)
         self._expected_until = self._loop.time() + options.keep if expects_followers else 0.0
         """The time until which processes that had a role before may attach again."""
@@ -144,6 +150,17 @@ class FollowerSet:
     def _feed(self) -> None:
         for follower in self._attached:
             follower.feed()
+        if self._options.hold and self._look_timer is None:
+            self._look()
+
+    def _look(self) -> None:
+        """Hold the feed back, or let it go on."""
+        now = self._loop.time()
+        reading = (each for each in self._attached if now - each.read_at < self._options.hold)
+        self._back_pressure.update(max((self._ring.lag_of(each.next_number) for each in reading), default=0.0), now)
+        self._look_timer = None
+        if self._back_pressure.phase is HoldPhase.HOLDING:
+            self._look_timer = self._loop.call_later(_LOOK_INTERVAL, self._look)
 
     def send_heartbeat(self, stats: ConnectionStats) -> None:
         """Write a heartbeat to the followers that read, and let go of messages that all of them have."""
@@ -159,6 +176,9 @@ class FollowerSet:
 
         `successor`: the one to which the others leave the lock.
         """
+        if self._look_timer is not None:
+            self._look_timer.cancel()
+        self._back_pressure.end()
         lagging: list[asyncio.Future[None]] = []
         for follower in self._attached:
             frame = Shutdown(successor is not None and follower is not successor)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import enum
 import struct
 from collections.abc import Callable
-from typing import Any, Final, NamedTuple, TypeAlias, TypeVar, cast
+from typing import Any, Final, TypeAlias, TypeVar, cast
 
 import msgspec
 
@@ -51,7 +51,7 @@ SubscriptionKey: TypeAlias = str | int | bytes | tuple[Any, ...]
 """The types that a subscription key may have between processes."""
 
 
-class FeedPosition(NamedTuple):
+class FeedPosition(msgspec.Struct, array_like=True, frozen=True, order=True, gc=False):
     """Place in the feed of an owner: the numbers of messages and of gap markers before it, since it took over."""
 
     messages: int = 0

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Final
+
+import msgspec
 
 from ...client._gap import Gap, GapReason, merge_gaps
 from ...client._status import Status
@@ -16,8 +18,7 @@ _MAX_EVICTED_GAPS: Final = 64
 """Gap markers that are remembered after their eviction, for readers that have not passed them."""
 
 
-@dataclass(frozen=True, slots=True)
-class RingEntry:
+class RingEntry(msgspec.Struct, frozen=True, gc=False):
     """One encoded frame: a batch of messages, a gap marker, or a status."""
 
     data: bytes
@@ -26,11 +27,9 @@ class RingEntry:
     """The place behind it."""
     status: Status
     """The connection's status by then."""
+    added_bytes: int
+    """Bytes of all entries before it, evicted ones included."""
     gap: Gap | None = None
-
-
-def _counted_bytes(entry: RingEntry) -> int:
-    return _OVERHEAD + len(entry.data)
 
 
 class MessageRing:
@@ -50,6 +49,8 @@ class MessageRing:
         """Number of the next entry."""
         self._bytes = 0
         """Bytes of all entries but the longest."""
+        self._added_bytes = 0
+        """Bytes of all entries ever added."""
         self._longest = -1
         """Number of the newest entry that is longer than the limit by itself."""
         self._start = FeedPosition()
@@ -69,17 +70,18 @@ class MessageRing:
 
     def add_messages(self, data: bytes, count: int, now: float) -> None:
         """Add an encoded batch of `count` messages."""
-        self._add(RingEntry(data, now, FeedPosition(self.end.messages + count, self.end.gaps), self.status))
+        end = FeedPosition(self.end.messages + count, self.end.gaps)
+        self._add(RingEntry(data, now, end, self.status, self._added_bytes))
 
     def add_gap(self, gap: Gap, now: float) -> None:
         """Add a gap marker."""
         end = FeedPosition(self.end.messages, self.end.gaps + 1)
-        self._add(RingEntry(encode_ipc_frame(GapNotice(gap, end)), now, end, self.status, gap))
+        self._add(RingEntry(encode_ipc_frame(GapNotice(gap, end)), now, end, self.status, self._added_bytes, gap))
 
     def add_status(self, status: Status, now: float) -> None:
         """Add a status of the connection."""
         self.status = status
-        self._add(RingEntry(encode_ipc_frame(StatusUpdate(status)), now, self.end, status))
+        self._add(RingEntry(encode_ipc_frame(StatusUpdate(status)), now, self.end, status, self._added_bytes))
 
     def skip_messages(self, count: int) -> None:
         """Count messages that no process will read, instead of adding them."""
@@ -93,12 +95,13 @@ class MessageRing:
             self._evict()
 
     def _add(self, entry: RingEntry) -> None:
-        if _counted_bytes(entry) <= self._max_bytes:
-            self._bytes += _counted_bytes(entry)
-        else:
+        size = _OVERHEAD + len(entry.data)
+        self._added_bytes += size
+        if size > self._max_bytes:
             earlier = self._entries.get(self._longest)
-            self._bytes += 0 if earlier is None else _counted_bytes(earlier)
+            size = 0 if earlier is None else _OVERHEAD + len(earlier.data)
             self._longest = self._next
+        self._bytes += size
         self._entries[self._next] = entry
         self._next += 1
         self.end = entry.end
@@ -107,7 +110,7 @@ class MessageRing:
 
     def _evict(self) -> None:
         entry = self._entries.pop(self._first)
-        self._bytes -= 0 if self._first == self._longest else _counted_bytes(entry)
+        self._bytes -= 0 if self._first == self._longest else _OVERHEAD + len(entry.data)
         self._first += 1
         self._start, self._start_status = entry.end, entry.status
         if entry.gap is not None:
@@ -145,9 +148,17 @@ class MessageRing:
             status = entry.status
         return RingReader(self, self._next, position, status)
 
-    def entry(self, number: int) -> RingEntry | None:
-        """Return an entry; None if it was evicted, or is still to come."""
-        return self._entries.get(number)
+    @property
+    def entries(self) -> Mapping[int, RingEntry]:
+        """The entries by number, from the oldest to the newest."""
+        return self._entries
+
+    def lag_of(self, number: int) -> float:
+        """The bytes from an entry on, as a share of the limit; of an evicted one: all of it."""
+        if number == self._next:
+            return 0.0
+        entry = self._entries.get(number)
+        return 1.0 if entry is None else (self._added_bytes - entry.added_bytes) / self._max_bytes
 
     def missed_since(self, position: FeedPosition) -> int:
         """Number of evicted messages behind this place."""
@@ -167,10 +178,11 @@ class MessageRing:
 class RingReader:
     """Place of one follower in the ring."""
 
-    __slots__ = ("_missed", "_ring", "number", "position", "status")
+    __slots__ = ("_entries", "_missed", "_ring", "number", "position", "status")
 
     def __init__(self, ring: MessageRing, number: int, position: FeedPosition, status: Status) -> None:
         self._ring = ring
+        self._entries = ring.entries
         self._missed = 0
         self.number = number
         """Number of the next entry to be read."""
@@ -195,7 +207,7 @@ class RingReader:
     def read(self) -> bytes | None:
         """Return the next frame, and go on behind it; None: there is none yet."""
         number = self.number
-        entry = self._ring.entry(number)
+        entry = self._entries.get(number)
         if entry is None:
             return None if number == self._ring.next_number else self._read_evicted()
         self.number = number + 1

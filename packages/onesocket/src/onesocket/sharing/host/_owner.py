@@ -25,6 +25,7 @@ from ...protocols._protocol import Protocol
 from ...protocols._subscriptions import subscriptions_of
 from ...wire._handshake import Data
 from .._host_options import HostOptions, Own
+from ._back_pressure import BackPressure
 from ._descriptor_reserve import DescriptorReserve
 from ._follower_connection import FollowerConnection
 from ._follower_set import FollowerSet
@@ -127,8 +128,14 @@ class Owner:
         self._checked_at = self._loop.time()
         self._refreshed_at = self._checked_at
         self.status = self._shared_status(client.state, 0)
+        fan_out = client.internals.fan_out
         self._followers = FollowerSet(
-            credentials, options, self._on_follower_frame, self.status, expects_followers=epoch > 0
+            credentials,
+            options,
+            self._on_follower_frame,
+            self.status,
+            BackPressure(options.hold, fan_out.hold, fan_out.release),
+            expects_followers=epoch > 0,
         )
         self._successor: FollowerConnection | None = None
         """The follower to which this owner hands over."""
