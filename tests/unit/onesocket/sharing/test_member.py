@@ -15,17 +15,10 @@ from onesocket.client._queue import DEFAULT_LIMIT
 from onesocket.client._status import Change, Status
 from onesocket.client._subscription import Subscription
 from onesocket.errors import SlowConsumer
-from onesocket.sharing._loop_inbox import LoopInbox, inbox_of
+from onesocket.sharing._loop_inbox import inbox_of
 from onesocket.sharing._member import CALLS_PER_TURN, Member
 from tests.exceptions import CustomBaseException
-
-
-class InboxOfAnotherLoop(LoopInbox):
-    """The inbox as the host loop in another thread sees it."""
-
-    @property
-    def is_here(self) -> bool:
-        return False
+from tests.support.loop_inboxes import InboxOfAnotherLoop
 
 
 class RelayedClient:

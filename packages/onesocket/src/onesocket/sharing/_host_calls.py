@@ -11,6 +11,7 @@ from ..errors import MessageKept, OnesocketError, OutboxFull
 from ._connection_view import ConnectionView
 from ._cross_loop_call import CrossLoopCall, Work, call_on_loop, resolve_future
 from ._loop_inbox import LoopInbox
+from ._send_batch import SendBatch
 
 T = TypeVar("T")
 
@@ -26,6 +27,7 @@ class HostCalls:
         self._view = view
         self._error_reporter = reporter
         self._awaited: dict[CrossLoopCall[Any], asyncio.Future[Any]] = {}
+        self._batch = SendBatch(here, there)
         self._sends = 0
         """Messages of `send_nowait()` whose fate is not known yet."""
 
@@ -45,14 +47,10 @@ class HostCalls:
         if self._sends >= _MAX_PENDING:
             raise OutboxFull(f"{self._sends} messages are being sent already, which is the limit; await send()")
         delivery = Delivery(None)
-        here = self._own_inbox
-        # In a later turn, in which its caller may await it.
-        call = CrossLoopCall(
-            self._host_inbox, work, lambda error, _: here.post_soon(self._sent, delivery, error), sends=True
-        )
         self._sends += 1
-        if not call.post():
-            call.refuse()
+        if not self._batch.is_open:
+            self._batch = SendBatch(self._own_inbox, self._host_inbox)
+        self._batch.add(work, self._sent, delivery)
         return delivery
 
     def watch(self, delivery: Delivery) -> Delivery:

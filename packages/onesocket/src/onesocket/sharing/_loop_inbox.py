@@ -81,6 +81,13 @@ class LoopInbox:
                 return False
         return True
 
+    def ends_with(self, call: Callable[..., object]) -> bool:
+        """True if the newest call that was posted, and not made yet, is this one."""
+        try:
+            return self._calls[-1][0] == call
+        except IndexError:
+            return False
+
     def note_unbegun(self) -> None:
         """Count a task that was just made on the loop until it has begun."""
         self.unbegun += 1

@@ -279,7 +279,7 @@ class SharedClient(Generic[M]):
                 return calls.reject(error)
             if delivery is not None:
                 return calls.watch(delivery)
-        return calls.send(lambda: self.begin_to_send(message, resend=resend, settled=True))
+        return calls.send(functools.partial(self.begin_to_send, message, resend=resend, settled=True))
 
     async def request(self, message: Any, *, timeout: float | None = ANSWER_TIMEOUT, resend: bool = False) -> M:
         """Send a request and return its answer, as `Client.request()`: the answer is this caller's alone.
