@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from onesocket.client import OutboxLimits
+from onesocket.client._delivery import Delivery
 from onesocket.errors import ConnectionReset, DeliveryUnknown, MessageExpired, OnesocketError, OutboxFull
 from onesocket.sharing.host._process_outbox import EntryState, OutboxEntry, ProcessOutbox
 
@@ -19,11 +20,12 @@ class RecordingSender:
         self.fates: dict[str, list[str]] = {}
 
     def send(self, text: str, now: float = 0.0, *, resend: bool = False, room: bool = False) -> OutboxEntry:
-        def settled(entry: OutboxEntry) -> None:
-            fate = "withdrawn" if entry.state is EntryState.WITHDRAWN else "sent"
-            self.fates[text].append(fate if entry.error is None else type(entry.error).__name__)
+        def on_done(delivery: Delivery) -> None:
+            fate = "sent" if delivery.error is None else type(delivery.error).__name__
+            self.fates[text].append("withdrawn" if entry.state is EntryState.WITHDRAWN else fate)
 
-        entry = self.ledger.accept(text, now, resend=resend, settled=settled, room=room)
+        entry = self.ledger.accept(text, now, resend=resend, room=room)
+        entry.on_done = on_done
         self.fates[text] = []
         return entry
 

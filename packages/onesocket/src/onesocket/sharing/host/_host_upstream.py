@@ -14,7 +14,7 @@ from ..._forking import register_holder
 from ..._version import __version__
 from ...client._client import Client
 from ...client._connect_reminder import ConnectReminder, connect_hint
-from ...client._delivery import Delivery
+from ...client._delivery import DELIVERED, Delivery
 from ...client._error_reporter import ErrorReporter
 from ...client._gap import Gap, GapReason, merge_gaps
 from ...client._instruments import Observer, SourceKind, check_instruments
@@ -65,6 +65,7 @@ from ._membership import JoinFailed, Membership, MembershipEvent, Role, RoleLost
 from ._owner import HandOverDue, Owner, OwnerEvent
 from ._owner_lock import OwnerLock
 from ._process_operations import ProcessOperations
+from ._process_outbox import OutboxEntry
 from ._runtime_paths import RuntimePaths
 from ._snapshot_requests import SnapshotRequests
 
@@ -177,21 +178,23 @@ class HostUpstream:
         """Close the connection for all processes, until one calls `reconnect()`."""
         await self._request(Verb.DISCONNECT)
 
-    def post(self, message: Any, *, resend: bool = False) -> None:
-        """Return None: another process may hold the connection."""
-
-    async def settle(self, delivery: Delivery, *, settled: bool = False) -> None:
-        """Wait for the fate of a message."""
-        del settled
-        await delivery
-
-    async def send(self, message: Any, *, resend: bool = False, settled: bool = False) -> None:
-        """Deliver a message. Raises the error that prevents the delivery."""
-        del settled  # there is no durable outbox between processes: both are the same
+    def post(self, message: Any, *, resend: bool = False) -> Delivery:
+        """Accept a message, and return its delivery. Raises the error that prevents that."""
         self._check_usable()
         if self._local_status.present.state is not State.CONNECTED:
             self.remind()
-        await self._operations.send(message, resend=resend)
+        entry = self._operations.post(message, resend=resend)
+        return DELIVERED if entry.done and entry.error is None else entry
+
+    async def settle(self, delivery: Delivery, *, settled: bool = False) -> None:
+        """Wait for the fate of a message; a cancelled caller's message is withdrawn, or its delivery unknown."""
+        del settled  # there is no durable outbox between processes: both are the same
+        if isinstance(delivery, OutboxEntry):
+            await self._operations.settle(delivery)
+
+    async def send(self, message: Any, *, resend: bool = False, settled: bool = False) -> None:
+        """Deliver a message. Raises the error that prevents the delivery."""
+        await self.settle(self.post(message, resend=resend), settled=settled)
 
     async def request(self, message: Any, *, timeout: float | None, resend: bool = False) -> Any:
         """Have the process that holds the connection send a request; returns its answer."""

@@ -7,8 +7,9 @@ import contextlib
 import functools
 import itertools
 from collections.abc import Callable, Hashable, Iterable
-from typing import Any, Final
+from typing import Any, Final, cast
 
+from ...client._delivery import Delivery
 from ...client._key_options import check_subscription_support
 from ...client._request_calls import AnswerSink, earlier_fate, timed_out
 from ...client._subscription_counts import SubscriptionCounts
@@ -277,18 +278,20 @@ class ProcessOperations:
 
     # --- messages ---------------------------------------------------------------------------------------------------
 
-    async def send(self, message: Any, *, resend: bool) -> None:
-        """Deliver a message. Raises the error that prevents the delivery."""
-        future: asyncio.Future[None] | None = None
+    async def settle(self, entry: OutboxEntry) -> None:
+        """Wait for the fate of a message. Raises the error that prevented the delivery.
 
-        def wake(_: OutboxEntry) -> None:
-            if future is not None and not future.done():
-                future.set_result(None)
-
-        entry = self.post(message, resend=resend, settled=wake)
-        if entry.state is not EntryState.SETTLED:
+        Cancelled, it withdraws the message; where it may have been sent, `DeliveryUnknown` takes the place of that.
+        """
+        if not entry.done:
             loop = asyncio.get_running_loop()
-            future = loop.create_future()
+            future: asyncio.Future[None] = loop.create_future()
+
+            def wake(_: Delivery) -> None:
+                if not future.done():
+                    future.set_result(None)
+
+            entry.on_done = wake
             try:
                 await future
             except asyncio.CancelledError:
@@ -319,11 +322,8 @@ class ProcessOperations:
             role.submit(Cancellation(number))
         return role is not None
 
-    def post(self, message: Any, *, resend: bool, settled: Callable[[OutboxEntry], object]) -> OutboxEntry:
-        """Accept a message; `settled` is called with its entry when the result is known, perhaps at once.
-
-        Raises the error that prevents it from being accepted.
-        """
+    def post(self, message: Any, *, resend: bool) -> OutboxEntry:
+        """Accept a message. Raises the error that prevents that."""
         data = encode_message(self._protocol, message)
         if isinstance(data, str) and not data.isascii():
             try:
@@ -335,7 +335,7 @@ class ProcessOperations:
             raise ManuallyDisconnected
         is_up = self._membership.usable_role is not None and state is State.CONNECTED
         now = asyncio.get_running_loop().time()
-        entry = self.outbox.accept(data, now, resend=resend, settled=settled, room=is_up)
+        entry = self.outbox.accept(data, now, resend=resend, room=is_up)
         if self.outbox.is_idle:  # else it goes with the others of this turn: a write costs more than a message
             self._flush()
         else:
@@ -366,7 +366,7 @@ class ProcessOperations:
                 run = []
             if not run:
                 first = entry.number
-            run.append(entry.data)
+            run.append(cast("Data", entry.data))
         if run:
             role.submit(SendMessages(first, run))
 

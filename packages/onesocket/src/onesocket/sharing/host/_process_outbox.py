@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import enum
 import itertools
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
 
+from ...client._delivery import Delivery
 from ...errors import DeliveryUnknown, MessageExpired, OnesocketError, OutboxFull
 from ...lifecycle._outbox import OutboxLimits
 from ...wire._handshake import Data
@@ -20,6 +19,7 @@ from ._ipc_frames import MAX_WAITING
 MAX_IN_FLIGHT: Final = 65_536
 _WINDOW: Final = 1_024
 """Messages beyond its limits that a process gives the owner: on a connection that takes them, all are soon sent."""
+_WITHDRAWN: Final = "its sender was cancelled, and this message was not sent"
 _RECALL_TIMEOUT: Final = 1.0
 """Seconds for the owner to say if it could withdraw a message."""
 _OWNER_ENDED: Final = (
@@ -41,25 +41,20 @@ class EntryState(enum.Enum):
     """Taken back by its sender, and not sent."""
 
 
-@dataclass(slots=True, eq=False, repr=False)
-class OutboxEntry:
+class OutboxEntry(Delivery):
     """One message, and its result."""
 
-    number: int
-    data: Data
-    due: float
-    settled: Callable[[OutboxEntry], object]
-    """Called once, when the result is known."""
-    resend: bool
-    state: EntryState = EntryState.WAITING
-    error: OnesocketError | None = None
-    """The error of a settled message; None: it was delivered."""
-    earlier_unknown: DeliveryUnknown | None = None
-    """The result of an earlier copy, which may have arrived; the message is being sent again."""
-    if_withdrawn: OnesocketError | None = None
-    """The error of a recalled message that was not sent; None: its sender knows that."""
-    if_unknown: str = ""
-    """The text for a recalled message that may have been sent."""
+    __slots__ = ("due", "if_unknown", "if_withdrawn", "number", "state")
+
+    def __init__(self, number: int, data: Data, due: float, *, resend: bool) -> None:
+        super().__init__(data, resend=resend)
+        self.number = number
+        self.due = due
+        self.state = EntryState.WAITING
+        self.if_withdrawn: OnesocketError | None = None
+        """The error of a recalled message that was not sent; None: its sender was cancelled."""
+        self.if_unknown = ""
+        """The text for a recalled message that may have been sent."""
 
     def __repr__(self) -> str:
         return f"<OutboxEntry {self.number} {self.state.value}>"
@@ -67,8 +62,7 @@ class OutboxEntry:
     def settle(self, error: OnesocketError | None) -> None:
         """Record the result of this copy; if it failed, an earlier copy may have arrived all the same."""
         self.state = EntryState.SETTLED
-        self.error = error if error is None or self.earlier_unknown is None else self.earlier_unknown
-        self.settled(self)
+        self.resolve(error)
 
     def end_recall(self, *, was_sent: bool | None) -> None:
         """Record what became of a recalled message; None: that is not known."""
@@ -80,7 +74,7 @@ class OutboxEntry:
             self.settle(self.if_withdrawn or self.earlier_unknown)
         else:
             self.state = EntryState.WITHDRAWN
-            self.settled(self)
+            self.resolve(MessageExpired(_WITHDRAWN))
 
 
 class ProcessOutbox:
@@ -101,9 +95,7 @@ class ProcessOutbox:
     def __len__(self) -> int:
         return len(self._entries) + len(self._recalled)
 
-    def accept(
-        self, data: Data, now: float, *, resend: bool, settled: Callable[[OutboxEntry], object], room: bool
-    ) -> OutboxEntry:
+    def accept(self, data: Data, now: float, *, resend: bool, room: bool) -> OutboxEntry:
         """Accept a message. `room`: an owner takes it at once, so its result is soon known. Raises `OutboxFull`."""
         most = max(MAX_IN_FLIGHT, self._limits.messages) if room else self._limits.messages
         if len(self._entries) >= most:
@@ -112,7 +104,7 @@ class ProcessOutbox:
                 "(outbox=); wait until it is back"
             )
         self._last += 1
-        entry = OutboxEntry(self._last, data, now + self._limits.age, settled, resend)
+        entry = OutboxEntry(self._last, data, now + self._limits.age, resend=resend)
         self._entries[entry.number] = self._waiting[entry.number] = entry
         return entry
 
