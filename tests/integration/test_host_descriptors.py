@@ -15,7 +15,7 @@ from onesocket import State
 from onesocket.errors import ConnectFailed, OutOfResources
 from onesocket.sharing.host import HostUpstream
 from onesocket.testing import FaultyServer
-from tests.support.host_processes import ProcessSink, make_upstream
+from tests.support.host_processes import HostSink, make_upstream
 
 MOST = 40
 """Descriptors that no step takes."""
@@ -89,7 +89,7 @@ class LimitedProcesses:
         self.server, self.directory, self.limit = server, directory, limit
         self.upstreams: list[HostUpstream] = []
 
-    def make(self) -> tuple[HostUpstream, ProcessSink]:
+    def make(self) -> tuple[HostUpstream, HostSink]:
         made = make_upstream(self.server.url, self.directory, host={"heartbeat": 0.02, "stopped_after": 5.0})
         self.upstreams.append(made[0])
         return made

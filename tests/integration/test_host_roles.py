@@ -27,7 +27,7 @@ from onesocket.sharing.host import (
 from onesocket.sharing.host import _hand_over as host_hand_over
 from onesocket.sharing.host import _host_upstream as host_upstream
 from onesocket.testing import FaultyServer
-from tests.support.host_processes import ProcessSink, make_upstream
+from tests.support.host_processes import HostSink, make_upstream
 
 
 class Processes:
@@ -39,12 +39,12 @@ class Processes:
         self.connections = 1
         self._upstreams: list[HostUpstream] = []
 
-    def make(self, own: str, **options: Any) -> tuple[HostUpstream, ProcessSink]:
+    def make(self, own: str, **options: Any) -> tuple[HostUpstream, HostSink]:
         made = make_upstream(self.server.url, self.directory, key="mine", host={"own": own}, **options)
         self._upstreams.append(made[0])
         return made
 
-    async def start(self, own: str) -> tuple[HostUpstream, ProcessSink]:
+    async def start(self, own: str) -> tuple[HostUpstream, HostSink]:
         upstream, sink = self.make(own)
         await upstream.connect()
         return upstream, sink

@@ -14,7 +14,7 @@ from onesocket.sharing.host import HostOptions, HostUpstream
 QUICK_POLICY: Final = ReconnectPolicy(initial=0.001, cap=0.005)
 
 
-class ProcessSink:
+class HostSink:
     """Keeps the events of one process."""
 
     def __init__(self) -> None:
@@ -60,7 +60,7 @@ def make_upstream(
     key: str | None = None,
     host: dict[str, Any] | None = None,
     **options: Any,
-) -> tuple[HostUpstream, ProcessSink]:
+) -> tuple[HostUpstream, HostSink]:
     """Make the upstream of another process, with its sink."""
     protocol = Raw()
     upstream = HostUpstream(
@@ -72,6 +72,6 @@ def make_upstream(
             host_options=HostOptions(directory=str(directory), **(host or {})),
         )
     )
-    sink = ProcessSink()
+    sink = HostSink()
     upstream.attach(sink)
     return upstream, sink

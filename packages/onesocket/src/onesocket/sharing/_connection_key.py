@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Hashable
 from dataclasses import dataclass, field
+from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from ..client._identity_token import IdentityToken
@@ -60,7 +61,8 @@ class ConnectionKey:
     @property
     def name(self) -> str | None:
         """The `key=` of the caller; None: the identity is another."""
-        return self.identity[1] if self.is_named and isinstance(self.identity, tuple) else None
+        identity: Any = self.identity
+        return str(identity[1]) if self.is_named else None
 
     @property
     def crosses_processes(self) -> bool:
