@@ -372,5 +372,7 @@ def _typed_error(error: Exception) -> OnesocketError:
     """Convert the error of failed serving (an unusual file system, a protocol of the program's) to a typed one."""
     if isinstance(error, OnesocketError):
         return error
-    text = f"the connection can't be shared: {type(error).__name__}"
-    return translate_os_error(error, text) if isinstance(error, OSError) else OpenTimeout(f"{text}: {error}")
+    text = "the connection can't be shared"
+    if isinstance(error, OSError):
+        return translate_os_error(error, text)
+    return OpenTimeout(f"{text}: {type(error).__name__}: {error}")
