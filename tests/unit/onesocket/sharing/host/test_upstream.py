@@ -177,7 +177,7 @@ async def test_why_nobody_can_listen_is_said_and_no_socket_is_left(
     told: list[OnesocketError] = []
     monkeypatch.setattr(UpstreamSink, "failed", lambda _, error: told.append(error))
     upstream = make_upstream(tmp_path)
-    with pytest.raises(OnesocketError, match="can't be shared: FileNotFoundError"):
+    with pytest.raises(OnesocketError, match="can't be shared: No such file"):
         await upstream.connect()
     assert len(told) == 1
     await upstream.aclose()
