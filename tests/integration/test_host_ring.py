@@ -46,24 +46,20 @@ async def owner_first(group: SharingProcesses, processes: list[WorkerProcess]) -
     return [owner, *(process for process in processes if process is not owner)]
 
 
-@pytest.mark.parametrize(
-    ("count", "length"), [(20_000, 1_000), (8, 2 * MIB), (1, 65 * MIB)], ids=["short", "long", "longer than any part"]
-)
-async def test_a_process_that_reads_gets_the_whole_of_a_burst(
-    group: SharingProcesses, server: FaultyServer, count: int, length: int
+async def test_processes_that_read_get_the_whole_of_a_burst_and_long_messages(
+    group: SharingProcesses, server: FaultyServer
 ) -> None:
     processes = await owner_first(group, await group.start(2, client={"max_size": None}, shown=6))
-    server.faults = Fault.burst([*(f"{number:06}".ljust(length, "x") for number in range(count)), "end"])
-    server.kill_connections()
-    for process in processes:
-        await process.got("end 3")
-        assert process.messages == [*(f"{number:06} {length}" for number in range(count)), "end 3"]
-        assert gaps(process) == [("reconnected", 2, None)]
-
-
-async def test_a_follower_sends_a_long_message(group: SharingProcesses, server: FaultyServer) -> None:
-    _, follower = await owner_first(group, await group.start(2))
-    await follower.do("send", message="x" * 1_000_000)
+    marks = [0, 0]
+    for epoch, (count, length) in enumerate([(20_000, 1_000), (8, 2 * MIB), (1, 65 * MIB)], 2):
+        server.faults = Fault.burst([*(f"{number:06}".ljust(length, "x") for number in range(count)), "end"])
+        server.kill_connections()
+        for index, process in enumerate(processes):
+            await process.got("end 3", marks[index])
+            assert process.messages[-count - 1 :] == [*(f"{number:06} {length}" for number in range(count)), "end 3"]
+            assert gaps(process)[epoch - 2 :] == [("reconnected", epoch, None)]
+            marks[index] = len(process.said)
+    await processes[1].do("send", message="x" * 1_000_000)
     await server.wait_until(lambda counts: counts.messages_received == 1)
     assert server.received == ["x" * 1_000_000]
 

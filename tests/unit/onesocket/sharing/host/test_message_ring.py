@@ -287,7 +287,7 @@ class RingModel:
         reader = self.readers[number % len(self.readers)]
         real = self.ring.reader_at(reader.real.position)
         gap = self.expected_gap(reader)
-        while reader.at < len(self.items) and self.items[reader.at][0] == "status":
+        while gap is None and reader.at < len(self.items) and self.items[reader.at][0] == "status":
             reader.at += 1
         found = real.skip_evicted()
         assert (None if found is None else (found.reason, found.epoch, found.missed)) == gap

@@ -43,10 +43,10 @@ class MessageRing:
         self._max_bytes = max_bytes
         self._keep = keep
         self._entries: dict[int, RingEntry] = {}
-        self._first = 0
+        self.first_number = 0
         """Number of the oldest entry."""
-        self._next = 0
-        """Number of the next entry."""
+        self.next_number = 0
+        """Number of the entry to come."""
         self._bytes = 0
         """Bytes of all entries but the longest."""
         self._added_bytes = 0
@@ -91,7 +91,7 @@ class MessageRing:
 
     def expire(self, now: float, read_by_all: int) -> None:
         """Evict what is older than `keep` and before entry `read_by_all`."""
-        while self._first < read_by_all and self._entries[self._first].added_at <= now - self._keep:
+        while self.first_number < read_by_all and self._entries[self.first_number].added_at <= now - self._keep:
             self._evict()
 
     def _add(self, entry: RingEntry) -> None:
@@ -100,37 +100,27 @@ class MessageRing:
         if size > self._max_bytes:
             earlier = self._entries.get(self._longest)
             size = 0 if earlier is None else _OVERHEAD + len(earlier.data)
-            self._longest = self._next
+            self._longest = self.next_number
         self._bytes += size
-        self._entries[self._next] = entry
-        self._next += 1
+        self._entries[self.next_number] = entry
+        self.next_number += 1
         self.end = entry.end
         while self._bytes > self._max_bytes:
             self._evict()
 
     def _evict(self) -> None:
-        entry = self._entries.pop(self._first)
-        self._bytes -= 0 if self._first == self._longest else _OVERHEAD + len(entry.data)
-        self._first += 1
+        entry = self._entries.pop(self.first_number)
+        self._bytes -= 0 if self.first_number == self._longest else _OVERHEAD + len(entry.data)
+        self.first_number += 1
         self._start, self._start_status = entry.end, entry.status
         if entry.gap is not None:
             self._evicted_gaps.append(entry.gap)
 
     # --- readers ----------------------------------------------------------------------------------------------------
 
-    @property
-    def first_number(self) -> int:
-        """Number of the oldest entry."""
-        return self._first
-
-    @property
-    def next_number(self) -> int:
-        """Number of the entry to come."""
-        return self._next
-
     def reader_at_end(self) -> RingReader:
         """Return a reader that begins with the next entry."""
-        return RingReader(self, self._next, self.end, self.status)
+        return RingReader(self, self.next_number, self.end, self.status)
 
     def reader_at(self, position: FeedPosition) -> RingReader:
         """Return a reader that goes on at this place, with the status by then; beyond the end: it begins there.
@@ -141,12 +131,12 @@ class MessageRing:
             return self.reader_at_end()
         status = self._start_status
         if position < self._start:
-            return RingReader(self, self._first - 1, position, status)
+            return RingReader(self, self.first_number - 1, position, status)
         for number, entry in self._entries.items():
             if entry.end > position:
                 return RingReader(self, number, position, status)
             status = entry.status
-        return RingReader(self, self._next, position, status)
+        return RingReader(self, self.next_number, position, status)
 
     @property
     def entries(self) -> Mapping[int, RingEntry]:
@@ -155,7 +145,7 @@ class MessageRing:
 
     def lag_of(self, number: int) -> float:
         """The bytes from an entry on, as a share of the limit; of an evicted one: all of it."""
-        if number == self._next:
+        if number == self.next_number:
             return 0.0
         entry = self._entries.get(number)
         return 1.0 if entry is None else (self._added_bytes - entry.added_bytes) / self._max_bytes
