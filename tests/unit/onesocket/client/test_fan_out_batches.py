@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from onesocket.client import _fan_out as module
+from onesocket.client import _sink_caller as module
 from onesocket.client import _sinks as sinks
 from onesocket.client._fan_out import FanOut
 from onesocket.client._gap import Gap, GapReason

@@ -1,12 +1,11 @@
-"""Delivers each message to all subscribers and isolates their errors."""
+"""The subscribers of one client: how they are added, begin, and end."""
 
 from __future__ import annotations
 
 import asyncio
 import functools
-import inspect
 import operator
-from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..errors import OnesocketError, SlowConsumer
@@ -18,9 +17,10 @@ from ._losses import Losses
 from ._options import check_flag
 from ._queue import DEFAULT_LIMIT, Overflow, Queue
 from ._reader_options import ReaderOptions, check_callback
-from ._sinks import BatchSink, Filter, Sink, SinkTable, Tap, batch_sink_of, name_of
+from ._sink_caller import SinkCaller
+from ._sinks import BatchSink, Filter, Sink, Tap, name_of
 from ._subscription import Predicate, Subscription
-from ._user_code import USER_ERRORS, raise_in_loop
+from ._user_code import USER_ERRORS
 
 if TYPE_CHECKING:
     from ._snapshot_keeper import SnapshotKeeper
@@ -30,14 +30,11 @@ def _noop() -> None:
     pass
 
 
-class FanOut:
+class FanOut(SinkCaller):
     """The subscribers of one client."""
 
     __slots__ = (
-        "_batch",
-        "_direct",
         "_epoch",
-        "_event_of",
         "_failing",
         "_failure",
         "_hold_connection",
@@ -47,15 +44,11 @@ class FanOut:
         "_on_loop",
         "_queues",
         "_release_connection",
-        "_report",
-        "_rest",
-        "_sinks",
         "_soon",
         "_stop_keeping",
         "_tasks",
         "_watching",
         "ask_snapshot",
-        "delivered",
         "early",
         "ended",
         "keeper",
@@ -74,27 +67,19 @@ class FanOut:
         on_loop: Callable[..., object],
         soon: Callable[[Callable[[], None]], object] = lambda call: asyncio.get_running_loop().call_soon(call),
     ) -> None:
-        self._event_of = event_of
+        super().__init__(event_of, report)
         self._names_events = names_events
         self._hold_connection = hold
         self._release_connection = release
-        self._report = report
         self._on_loop = on_loop
         self._holding = 0
         """Number of readers with the rule `wait` that hold the connection back."""
-        self._sinks = SinkTable()
-        self._batch: list[Any] = []
-        """The batch that callbacks are being called with; streams have it already."""
-        self._rest: Iterator[Any] = iter(())
-        """The messages of it that callbacks have not got yet."""
         self._queues: dict[Queue[Any], Callable[[], None]] = {}
         """The queues of all readers, with the functions that end their being sinks."""
         self._failing: dict[Queue[Any], KeySelection | None] = {}
         """The queues of those that get the error with which the client fails, with the keys that they read."""
         self._key_table: KeyTable | None = None
         """None: no stream of keys is open."""
-        self._direct: list[Callback] = []
-        """The callbacks whose functions are sinks themselves."""
         self._tasks: CallbackTasks | None = None
         """None: there was no callback yet."""
         self._soon = soon
@@ -112,7 +97,6 @@ class FanOut:
         """Ends its being a sink; None: it is none."""
         self._watching = 0
         """Number of sinks that are the client's own."""
-        self.delivered = 0
         self.losses = Losses()
         self.ended = False
 
@@ -130,131 +114,6 @@ class FanOut:
     def is_held(self) -> bool:
         """True while a subscriber with the rule `wait` holds the connection back."""
         return self._holding > 0
-
-    # --- the hot path -------------------------------------------------------------------------------------------------
-
-    def publish(self, message: Any) -> None:
-        """Deliver one message to all subscribers."""
-        self.delivered += 1
-        sinks = self._sinks
-        event = self._name_of(message) if sinks.named else None
-        named = sinks.named.get(event) if event is not None else None
-        for sink in sinks.all:
-            # As `_deliver`, but in line: a call for each message costs as much as the rest.
-            try:
-                answer = sink(message)
-            except BaseException as error:  # noqa: BLE001 - reported, or raised in the loop
-                self._failed(None, sink, error)
-            else:
-                if answer is not None:
-                    self._await_answer(None, sink, answer)
-        if named is not None:
-            self._deliver(message, named, event)
-
-    def publish_many(self, batch: list[Any]) -> None:
-        """Deliver several messages: to streams at once, then to callbacks one by one.
-
-        A subscriber that is added by a callback begins with the message after.
-        """
-        if len(batch) == 1:
-            self.publish(batch[0])
-            return
-        self.delivered += len(batch)
-        for many in self._sinks.batches:
-            try:
-                many(batch)
-            except USER_ERRORS as error:
-                self._report(error, name_of(many))
-        if self._sinks.calls or self._sinks.named:
-            outer = self._batch, self._rest
-            self._batch, self._rest = batch, iter(batch)
-            try:
-                self._call_each(self._rest)
-            finally:
-                self._batch, self._rest = outer
-
-    def _call_each(self, messages: Iterator[Any]) -> None:
-        sinks = self._sinks
-        if len(sinks.calls) == 1 and not sinks.named:
-            self._call_only(sinks.calls, messages)
-        for message in messages:
-            if sinks.named:
-                event = self._name_of(message)
-                named = sinks.named.get(event, ()) if event is not None else ()
-                self._deliver(message, sinks.calls, None)
-                self._deliver(message, named, event)
-                continue
-            for sink in sinks.calls:
-                # As `_deliver`, but in line: a call for each message costs as much as the rest.
-                try:
-                    answer = sink(message)
-                except BaseException as error:  # noqa: BLE001 - reported, or raised in the loop
-                    self._failed(None, sink, error)
-                else:
-                    if answer is not None:
-                        self._await_answer(None, sink, answer)
-
-    def _call_only(self, calls: tuple[Sink, ...], messages: Iterator[Any]) -> None:
-        """Call the only sink with each message, until sinks are added or removed: no loop over sinks per message."""
-        (sink,) = calls
-        sinks = self._sinks
-        for message in messages:
-            try:
-                answer = sink(message)
-            except BaseException as error:  # noqa: BLE001 - reported, or raised in the loop
-                self._failed(None, sink, error)
-            else:
-                if answer is not None:
-                    self._await_answer(None, sink, answer)
-            if sinks.calls is not calls or sinks.named:
-                return
-
-    def _deliver(self, message: Any, sinks: tuple[Sink, ...], event: str | None) -> None:
-        for sink in sinks:
-            try:
-                answer = sink(message)
-            except BaseException as error:  # noqa: BLE001 - reported, or raised in the loop
-                self._failed(event, sink, error)
-            else:
-                if answer is not None:
-                    self._await_answer(event, sink, answer)
-
-    def _failed(self, event: str | None, sink: Sink, error: BaseException) -> None:
-        """A sink raised this: report it. A callback that raised what is no `Exception` is removed."""
-        callback = None if isinstance(error, USER_ERRORS) else self._direct_callback(event, sink)
-        if callback is not None:
-            callback.fail(error)
-        elif isinstance(error, KeyboardInterrupt | SystemExit):
-            raise_in_loop(error)
-        else:
-            self._report(error, name_of(sink))
-
-    def _await_answer(self, event: str | None, sink: Sink, answer: object) -> None:
-        """Have an awaitable that a plain callback returned awaited in a task, before the next message."""
-        if not inspect.isawaitable(answer):
-            return
-        callback = self._direct_callback(event, sink)
-        if callback is None:  # it has removed itself in this call, which it finishes
-            options = ReaderOptions(event, None, 1, Overflow.FAIL, gaps=False)
-            callback = Callback(sink, options, self._new_callback_host())
-            callback.remove()
-        callback.await_answer(answer)
-
-    def _direct_callback(self, event: str | None, sink: Sink) -> Callback | None:
-        for callback in self._direct:
-            options = callback.options
-            if options.where is None and options.event == event and callback.function == sink:
-                return callback
-        return None
-
-    def _name_of(self, message: Any) -> str | None:
-        try:
-            event: object = self._event_of(message)
-        except USER_ERRORS as error:
-            self._report(error, "the protocol's event name")
-            return None
-        # A function of the caller's own may find anything in a message that the peer wrote.
-        return event if isinstance(event, str) else None
 
     # --- the connection -----------------------------------------------------------------------------------------------
 
@@ -317,11 +176,6 @@ class FanOut:
         """Returns whether a reader may hold the connection back, and the largest limit of any reader; in any thread."""
         readers: tuple[Queue[Any] | ReaderOptions, ...] = (*self._queues, *(each.options for each in self._direct))
         return any(each.overflow is Overflow.WAIT for each in readers), max((each.limit for each in readers), default=0)
-
-    @property
-    def has_callbacks(self) -> bool:
-        """True if plain functions are called in the turn of the loop that delivers."""
-        return bool(self._direct)
 
     def lose(self, count: int) -> None:
         """Record that so many messages were dropped on their way to this loop."""
@@ -614,13 +468,6 @@ class FanOut:
             remove()
 
         return detach
-
-    def _add(self, event: str | None, sink: Sink, gap_sink: Sink | None) -> Callable[[], None]:
-        remove = self._sinks.add(event, sink, gap_sink)
-        many = batch_sink_of(sink) if event is None else None
-        if many is not None and (left := operator.length_hint(self._rest)):
-            many(self._batch[-left:])  # it missed the moment at which the streams got these
-        return remove
 
     def _abandon(self, queue: Queue[Any]) -> None:
         """A reader was garbage-collected without being closed, in any thread."""
