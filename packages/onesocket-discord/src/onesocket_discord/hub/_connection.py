@@ -90,7 +90,7 @@ class FrontendConnection(ServedConnection[ServedSession]):
         frames, self._unwritten = self._unwritten, []
         if frames:
             batch = FrameBatch.of_frames(frames, len(frames))
-            self._frontend.counters.delivered_bytes += self._frames.put([batch]) * batch.size
+            self._frontend.counters.delivered_bytes += self._frames.put(batch) * batch.size
 
     def close(self, code: int, reason: str | None = None) -> None:
         """Close in order, behind the collected payloads; the session can be resumed."""

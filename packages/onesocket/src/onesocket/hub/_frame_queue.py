@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
 from typing import Final, Protocol
 
 from ..transports._server_connection import ServerConnection
-from ._frame_backlog import MAX_CHUNK, FrameBacklog, FrameBatch
+from ._frame_backlog import FrameBacklog, FrameBatch
 
 _AT_ONCE: Final = 256 << 10
 """Bytes of small batches that are joined to one write."""
@@ -63,18 +62,23 @@ class FrameQueue:
         """Number of the first batch that waits."""
         return self._batches[0].number
 
-    def put(self, batches: Sequence[FrameBatch]) -> bool:
-        """Write batches, or let them wait behind others; returns False if the connection is closing."""
+    @property
+    def lags(self) -> bool:
+        """True if the client has not read everything that was written before."""
+        return self._is_full or bool(self._chunks or self._batches)
+
+    def put(self, batch: FrameBatch) -> bool:
+        """Write a batch, or let it wait behind others; returns False if the connection is closing."""
         if self.is_closing:
             return False
-        if not (self._is_full or self._chunks or self._batches):
-            if sum(batch.size for batch in batches) <= MAX_CHUNK:
-                self._connection.write_frames(b"".join(chunk for batch in batches for chunk in batch.chunks))
-                return True
-            self._next = self._loop.call_soon(self._write)
-        for batch in batches:
+        if self.lags:
             self._batches.append(batch)
             self._backlog.keep(batch, self)
+        elif len(batch.chunks) == 1:
+            self._connection.write_frames(batch.chunks[0])
+        else:
+            self._chunks.extend(batch.chunks)
+            self._write()
         return True
 
     def pause(self) -> None:

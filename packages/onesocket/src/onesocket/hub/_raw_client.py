@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -53,9 +53,14 @@ class RawClient:
         """Messages that wait to be sent upstream."""
         return len(self._waiting)
 
-    def write(self, batches: Sequence[FrameBatch]) -> bool:
+    @property
+    def lags(self) -> bool:
+        """True if frames wait for it to read."""
+        return self._frames.lags
+
+    def write(self, batch: FrameBatch) -> bool:
         """Write frames; returns False if the connection is closing, or the client hasn't begun yet."""
-        return self.has_begun and self._frames.put(batches)
+        return self.has_begun and self._frames.put(batch)
 
     def close(self, code: int, reason: str) -> None:
         """Close the connection, behind what was written."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Container, Hashable, Iterable, Sequence
+from collections.abc import Callable, Container, Hashable, Iterable
 from typing import TYPE_CHECKING, Any, Final
 
 from ..client._backlog import MAX_BYTES, Backlog
@@ -111,15 +111,19 @@ class RawFrontend:
             return
         merge = self._merge
         if merge is None:
-            self._write(self._clients, [FrameBatch.of(batch)])
+            self._write(self._clients, FrameBatch.of(batch))
             return
         if self._is_answer is not None:
             batch = [message for message in batch if not self._is_answer(message)]
-        pairs = [(key_of(merge, message), FrameBatch.of((message,))) for message in batch]
+        keys = list(enumerate(key_of(merge, message) for message in batch))
+        made: dict[tuple[int, ...], FrameBatch] = {}
         for client in tuple(self._clients):
-            wanted = [frames for key, frames in pairs if key is None or is_wanted(key, client.keys, self._wildcard)]
-            if wanted:
-                self._write((client,), wanted)
+            wanted = [place for place, key in keys if key is None or is_wanted(key, client.keys, self._wildcard)]
+            # Clients that read get what they want as one; what lagging ones have to wait for is kept once for all.
+            for places in [(place,) for place in wanted] if client.lags else [tuple(wanted)] if wanted else []:
+                if places not in made:
+                    made[places] = FrameBatch.of([batch[place] for place in places])
+                self._write((client,), made[places])
 
     def size(self, message: Any) -> int:
         """The size of a message in bytes."""
@@ -134,21 +138,20 @@ class RawFrontend:
             else:
                 self._waiting.put_gap(gap)
         elif self.options.gap_message is not None:
-            self._write(self._clients, [FrameBatch.of((self.options.gap_message,))])
+            self._write(self._clients, FrameBatch.of((self.options.gap_message,)))
 
-    def _write(self, clients: Iterable[RawClient], batches: Sequence[FrameBatch]) -> None:
+    def _write(self, clients: Iterable[RawClient], batch: FrameBatch) -> None:
         written = 0
         for client in tuple(clients):
-            written += client.write(batches)
+            written += client.write(batch)
         counters = self.counters
-        for batch in batches:
-            counters.delivered += written * batch.count
-            counters.delivered_bytes += written * batch.size
+        counters.delivered += written * batch.count
+        counters.delivered_bytes += written * batch.size
 
     def _write_all(self, client: RawClient, messages: list[Data]) -> None:
         """Write messages for one client alone."""
         if messages:
-            self._write((client,), [FrameBatch.of(messages)])
+            self._write((client,), FrameBatch.of(messages))
 
     # --- clients ----------------------------------------------------------------------------------------------------
 
