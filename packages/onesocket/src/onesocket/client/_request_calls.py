@@ -40,6 +40,10 @@ class AnswerSink(typing.Protocol):
 
 ANSWER_TIMEOUT: Final = 10.0
 """Seconds that `request()` waits for its answer, unless told otherwise."""
+ASKER_GONE: Final = (
+    "the client that asked was closed before the answer came: the request may or may not have been carried out; ask "
+    "again only if that does no harm"
+)
 _REMEDY: Final = (
     "request() needs a protocol that tells answers from other messages, such as Json(requests=Requests(id='id'))"
 )

@@ -15,7 +15,7 @@ from ..wire._handshake import Data
 from ._delivery import Delivery
 from ._fan_out import FanOut
 from ._options import Options
-from ._request_calls import AnswerSink, MakeFrame, MakeStop, earlier_fate, requests_of, timed_out
+from ._request_calls import ASKER_GONE, AnswerSink, MakeFrame, MakeStop, earlier_fate, requests_of, timed_out
 from ._sender import Sender
 from ._user_code import USER_ERRORS
 
@@ -137,10 +137,13 @@ class RequestTracker:
 
     # --- requests -----------------------------------------------------------------------------------------------------
 
-    async def request(self, make: MakeFrame, timeout: float | None, *, resend: bool = False) -> Any:
+    async def request(
+        self, make: MakeFrame, timeout: float | None, *, resend: bool = False, tells_fate: bool = False
+    ) -> Any:
         """Send a request and return its answer. Raises `RequestTimeout`, `RequestLost`, or as `Client.send()`.
 
-        `resend`: after a loss, it is sent again on the next connection.
+        `resend`: after a loss, it is sent again on the next connection. `tells_fate`: cancelled after it was sent, it
+        raises `RequestLost` in place of the cancellation.
         """
         loop = asyncio.get_running_loop()
         due = None if timeout is None else loop.time() + timeout
@@ -151,6 +154,10 @@ class RequestTracker:
                 timer = None if due is None else loop.call_at(due, self._on_timeout, asked, timeout)
                 try:
                     return await asked.answer
+                except asyncio.CancelledError:
+                    if tells_fate and (not asked.is_waiting or lost is not None):
+                        raise RequestLost(ASKER_GONE) from None
+                    raise
                 finally:
                     if timer is not None:
                         timer.cancel()

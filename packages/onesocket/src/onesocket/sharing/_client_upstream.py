@@ -11,7 +11,7 @@ from ..client._client import Client
 from ..client._delivery import Delivery
 from ..client._gap import Gap
 from ..client._instruments import Instruments
-from ..client._request_calls import AnswerSink, frame_maker, needed, stop_maker
+from ..client._request_calls import AnswerSink, finish_request, frame_maker, needed, stop_maker
 from ..client._status import Change, ConnectionStats, Status
 from ..client._subscription import Subscription
 from ..client._upstream_subscriptions import KeySubscriber
@@ -149,8 +149,11 @@ class ClientUpstream:
             raise DeliveryUnknown(CANCELLED_IN_FLIGHT) from unknown
 
     async def request(self, message: Any, *, timeout: float | None, resend: bool = False) -> Any:
-        """As `Client.request()`."""
-        return await self._client.request(message, timeout=timeout, resend=resend)
+        """As `Client.request()`, but a cancelled caller learns whether its request may have been carried out."""
+        protocol, requests = self._internals.options.protocol, needed(self._internals.requests)
+        make = frame_maker(protocol, message)
+        answer = await requests.request(make, timeout, resend=resend, tells_fate=True)
+        return finish_request(protocol, message, answer)
 
     def open_answers(self, message: Any, sink: AnswerSink, *, resend: bool = False) -> Callable[[], None]:
         """As `Client.request_stream()`, with answers as they come."""

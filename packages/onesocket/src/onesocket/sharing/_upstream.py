@@ -106,6 +106,7 @@ class Upstream(Protocol):
     async def request(self, message: Any, *, timeout: float | None, resend: bool = False) -> Any:
         """As `Client.request()`. What happens up to the first suspension keeps the order of the calls.
 
+        Cancelled after it was sent, `RequestLost` takes the place of the cancellation.
         `message` is in the protocol's terms here, and so is the answer; the arguments are checked.
         """
 

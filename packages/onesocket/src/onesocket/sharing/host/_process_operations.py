@@ -11,7 +11,7 @@ from typing import Any, Final, cast
 
 from ...client._delivery import Delivery
 from ...client._key_options import check_subscription_support
-from ...client._request_calls import AnswerSink, earlier_fate, timed_out
+from ...client._request_calls import ASKER_GONE, AnswerSink, earlier_fate, timed_out
 from ...client._subscription_counts import SubscriptionCounts
 from ...client._upstream_subscriptions import KeySubscriber
 from ...client._user_code import encode_message
@@ -174,6 +174,10 @@ class ProcessOperations:
             if lost is None or error is lost:
                 raise
             raise earlier_fate(lost, error, timeout) from error
+        except asyncio.CancelledError:
+            if is_asked or lost is not None:
+                raise RequestLost(ASKER_GONE) from None
+            raise
         except TimeoutError:
             raise timed_out(timeout, was_sent=is_asked or lost is not None) from None
 
