@@ -130,6 +130,19 @@ async def test_a_closed_client_does_not_wait_for_its_answer(server: FaultyServer
         await until(lambda: stays.stats.late_answers == 1)
 
 
+async def test_a_client_that_was_never_connected_leaves_nothing_behind(server: FaultyServer, tmp_path: Path) -> None:
+    options: dict[str, Any] = {"protocol": protocol(), "scope": "host", "key": "account"}
+    options["host_options"] = HostOptions(directory=str(tmp_path))
+    client = join(server.url, **options).client()
+    request = asyncio.ensure_future(client.request({"q": 1}))
+    await until(lambda: client.shared.upstream.is_owner)
+    await client.aclose()
+    assert not client.shared.upstream.is_owner
+    assert [*client.shared.upstream.file_descriptors()] == []
+    with pytest.raises((ClientClosed, RequestLost)):
+        await request
+
+
 @pytest.mark.parametrize("scope", ["loop", "process"])
 async def test_a_request_of_a_closed_client_that_was_not_sent_is_told_as_not_sent(
     server: FaultyServer, scope: Any

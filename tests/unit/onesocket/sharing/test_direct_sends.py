@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from onesocket import SharedClient, join
-from onesocket.errors import EncodeError, ManuallyDisconnected, OnesocketError
+from onesocket.errors import ClientClosed, EncodeError, ManuallyDisconnected, OnesocketError
 from onesocket.testing import MemoryServer
 
 from ...virtual_time import make_client, on_virtual_time, settle
@@ -90,3 +90,15 @@ async def test_messages_that_wait_are_counted_once_sent_and_their_failures_are_t
     assert "sending=0" in repr(client)
     await other.aclose()
     await client.aclose()
+
+
+@on_virtual_time
+async def test_a_message_of_a_client_that_was_never_connected_is_told_as_not_sent() -> None:
+    server = MemoryServer()
+    client = join("ws://memory.test/", key="one", scope="loop", client_factory=lambda: make_client(server)).client()
+    waiting = client.send_nowait("waits")
+    await settle()
+    await client.aclose()
+    with pytest.raises(ClientClosed):
+        await waiting
+    assert server.peers == []

@@ -324,7 +324,7 @@ class SharedConnection:
         try:
             if self._begun is not None:
                 await asyncio.wait((self._begun,))
-                await self.upstream.aclose()
+            await self.upstream.aclose()  # calls may have come without any that connects
             await self._predecessor_gone()  # the next connection waits for this one, and knows of none before
         finally:
             self._end()
