@@ -127,9 +127,12 @@ class FollowerConnection(FrameStream):
     def feed(self) -> None:
         """Write what the ring has for this follower, until the socket is full."""
         reader = self._reader
-        if reader is None or self.is_write_paused:
+        if reader is None:
             return
-        while (frame := self._rest or reader.read()) is not None:
+        while not self.is_write_paused and not self.is_over:
+            frame = self._rest or reader.read()
+            if frame is None:
+                break
             if len(frame) <= PART_STRIDE:
                 self._rest = None
                 self.write_now(frame)
@@ -137,8 +140,6 @@ class FollowerConnection(FrameStream):
                 parts = memoryview(frame)
                 self._rest = parts[PART_STRIDE:]
                 self.write_now(parts[:PART_STRIDE])
-            if self.is_write_paused or self.is_over:
-                break
         if (self._postponed or self._shutdown is not None) and self.is_caught_up:
             self._loop.call_soon(self._on_caught_up)  # what is being added to the ring is added first
 
