@@ -21,6 +21,10 @@ class RunSize:
     """Seconds of coming and going."""
     megabytes: int
     """Mebibytes that a process doesn't read."""
+    bursts: int
+    """Number of kinds of bursts."""
+    shorter_bursts: int
+    """How many times shorter than in a full run the bursts are."""
 
     @property
     def limit(self) -> float:
@@ -28,5 +32,5 @@ class RunSize:
         return 150.0 + 5.0 * self.rounds + 3.0 * self.faults + 4.0 * self.kinds
 
 
-FULL: Final = RunSize(rounds=100, faults=60, kinds=60, forks=10, seconds=5.0, megabytes=64)
-QUICK: Final = RunSize(rounds=2, faults=6, kinds=3, forks=1, seconds=1.0, megabytes=16)
+FULL: Final = RunSize(rounds=100, faults=60, kinds=60, forks=10, seconds=5.0, megabytes=64, bursts=3, shorter_bursts=1)
+QUICK: Final = RunSize(rounds=2, faults=6, kinds=3, forks=1, seconds=1.0, megabytes=16, bursts=1, shorter_bursts=8)

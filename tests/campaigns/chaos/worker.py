@@ -39,6 +39,8 @@ class ChaosWorker:
             self._options["protocol"] = NumberedTopics(*given["topics"])
         if "outbox" in given:
             self._options["outbox"] = OutboxLimits(*given["outbox"])
+        wait = given.get("overflow") == "wait"
+        self._bounds: dict[str, Any] = {"limit": 4, "overflow": "wait"} if wait else {"limit": 2**20}
         self._kind: str = given.get("kind", "asyncio")
         self._topics: dict[str, Any] = {}
         """The streams of the topics that this process is subscribed to."""
@@ -70,7 +72,7 @@ class ChaosWorker:
         else:
             client = self._client = await self.joining()
             reader = self._new_reader(client.status.epoch)
-            self._reading = asyncio.create_task(reader.read(client.subscribe(limit=2**20)))
+            self._reading = asyncio.create_task(reader.read(client.subscribe(**self._bounds)))
             self._sender = NumberedSender(client, self.name, order.get("padding", ""))
         for _ in range(_THREADS if self._kind == "threads" else 0):
             await self._join_thread()

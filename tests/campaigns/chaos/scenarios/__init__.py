@@ -9,7 +9,17 @@ from typing import Final
 
 from ..findings import ChaosFindings
 from ..size import RunSize
-from . import all_kinds, churn, concurrent_join, foreign_peers, forks, owner_failures, server_faults, slow_readers
+from . import (
+    all_kinds,
+    bursts,
+    churn,
+    concurrent_join,
+    foreign_peers,
+    forks,
+    owner_failures,
+    server_faults,
+    slow_readers,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +71,7 @@ SCENARIOS: Final = (
         lambda size: 60.0 + 4.0 * size.faults,
     ),
     ChaosScenario("slow-readers", "a process that is stopped, and one that doesn't read", slow_readers.run, _minute),
+    ChaosScenario("bursts", "bursts of many messages, and of large ones", bursts.run, lambda _: 150.0),
     ChaosScenario(
         LONG_RUN,
         "processes of every kind are killed, stopped, dismissed and asked to hand over",

@@ -11,7 +11,7 @@ import sys
 import time
 from collections import Counter
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from onesocket.errors import HandOverRefused, OwnerSilent
 from onesocket.sharing.host import hand_over
@@ -92,17 +92,20 @@ class AllKinds:
         followers = [member for member in self.members if member is not owner]
         target = owner if "owner" in what else self._chance.choice(followers)
         newest = epoch - 1
+        ending: asyncio.Task[Any] | None = None
+        begun = time.monotonic()
         if "stopped" in what:
             begun = await self._stop(target)
         elif "hands over" in what:
-            begun = await self._hand_over(owner)
+            await self._hand_over(owner)
         else:
-            begun = time.monotonic()
-            await self._end(what, target, is_owner=target is owner)
+            ending = self._end(what, target, is_owner=target is owner)
             newest += target is owner  # a new connection is due
         fed = await self._harness.wait_received(
             [*self.members], f"after {what}", epoch=newest, within=RECOVERY_DEADLINE
         )
+        if ending is not None:
+            await ending
         self.times.setdefault(what, []).extend(max(0.0, at - begun) for at in fed)
         for kind in self.kinds.of.keys() - set(self.members.values()):
             await self._come(kind)
@@ -117,26 +120,23 @@ class AllKinds:
         target.signal(signal.SIGCONT)
         return time.monotonic()
 
-    async def _hand_over(self, owner: WorkerProcess) -> float:
-        begun = time.monotonic()
+    async def _hand_over(self, owner: WorkerProcess) -> None:
         try:
             await asyncio.to_thread(hand_over, str(owner.pid), str(self._harness.directory))
         except (HandOverRefused, OwnerSilent) as error:
             self._harness.findings.broken(f"{owner.name} was asked to hand over: {type(error).__name__}: {error}")
-        return begun
 
-    async def _end(self, what: str, target: WorkerProcess, *, is_owner: bool) -> None:
+    def _end(self, what: str, target: WorkerProcess, *, is_owner: bool) -> asyncio.Task[Any]:
         del self.members[target]
         if self._chance.random() < _DIRECTORY_REMOVAL_SHARE:
             shutil.rmtree(self._harness.directory)
             self.seen[_DIRECTORY_REMOVED] += 1
         if "leaves" in what:
-            await self._harness.leave(target)
-            return
+            return asyncio.create_task(self._harness.leave(target))
         if is_owner:
             self._harness.ledger.broken_connections.update(one.number for one in self._harness.server.connections)
         target.signal(signal.SIGKILL)
-        await target.ended()
+        return asyncio.create_task(target.ended())
 
     async def _come(self, kind: str) -> None:
         spare = self._spares.pop(kind, None)

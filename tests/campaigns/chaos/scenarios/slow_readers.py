@@ -48,6 +48,7 @@ async def run(findings: ChaosFindings, size: RunSize, chance: random.Random) -> 
         fast, slow = await harness.settle([owner, reads]), await harness.settle([stopped, neglects])
         findings.require(all(one["gaps"] == 0 for one in fast), f"those who read had gaps: {fast}")
         findings.require(all(one["missed"] > 0 for one in slow), f"those who didn't were told of no gap: {slow}")
+        findings.require(slow[0]["gaps"] == 1, f"the one that was stopped was told of {slow[0]['gaps']} gaps")
         findings.require(bool(shared.dropped), "nothing was dropped for the one that was stopped")
         findings.require(most - memory <= _MAX_GROWTH, f"the owner grew by {most - memory:.0f} MiB")
         findings.require(harness.server.counts.handshakes == 1, f"{harness.server.counts.handshakes} handshakes")
