@@ -20,6 +20,7 @@ from onesocket.errors import (
     OutboxFull,
 )
 from onesocket.protocols._pace import SendWindow
+from onesocket.sharing.host._ipc_frames import FIRST_REQUEST_NUMBER, Ask
 from onesocket.sharing.host._pending_operations import PendingOperations
 from onesocket.testing import run_virtual
 
@@ -49,6 +50,28 @@ class ConnectionStub:
         self._sender.writable(True)
 
 
+class RequestsStub:
+    """Requests go the way of messages, and have no answer."""
+
+    def __init__(self, sender: Sender) -> None:
+        self._sender = sender
+        self.asked: list[SimpleNamespace] = []
+        self.forgotten: list[SimpleNamespace] = []
+
+    def ask(self, make: Callable[[int], str], *, is_lasting: bool) -> SimpleNamespace:
+        del is_lasting
+        self._sender.post(make(len(self.asked)))
+        self.asked.append(SimpleNamespace(answer=asyncio.get_running_loop().create_future()))
+        return self.asked[-1]
+
+    def forget(self, asked: SimpleNamespace) -> None:
+        self.forgotten.append(asked)
+
+
+def ask(number: int, *, is_lasting: bool = False) -> Ask:
+    return Ask(FIRST_REQUEST_NUMBER + number, f"ask {number} ID", "ID", is_encoded=False, is_lasting=is_lasting)
+
+
 class OwnerStub:
     """The client of an owner with a connection, and the operations on it."""
 
@@ -59,8 +82,9 @@ class OwnerStub:
         )
         self.connection = ConnectionStub(self.sender)
         self.is_serving = True
+        self.requests = RequestsStub(self.sender)
         internals = SimpleNamespace(
-            sender=self.sender, requests=None, runner=SimpleNamespace(refusal=lambda: self.refusal)
+            sender=self.sender, requests=self.requests, runner=SimpleNamespace(refusal=lambda: self.refusal)
         )
         client = cast("Client", SimpleNamespace(internals=internals))
         self.operations = PendingOperations(client, Raw(), lambda: self.is_serving)
@@ -291,3 +315,40 @@ async def test_a_process_that_dies_takes_its_messages_along(owner: OwnerStub) ->
     assert owner.connection.sent == ["in flight", "other"]
     assert dead.results == []
     assert other.results == [(1, None)]
+
+
+async def test_requests_keep_their_place_among_the_messages_of_their_process(owner: OwnerStub) -> None:
+    requester, other = RecordingRequester(), RecordingRequester()
+    owner.fill()
+    owner.operations.send(requester, 1, ["one"])
+    owner.operations.ask(requester, ask(1))
+    owner.operations.ask(requester, ask(2))
+    owner.operations.send(requester, 2, ["two"])
+    owner.operations.send(other, 1, ["other"])
+    with pytest.raises(IpcError, match="twice"):
+        owner.operations.ask(requester, ask(2))
+    assert owner.operations.cancel(requester, ask(2).number)
+    owner.connection.read_by_peer(10)
+    assert owner.connection.sent == ["last", "one", "other", "ask 1 0", "two"]
+    assert owner.operations.cancel(requester, ask(1).number)
+    await owner.operations.finish()
+    assert owner.requests.forgotten == owner.requests.asked
+    assert requester.results == [(1, None), (2, None)]
+
+
+def test_only_a_request_that_was_sent_before_outlasts_the_bounds() -> None:
+    async def main() -> None:
+        owner, requester = OwnerStub(), RecordingRequester()
+        owner.operations.set_limits(requester, OutboxLimits(1, 5.0))
+        owner.sender.connection_ended()
+        for number, is_lasting in enumerate([False, False, True]):
+            owner.operations.ask(requester, ask(number, is_lasting=is_lasting))
+        assert requester.errors == [(ask(1).number, OutboxFull)]
+        await asyncio.sleep(12)
+        assert requester.errors[1:] == [(ask(0).number, MessageExpired)]
+        owner.open()
+        assert owner.connection.sent == ["ask 2 0"]
+        owner.operations.cancel_all(requester)
+        await owner.operations.finish()
+
+    run_virtual(main)

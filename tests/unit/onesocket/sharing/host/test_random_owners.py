@@ -17,7 +17,7 @@ import pytest
 
 from onesocket import Client, Json, ReconnectPolicy, Requests, State
 from onesocket.client._status import ConnectionStats
-from onesocket.errors import OnesocketError, RequestLost, RequestTimeout, SubscriptionRefused
+from onesocket.errors import DeliveryUnknown, OnesocketError, RequestLost, RequestTimeout, SubscriptionRefused
 from onesocket.lifecycle import OutboxLimits
 from onesocket.protocols._request_template import RequestTemplate
 from onesocket.sharing.host import HostOptions
@@ -151,12 +151,19 @@ class OwnerWorld:
         self.protocol = Json[Any](subscriptions=declared, requests=Requests())
         self.ids: dict[MemoryPeer, list[int]] = {}
         self.asked: list[tuple[int, asyncio.Task[Any]]] = []
+        self.sends: list[tuple[Process, bool, asyncio.Task[None]]] = []
+        """The sender of each message, by its number; True for one that may be sent twice."""
+        self.got: list[int] = []
+        """Numbers of the messages that the server has."""
         self.processes = [Process(self.protocol) for _ in range(3)]
         self.owner: Owner | None = None
         self.owning: Process | None = None
 
     def _take(self, peer: MemoryPeer, data: str | bytes) -> None:
         message = json.loads(data)
+        if "n" in message:
+            self.got.append(message["n"])
+            return
         if "id" not in message:
             assert self.subscribes is not None
             self.subscribes(peer, data)
@@ -227,7 +234,7 @@ class OwnerWorld:
     async def step(self) -> None:
         chance, process = self.chance, self.chance.choice(self.processes)
         reader = chance.choice(process.readers)
-        match chance.randrange(20):
+        match chance.randrange(25):
             case 0 | 1 | 2 | 3 | 4 | 5:
                 new = set(chance.sample(KEYS, chance.randrange(1, 4))) - reader.keys
                 reader.keys |= new
@@ -249,10 +256,24 @@ class OwnerWorld:
                     chance.choice(self.asked)[1].cancel()
             case 15:
                 self.venue.server.peers[-1].drop()
-            case 16:
+            case 16 | 17 | 18 | 19 | 20 | 21:
+                await self.send_or_cancel(process)
+            case 22:
                 await self.change_owner(in_order=chance.random() < 0.5)
             case _:
                 await asyncio.sleep(chance.choice([0.0, 0.01, 0.5]))
+
+    async def send_or_cancel(self, process: Process) -> None:
+        chance = self.chance
+        if self.sends and chance.random() < 0.2:
+            await asyncio.sleep(0)  # a task that has not begun can't withdraw its message
+            chance.choice(self.sends)[2].cancel()
+            return
+        resend = chance.random() < 0.3
+        for _ in range(chance.choice([1, 1, 5])):
+            entry = process.operations.post({"n": len(self.sends)}, resend=resend)
+            settle = asyncio.get_running_loop().create_task(process.operations.settle(entry))
+            self.sends.append((process, resend, settle))
 
     async def compare(self) -> None:
         """Compare the server's ledger with what all want together, once it is quiet."""
@@ -268,6 +289,14 @@ class OwnerWorld:
                 assert isinstance(result, RequestTimeout | RequestLost | asyncio.CancelledError), result
             else:
                 assert json.loads(result)["q"] == number
+        fates = await asyncio.gather(*(settle for _, _, settle in self.sends), return_exceptions=True)
+        for number, ((_, resend, _), fate) in enumerate(zip(self.sends, fates, strict=True)):
+            copies = self.got.count(number)
+            assert copies <= 1 or resend, "none is sent twice unless its sender allows it"
+            assert copies == 0 or fate is None or isinstance(fate, DeliveryUnknown), "it was said not to be sent"
+        for process in self.processes:
+            got = [n for n in self.got if self.sends[n][0] is process and not self.sends[n][1]]
+            assert got == sorted(got), "the order of each process is kept"
         for ids in self.ids.values():
             assert ids == sorted(set(ids)), "ids increase, and none is used again"
 

@@ -416,8 +416,8 @@ class PendingOperations:
         template = RequestTemplate(ask.data, ask.placeholder, ask.is_encoded, ask.stop, ask.stop_placeholder)
         make = functools.partial(template.fill, self._protocol)
         stop = functools.partial(template.fill_stop, self._protocol)
-        requests = needed(self._requests)
         try:
+            requests = needed(self._requests)
             if ask.is_stream:
                 self._open_stream(requester, ask, requests, make, stop)
                 return
@@ -431,9 +431,13 @@ class PendingOperations:
         async def answer() -> None:
             requester.add_answer(ask.number, await asked.answer)
 
-        task = self.start(requester, ask.number, answer)
+        def end(_: asyncio.Task[None]) -> None:
+            requests.forget(asked)
+            if asked.answer.done() and not asked.answer.cancelled():
+                asked.answer.exception()  # else asyncio logs one that came when the task had been cancelled
+
         # By a callback: a task that is cancelled in its first turn doesn't begin.
-        task.add_done_callback(lambda _: requests.forget(asked))
+        self.start(requester, ask.number, answer).add_done_callback(end)
 
     def _open_stream(
         self, requester: Requester, ask: Ask, requests: RequestTracker, make: MakeFrame, stop: MakeStop
