@@ -121,7 +121,7 @@ async def test_an_owner_hands_over_on_request(processes: Processes) -> None:
     with pytest.raises(HandOverRefused, match=r'the others, 1, have joined with own="never"'):
         await call(lambda: hand_over(url, directory))
     (shown,) = await call(lambda: listing(directory))
-    assert (shown.own, shown.successor, shown.key) == (Own.PREFER, None, "mine")
+    assert (shown.own, shown.next_owner, shown.key) == (Own.PREFER, None, "mine")
     next_one, _ = await processes.start("allow")
     now = await call(lambda: hand_over("mine", directory))
     assert (now.own, now.key, now.url) == (Own.ALLOW, "mine", shown.url)
@@ -171,7 +171,7 @@ async def test_the_command_shows_and_changes_the_owner_in_any_directory(processe
     assert "no other process has joined" in errors
     await processes.start("allow")
     (row,) = json.loads((await command("--json", *there))[1])
-    assert (row["key"], row["own"], row["successor"], row["pid"]) == ("mine", "allow", os.getpid(), os.getpid())
+    assert (row["key"], row["own"], row["next_owner"], row["pid"]) == ("mine", "allow", os.getpid(), os.getpid())
     status, output, _ = await command("--json", "--hand-over", processes.server.url, *there)
     assert status == 0
     (after,) = json.loads(output)

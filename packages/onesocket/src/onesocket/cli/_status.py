@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 FIELDS: Final = (
     *("kind", "url", "pid", "listen", "followers", "state", "epoch", "received_per_second", "sent_per_second", "rtt"),
-    *("started", "last_error", "last_loss", "last_lost_at", "key", "own", "successor"),
+    *("started", "last_error", "last_loss", "last_lost_at", "key", "own", "next_owner"),
 )
 """The fields of a shared connection, which docs/hub.md describes."""
 _COLUMNS: Final = {
@@ -30,7 +30,7 @@ _COLUMNS: Final = {
     "OWNER": "pid",
     "FOLLOWERS": "followers",
     "OWN": "own",
-    "NEXT": "successor",
+    "NEXT": "next_owner",
     "STATE": "state",
     "EPOCH": "epoch",
     "IN/S": "received_per_second",
@@ -119,7 +119,9 @@ def rows(directory: str | None = None) -> list[dict[str, Any]]:
     found = [_row(one, kind="host", listen=None, followers=one.followers) for one in listing(directory)]
     for one in hubs(directory):
         kind = "hub" if one.kind == "raw" else f"hub ({one.kind})"
-        found.append(_row(one, kind=kind, listen=one.listen, followers=one.clients, key=None, own=None, successor=None))
+        found.append(
+            _row(one, kind=kind, listen=one.listen, followers=one.clients, key=None, own=None, next_owner=None)
+        )
     return found
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from onesocket.sharing.host import HostOptions, Own
 from onesocket.sharing.host._election import Election, ElectionAction, ElectionEvent, ElectionPhase
-from onesocket.sharing.host._succession import find_successor, preferrer
+from onesocket.sharing.host._next_owner import find_next_owner, preferrer
 
 SETTLED = 3.0
 """Seconds within which there has to be an owner: both windows of stepping aside, closing and failed attempts."""
@@ -68,7 +68,7 @@ class SimulatedProcess:
         self.can_serve = True
         self.owner: SimulatedProcess | None = None
         self.followers: list[SimulatedProcess] = []
-        self.successor: SimulatedProcess | None = None
+        self.next_owner: SimulatedProcess | None = None
         self._missed: list[tuple[ElectionEvent, float]] = []
 
     def tell(self, event: ElectionEvent, delay: float = 0.0) -> None:
@@ -130,8 +130,8 @@ class SimulatedProcess:
             self.owner, self.own = owner, self.election.own
             owner.followers.append(self)
             self.tell(ElectionEvent.ATTACHED)
-            if self.own is Own.PREFER and owner.option is not Own.PREFER and owner.successor is None:
-                owner.successor = self
+            if self.own is Own.PREFER and owner.option is not Own.PREFER and owner.next_owner is None:
+                owner.next_owner = self
                 owner.tell(ElectionEvent.STEP_DOWN_REQUESTED)
 
     def _detach(self) -> None:
@@ -150,10 +150,10 @@ class SimulatedProcess:
 
     def ask_to_hand_over(self) -> bool:
         """As `onesocket status --hand-over` does."""
-        successor = find_successor(self.followers)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType] - has what it needs
-        if successor is None or self.is_stopped or self.election.phase is not ElectionPhase.OWNING:
+        next_owner = find_next_owner(self.followers)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType] - has what it needs
+        if next_owner is None or self.is_stopped or self.election.phase is not ElectionPhase.OWNING:
             return False
-        self.successor = self.followers[self.followers.index(successor)]  # type: ignore[arg-type] # pyright: ignore[reportArgumentType] - as above
+        self.next_owner = self.followers[self.followers.index(next_owner)]  # type: ignore[arg-type] # pyright: ignore[reportArgumentType] - as above
         self.tell(ElectionEvent.HAND_OVER_REQUESTED)
         return True
 
@@ -161,13 +161,13 @@ class SimulatedProcess:
         """Let go of the lock, in order."""
         if self.machine.holder is not self:
             return
-        chosen = self.successor if self.successor in self.followers else preferrer(self.followers)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType] - as above
+        chosen = self.next_owner if self.next_owner in self.followers else preferrer(self.followers)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType] - as above
         self._end(lambda follower: chosen is not None and follower is not chosen)
         self.tell(ElectionEvent.RELEASED)
 
     def _end(self, leaves_lock: Callable[[SimulatedProcess], bool]) -> None:
         self.machine.holder = None
-        self.listens, self.successor = False, None
+        self.listens, self.next_owner = False, None
         followers, self.followers = self.followers, []
         for follower in followers:
             follower.owner = None
@@ -289,7 +289,7 @@ def test_those_that_leave_the_lock_take_it_when_the_chosen_one_dies() -> None:
     machine.run(1.0)
     prefers = machine.start("prefer")
     machine.run(0.0)
-    while not (machine.holder is not None and machine.holder.successor is prefers):
+    while not (machine.holder is not None and machine.holder.next_owner is prefers):
         machine.run(0.0001)
     prefers.is_stopped = True  # it doesn't take the lock, whatever it is told
     machine.run(1.0)
@@ -311,6 +311,17 @@ def test_an_owner_that_was_asked_to_hand_over_does_not_get_it_back_until_the_nex
     machine.start("allow")
     machine.run(60.0)
     assert machine.owners == [prefers, allows, prefers]
+
+
+def test_a_process_that_must_not_own_replaces_no_stopped_owner() -> None:
+    election = Election(HostOptions(own="never", on_stopped="take-over"))
+    for event in (ElectionEvent.JOIN, ElectionEvent.ATTACHED):
+        election.handle(event, 0.0)
+    now, done = 0.0, list[ElectionAction]()
+    while now < 10 and election.wake_at is not None:
+        now = election.wake_at
+        done += election.handle(ElectionEvent.TICK, now)
+    assert set(done) == {ElectionAction.REPORT_SILENCE, ElectionAction.CHECK_OWNER}
 
 
 def test_a_process_that_must_not_own_waits_for_one_that_may() -> None:

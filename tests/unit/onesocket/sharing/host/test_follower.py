@@ -8,9 +8,9 @@ from typing import Any, cast
 import pytest
 
 from onesocket.client import ConnectionStats
-from onesocket.sharing.host import HostOptions, IpcError, OutOfResources, OwnerSilent, listing
+from onesocket.sharing.host import HostOptions, IpcError, OutOfResources, Own, OwnerSilent, listing
 from onesocket.sharing.host import _ipc_frames as frames
-from onesocket.sharing.host._follower import FeedPlace, Follower
+from onesocket.sharing.host._follower import FeedPlace, Follower, OwnerDisconnected
 from onesocket.sharing.host._ipc_frames import FrameSplitter, Results, SendMessages, Welcome, decode_follower_frame
 from onesocket.sharing.host._join_credentials import JoinCredentials
 from onesocket.sharing.host._local_status import LocalStatus
@@ -129,3 +129,40 @@ async def test_what_keeps_it_from_its_role_is_told_at_once(tmp_path: Path, monke
             await member.acquire_role()
     assert len(failures) == 1
     await member.aclose(nothing, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("own", "told", "leaves_lock"),
+    [
+        (Own.ALLOW, [frames.OwnerHeartbeat(ConnectionStats(), has_preferrer=True)], True),
+        (Own.PREFER, [frames.OwnerHeartbeat(ConnectionStats(), has_preferrer=True)], False),
+        (
+            Own.ALLOW,
+            [
+                frames.OwnerHeartbeat(ConnectionStats(), has_preferrer=True),
+                frames.OwnerHeartbeat(ConnectionStats(), has_preferrer=False),
+            ],
+            False,
+        ),
+        (Own.ALLOW, [frames.OwnerHeartbeat(ConnectionStats(), has_preferrer=True), frames.Shutdown()], False),
+        (Own.PREFER, [frames.Shutdown(leaves_lock=True)], True),
+    ],
+)
+async def test_it_leaves_the_lock_to_the_one_that_is_to_have_it(
+    own: Own, told: list[frames.ToFollower], leaves_lock: bool
+) -> None:
+    ends: list[OwnerDisconnected] = []
+
+    def emit(event: object) -> None:
+        """Keep the end."""
+        if isinstance(event, OwnerDisconnected):
+            ends.append(event)
+
+    follower = Follower(CREDENTIALS, emit, FeedPlace(), own)
+    follower._is_attached = True
+    for frame in told:
+        follower.on_frame(frames.encode_ipc_frame(frame)[4:])
+    follower.connection_lost(None)
+    (end,) = ends
+    assert end.leaves_lock is leaves_lock
+    assert end.in_order is isinstance(told[-1], frames.Shutdown)

@@ -28,7 +28,7 @@ from ._ipc_frames import (
 )
 from ._join_credentials import JoinCredentials
 from ._message_ring import MessageRing
-from ._succession import preferrer
+from ._next_owner import preferrer
 
 _MAX_UNATTACHED: Final = 512
 _LOOK_INTERVAL: Final = 0.02
@@ -171,17 +171,17 @@ class FollowerSet:
         read_by_all = min((follower.next_number for follower in self._attached), default=self._ring.next_number)
         self._ring.expire(self._loop.time(), read_by_all)
 
-    async def shut_down(self, successor: FollowerConnection | None = None) -> None:
+    async def shut_down(self, next_owner: FollowerConnection | None = None) -> None:
         """Send what is left in the ring and the last results, tell of the orderly end, and close all connections.
 
-        `successor`: the one to which the others leave the lock.
+        `next_owner`: the one to which the others leave the lock.
         """
         if self._look_timer is not None:
             self._look_timer.cancel()
         self._back_pressure.end()
         lagging: list[asyncio.Future[None]] = []
         for follower in self._attached:
-            frame = Shutdown(successor is not None and follower is not successor)
+            frame = Shutdown(next_owner is not None and follower is not next_owner)
             finished = follower.shut_down(frame)
             if not finished.done():
                 lagging.append(finished)

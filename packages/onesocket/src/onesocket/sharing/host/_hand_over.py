@@ -25,21 +25,21 @@ def hand_over(name: str, directory: str | None = None, *, timeout: float = 20.0)
     paths, before = _find(name, directory)
     asked = ask_owner(paths, StepDown(), 1.0)
     match asked and asked.answer:
-        case HandOverAnswer(successor):
-            return _await_next_owner(paths, before, successor, end)
+        case HandOverAnswer(next_owner):
+            return _await_next_owner(paths, before, next_owner, end)
         case Rejection(error):
             raise error
         case _:
             raise OwnerSilent.of(before.pid)
 
 
-def _await_next_owner(paths: RuntimePaths, before: Listing, successor: int, end: float) -> Listing:
+def _await_next_owner(paths: RuntimePaths, before: Listing, next_owner: int, end: float) -> Listing:
     while (left := end - time.monotonic()) > 0:
         now = query_owner(paths, min(left, 1.0))
         if now is not None and now.answers and (now.pid, now.started) != (before.pid, before.started):
             return now
         time.sleep(_POLL_INTERVAL)
-    raise OwnerSilent(f"pid {before.pid} was asked to hand over to pid {successor}, and neither answers any more")
+    raise OwnerSilent(f"pid {before.pid} was asked to hand over to pid {next_owner}, and neither answers any more")
 
 
 def _find(name: str, directory: str | None) -> tuple[RuntimePaths, Listing]:

@@ -163,7 +163,7 @@ class StatusReport(_Frame, frozen=True, tag=10):
     sent_per_second: float
     status: Status
     own: Own
-    successor: int | None
+    next_owner: int | None
     """Process id of the follower to which the owner would hand over; None: no other process may own."""
     key: str | None
     """The `key=` of the connection."""

@@ -43,7 +43,7 @@ class Listing:
     """Time at which this process became the owner."""
     own: Own | None = None
     """The owner's option."""
-    successor: int | None = None
+    next_owner: int | None = None
     """Process id of the follower to which the owner would hand over; None: no other process may own."""
     followers: int | None = None
     """Number of other processes attached."""
@@ -129,7 +129,7 @@ def _listing_from(report: StatusReport, release: str) -> Listing:
         url=status.url,
         key=report.key,
         own=report.own,
-        successor=report.successor,
+        next_owner=report.next_owner,
         pid=report.pid,
         release=release,
         started=report.started,

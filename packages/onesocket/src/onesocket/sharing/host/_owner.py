@@ -60,11 +60,11 @@ from ._ipc_frames import (
     encode_ipc_frame,
 )
 from ._join_credentials import JoinCredentials
+from ._next_owner import find_next_owner, hand_over_refusal, preferrer
 from ._owner_files import OwnerFiles
 from ._owner_lock import OwnerLock
 from ._owner_snapshot import OwnerSnapshot
 from ._pending_operations import LocalRequester, PendingOperations
-from ._succession import find_successor, hand_over_refusal, preferrer
 
 _REFRESH_INTERVAL: Final = 600.0
 """Seconds between two touches of the lock file; cleaners take what is days old."""
@@ -137,7 +137,7 @@ class Owner:
             BackPressure(options.hold, fan_out.hold, fan_out.release),
             expects_followers=epoch > 0,
         )
-        self._successor: FollowerConnection | None = None
+        self._next_owner: FollowerConnection | None = None
         """The follower to which this owner hands over."""
         self._batch: list[Data] = []
         """Messages for the end of this turn of the loop."""
@@ -220,7 +220,7 @@ class Owner:
         self._followers.send_heartbeat(self.connection_stats)  # the next owner counts on from there
         self._files.release(self.epoch if self._followers else 0)
         followers = self._followers.attached
-        await self._followers.shut_down(self._successor if self._successor in followers else preferrer(followers))
+        await self._followers.shut_down(self._next_owner if self._next_owner in followers else preferrer(followers))
 
     def _may_send(self) -> bool:
         return self._current_phase() is OwnerPhase.SERVING
@@ -447,22 +447,22 @@ class Owner:
 
     def _step_down(self, asker: FollowerConnection) -> None:
         followers = self._followers.attached
-        successor = find_successor(followers)
+        next_owner = find_next_owner(followers)
         if self._current_phase() is OwnerPhase.SERVING:
-            if successor is None:
+            if next_owner is None:
                 asker.send_frame(Rejection(hand_over_refusal(os.getpid(), followers)))
             else:
-                asker.send_frame(HandOverAnswer(successor.peer_pid))
-                self._begin_hand_over(successor, is_requested=True)
+                asker.send_frame(HandOverAnswer(next_owner.peer_pid))
+                self._begin_hand_over(next_owner, is_requested=True)
         self._followers.close_unattached(asker)
 
-    def _begin_hand_over(self, successor: FollowerConnection, *, is_requested: bool) -> None:
-        if self._successor is None:
-            self._successor = successor
+    def _begin_hand_over(self, next_owner: FollowerConnection, *, is_requested: bool) -> None:
+        if self._next_owner is None:
+            self._next_owner = next_owner
             self._emit(HandOverDue(is_requested))
 
     def _status_report(self) -> StatusReport:
-        successor = find_successor(self._followers.attached)
+        next_owner = find_next_owner(self._followers.attached)
         return StatusReport(
             pid=os.getpid(),
             started=self._started,
@@ -472,7 +472,7 @@ class Owner:
             sent_per_second=self._rates[1],
             status=self.status,
             own=Own(self._options.own),
-            successor=None if successor is None else successor.peer_pid,
+            next_owner=None if next_owner is None else next_owner.peer_pid,
             key=self._key,
         )
 

@@ -14,7 +14,7 @@ def preferrer(followers: Sequence[FollowerConnection]) -> FollowerConnection | N
     return next((follower for follower in followers if follower.own is Own.PREFER), None)
 
 
-def find_successor(followers: Sequence[FollowerConnection]) -> FollowerConnection | None:
+def find_next_owner(followers: Sequence[FollowerConnection]) -> FollowerConnection | None:
     """The follower to which an owner hands over that has to: one that prefers to own before one that may.
 
     One that doesn't read comes last: it may be stopped.
@@ -25,7 +25,7 @@ def find_successor(followers: Sequence[FollowerConnection]) -> FollowerConnectio
 
 
 def hand_over_refusal(pid: int, followers: Sequence[FollowerConnection]) -> HandOverRefused:
-    """The error for an owner without a successor."""
+    """The error for an owner that no process can follow."""
     if not followers:
         why = "no other process has joined"
     else:
