@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from onesocket import Client
 
@@ -32,6 +32,9 @@ class OnesocketSubject(Subject):
 class OnesocketCallback(OnesocketSubject):
     """`client.on()` and `client.send_nowait()`."""
 
+    reading: ClassVar[dict[str, Any]] = {}
+    """Options of `on()` for bursts."""
+
     async def receive(self, count: int, size: int) -> None:
         """Count in a callback."""
         countdown = Countdown(count)
@@ -41,7 +44,7 @@ class OnesocketCallback(OnesocketSubject):
             if not countdown.left:
                 countdown.finish()
 
-        self.client.on(received)
+        self.client.on(None, received, **self.reading)
         self.client.send_nowait(f"receive {count} {size}")
         await countdown.done
         self.client.off(received)

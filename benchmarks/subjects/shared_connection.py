@@ -28,6 +28,8 @@ class JoinedOnLoopCallback(OnesocketCallback):
     """`join(url, scope="loop")` and a callback."""
 
     scope: ClassVar[Any] = "loop"
+    reading: ClassVar[dict[str, Any]] = {"overflow": "wait"}
+    """Where messages come from another thread, as fast as can be, a callback that holds nothing back is removed."""
 
     async def open(self) -> None:
         """Join; the first one of the loop, which is that of the main thread."""
@@ -92,7 +94,7 @@ class JoinedOnLoop(ClientTraffic):
     async def open(self) -> None:
         """Join."""
         self.client: Any = await onesocket.join(self.url, ping_interval=None, **self.options())
-        self.messages = self.client.subscribe()
+        self.messages = self.client.subscribe(overflow="wait")  # as for callbacks
 
 
 class JoinedInProcess(JoinedOnLoop):
