@@ -317,6 +317,18 @@ async def test_a_client_that_does_not_read_is_cut_off_and_may_resume() -> None:
             assert (await client.receive())["t"] == "RESUMED"
 
 
+async def test_a_client_that_reads_later_gets_every_dispatch() -> None:
+    async with world() as here, dial(here.hub.url) as client:
+        await ready(client)
+        count = 0
+        while here.hub.backlog.size < 1 << 20:
+            here.hub.frontend.messages([Dispatch("NEW", 1, b'"%s"' % (b"x" * 900_000))])
+            count += 1
+            await asyncio.sleep(0)
+        assert [(await client.receive())["s"] for _ in range(count)] == list(range(3, 3 + count))
+        assert (here.hub.counters.cut_off, here.hub.backlog.size) == (0, 0)
+
+
 async def test_what_discord_does_not_document_is_passed_on_as_it_came() -> None:
     async with world() as here, dial(here.hub.url) as client:
         await ready(client)
