@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import resource
+import sys
 import threading
 import time
 import warnings
@@ -49,6 +51,7 @@ class ChaosWorker:
         self._reading: asyncio.Task[None] | None = None
         self._sender: NumberedSender | BlockingMember | None = None
         self._threads: list[MemberThread] = []
+        self._descriptors: list[int] = []
         self._unread: Any = None
         self._blocking: Any = None
 
@@ -136,6 +139,25 @@ class ChaosWorker:
             await client.aclose()
             accepted[name] = await sender.settle(5.0)
         return accepted
+
+    async def exhaust(self, _: dict[str, Any]) -> None:
+        """Use up the descriptors, until `release`."""
+        limit = max(int(name) for name in os.listdir("/dev/fd")) + 32  # noqa: PTH208
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+        try:
+            while True:
+                self._descriptors.append(os.open(os.devnull, os.O_RDONLY))
+        except OSError:
+            pass
+
+    async def release(self, _: dict[str, Any]) -> None:
+        """Have descriptors again."""
+        while self._descriptors:
+            os.close(self._descriptors.pop())
+
+    async def call_exec(self, _: dict[str, Any]) -> None:
+        """Become another program, without a close of anything."""
+        os.execv(sys.executable, [sys.executable, "-c", "input()"])  # noqa: S606 - no shell: it keeps the process number
 
     async def burst(self, order: dict[str, Any]) -> None:
         """Send so many messages at once."""

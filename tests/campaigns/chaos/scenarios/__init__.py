@@ -78,5 +78,7 @@ SCENARIOS: Final = (
         all_kinds.run,
         lambda size: 90.0 + 4.0 * size.kinds,
     ),
-    ChaosScenario("foreign-peers", "another release, another user, and nonsense", foreign_peers.run, _minute),
+    ChaosScenario(
+        "foreign-peers", "another release, account and user, nonsense, and no descriptor", foreign_peers.run, _minute
+    ),
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import importlib.util
 import random
 import shutil
@@ -10,8 +11,9 @@ import signal
 import sys
 import time
 from collections import Counter
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from onesocket.errors import HandOverRefused, OwnerSilent
 from onesocket.sharing.host import hand_over
@@ -28,6 +30,8 @@ FAULTS: Final = {
     "the owner is stopped and continued": 4,
     "the owner leaves": 3,
     "the owner hands over": 3,
+    "the owner calls exec": 1,
+    "the owner is killed, a follower has no descriptor": 1,
     "a follower is killed": 1,
     "a follower is stopped and continued": 1,
     "a follower leaves": 1,
@@ -74,6 +78,7 @@ class AllKinds:
         self.seen: Counter[str] = Counter()
         self.owners: Counter[str] = Counter()
         """How often a member of each kind was the owner when a fault was dealt."""
+        self._exhausted: WorkerProcess | None = None
         self._hubs = 0
 
     async def begin(self) -> None:
@@ -91,21 +96,30 @@ class AllKinds:
         self.owners[self.members[owner]] += 1
         followers = [member for member in self.members if member is not owner]
         target = owner if "owner" in what else self._chance.choice(followers)
+        if "no descriptor" in what:
+            await self._exhaust(followers)
         newest = epoch - 1
-        ending: asyncio.Task[Any] | None = None
+        finish: Callable[[], Awaitable[object]] | None = None
         begun = time.monotonic()
         if "stopped" in what:
             begun = await self._stop(target)
         elif "hands over" in what:
             await self._hand_over(owner)
         else:
-            ending = self._end(what, target, is_owner=target is owner)
+            finish = self._end(what, target, is_owner=target is owner)
             newest += target is owner  # a new connection is due
+        if self._exhausted is not None:  # if it is the next owner, it can't let all others in
+            await asyncio.sleep(self._chance.random() * _LONGEST_STOP)
+            await self._exhausted.do("release")
+            self._exhausted, begun = None, time.monotonic()
         fed = await self._harness.wait_received(
             [*self.members], f"after {what}", epoch=newest, within=RECOVERY_DEADLINE
         )
-        if ending is not None:
-            await ending
+        if finish is not None:
+            await finish()
+        elif what == "the owner is stopped and continued":
+            _, now = await self._harness.owner()
+            self._harness.findings.require(now == epoch, f"{owner.name} was stopped, and its connection given up")
         self.times.setdefault(what, []).extend(max(0.0, at - begun) for at in fed)
         for kind in self.kinds.of.keys() - set(self.members.values()):
             await self._come(kind)
@@ -120,23 +134,36 @@ class AllKinds:
         target.signal(signal.SIGCONT)
         return time.monotonic()
 
+    async def _exhaust(self, followers: list[WorkerProcess]) -> None:
+        self._exhausted = self._chance.choice([member for member in followers if self.members[member] != _HUB])
+        await self._exhausted.do("exhaust")
+
     async def _hand_over(self, owner: WorkerProcess) -> None:
         try:
             await asyncio.to_thread(hand_over, str(owner.pid), str(self._harness.directory))
         except (HandOverRefused, OwnerSilent) as error:
             self._harness.findings.broken(f"{owner.name} was asked to hand over: {type(error).__name__}: {error}")
 
-    def _end(self, what: str, target: WorkerProcess, *, is_owner: bool) -> asyncio.Task[Any]:
+    def _end(self, what: str, target: WorkerProcess, *, is_owner: bool) -> Callable[[], Awaitable[object]]:
+        """Have a member end; returns what is to be awaited later."""
         del self.members[target]
         if self._chance.random() < _DIRECTORY_REMOVAL_SHARE:
             shutil.rmtree(self._harness.directory)
             self.seen[_DIRECTORY_REMOVED] += 1
         if "leaves" in what:
-            return asyncio.create_task(self._harness.leave(target))
+            leaving = asyncio.create_task(self._harness.leave(target))
+            return lambda: leaving
         if is_owner:
             self._harness.ledger.broken_connections.update(one.number for one in self._harness.server.connections)
+        if "exec" in what and not isinstance(target, HubMember):
+            target.tell("call_exec")
+            return functools.partial(self._kill, target)  # the new program has its process number
         target.signal(signal.SIGKILL)
-        return asyncio.create_task(target.ended())
+        return target.ended
+
+    async def _kill(self, target: WorkerProcess) -> None:
+        target.kill()
+        await target.ended()
 
     async def _come(self, kind: str) -> None:
         spare = self._spares.pop(kind, None)

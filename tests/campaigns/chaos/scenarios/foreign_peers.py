@@ -1,4 +1,4 @@
-"""Peers that are refused: another release, another user, and invalid data."""
+"""Peers that are refused: another release, account or user, invalid data; and all while the owner has no descriptor."""
 
 from __future__ import annotations
 
@@ -19,6 +19,12 @@ from ..size import RunSize
 
 _NOBODY: Final = 65534
 _WITHIN: Final = 15.0
+_ACCOUNTS: Final[dict[str, Any]] = {
+    "headers": {"X-Api-Key": "secret"},
+    "subprotocols": ["secret"],
+    "local_address": "127.0.0.1",
+}
+"""Options that go into the dial, by which a server may tell accounts apart."""
 _OTHER_USER: Final = """
 import os, socket, sys
 os.setgroups([]), os.setgid(int(sys.argv[2])), os.setuid(int(sys.argv[2]))
@@ -40,6 +46,8 @@ async def run(findings: ChaosFindings, size: RunSize, chance: random.Random) -> 
             members = await harness.start(2)
             await harness.join(members)
             await _version_mismatch(harness)
+            await _other_accounts(harness)
+            await _no_descriptor(harness)
             await _invalid_frames(harness, chance)
             await _foreign_user(harness)
             await harness.wait_received(members, "after all of them", within=_WITHIN)
@@ -66,6 +74,23 @@ async def _version_mismatch(harness: ChaosHarness) -> None:
     text = await _refused(harness, "VersionMismatch", speaks=frames.PROTOCOL_VERSION + 1)
     harness.findings.figure("another release", "VersionMismatch" if text else "let in")
     harness.findings.require(str(frames.PROTOCOL_VERSION + 1) in text, f"it doesn't name the releases: {text}")
+
+
+async def _other_accounts(harness: ChaosHarness) -> None:
+    for option, value in _ACCOUNTS.items():
+        text = await _refused(harness, "OptionConflict", options={option: value})
+        harness.findings.require(f"{option}=" in text, f"it doesn't name {option}=: {text}")
+        harness.findings.require("secret" not in text, f"it shows the value of {option}=: {text}")
+    harness.findings.figure(f"another {', '.join(_ACCOUNTS)}", "OptionConflict")
+
+
+async def _no_descriptor(harness: ChaosHarness) -> None:
+    owner, _ = await harness.owner()
+    await owner.do("exhaust")
+    text = await _refused(harness, "OutOfResources")
+    harness.findings.require(str(owner.pid) in text, f"it doesn't name the owner: {text}")
+    await owner.do("release")
+    harness.findings.figure("the owner has no descriptor", "OutOfResources")
 
 
 async def _invalid_frames(harness: ChaosHarness, chance: random.Random) -> None:
