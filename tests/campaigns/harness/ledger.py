@@ -52,6 +52,10 @@ class SenderRecord:
         self._codes[number] = self._fates.index(fate)
         self.used = max(self.used, number)
 
+    def had(self, fate: str) -> bool:
+        """True if a message had this fate."""
+        return fate in self._fates
+
     def fate(self, number: int) -> str:
         """The fate of a message; `WAITING` if it has none."""
         return self._fates[self._codes[number]] if number < len(self._codes) else WAITING

@@ -13,6 +13,7 @@ from collections import Counter, deque
 from typing import Any, Final
 
 from onesocket.testing import Fault, FaultyConnection, MessageLimit
+from tests.campaigns.harness.ledger import FULL
 from tests.campaigns.harness.sockets import read_in_pieces
 from tests.campaigns.harness.worker_process import WorkerProcess
 
@@ -39,6 +40,8 @@ _MAX_READ_PAUSE: Final = 0.6
 _ANSWERS_WITHIN: Final = 0.1
 _SHORT_LIVED_CLIENTS: Final = 4
 _BURST: Final = 10
+_FLOOD: Final = 2_500
+"""Messages at once: more than the outbox of a process takes."""
 _CLOSE_TIMEOUT: Final = 0.4
 _MUCH: Final = 40
 """Messages of each process that are more than the kernel of a server that reads nothing takes."""
@@ -80,6 +83,8 @@ class ServerFaultInjector:
         self.wanted: dict[WorkerProcess, set[str]] = {}
         self.seen: Counter[str] = Counter()
         self.control = ControlLimit(harness.findings)
+        self.flooders: set[str] = set()
+        """Processes that filled their outbox."""
         self.begun: set[int] = set()
         """The number of the first message of each connection."""
         self._flown = self._come_so_far = 0
@@ -146,7 +151,9 @@ class ServerFaultInjector:
                 for member in self.members:
                     await self._choose(member)
             case "clients come, send and go":
-                await self._send_and_leave()
+                await self._send_and_leave(_SHORT_LIVED_CLIENTS, _BURST)
+            case "a process floods":
+                self.flooders.add((await self._send_and_leave(1, _FLOOD)).name)
             case _:
                 await self._owner_ends(what)
 
@@ -212,16 +219,17 @@ class ServerFaultInjector:
             await self._harness.leave(owner)
         await self._come(1)
 
-    async def _send_and_leave(self) -> None:
+    async def _send_and_leave(self, times: int, messages: int) -> WorkerProcess:
         member = self._chance.choice(self.members)
         self._flown += 1
         name = f"{member.name}f{self._flown}"
-        for number in range(_SHORT_LIVED_CLIENTS):
+        for number in range(times):
             self._harness.ledger.sender(f"{name}.{number}").left = True
-        turns = [self._chance.randrange(60) for _ in range(_SHORT_LIVED_CLIENTS)]
-        answer = await member.do("send_and_leave", name=name, times=_SHORT_LIVED_CLIENTS, messages=_BURST, turns=turns)
+        turns = [self._chance.randrange(60) for _ in range(times)]
+        answer = await member.do("send_and_leave", name=name, times=times, messages=messages, turns=turns)
         for sender, accepted in answer.items():
             self._harness.ledger.sender(sender).accepted = accepted
+        return member
 
     async def agree(self, findings: ChaosFindings, when: str) -> None:
         """The server is subscribed to what the processes want together, to each topic once."""
@@ -253,6 +261,7 @@ FAULTS: Final = (
     "somebody disconnects",
     "subscriptions change",
     "clients come, send and go",
+    "a process floods",
     "the owner is killed",
     "the owner leaves",
 )
@@ -280,6 +289,10 @@ async def run(findings: ChaosFindings, size: RunSize, chance: random.Random) -> 
         findings.figure(f"connections, each answered late and with a backlog of {_BACKLOG} kB", counts.handshakes)
         findings.figure(f"messages about subscriptions in {_PER:g} s, at most", injector.control.most)
         limited = counts.close_codes.get(1008, 0)
+        for member in harness.members:
+            sender = harness.ledger.sender(member.name)
+            full = sender.had(FULL) and member.name not in injector.flooders and not sender.left
+            findings.require(not full, f"{member.name} sends little, and was told that the outbox is full")
         findings.require(not limited, f"{limited} connections sent more than {_LIMIT} messages in {_PER:g} s")
         harness.check_deliveries()
         harness.check_sockets(server_notices=False)
