@@ -43,7 +43,7 @@ Headers = Mapping[str, str] | Iterable[tuple[str, str]]
 _HANDSHAKE_HEADERS = frozenset({"upgrade", "connection", "content-length", "transfer-encoding"})
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, eq=False, repr=False)
 class Options:
     """Checked options, which nothing but `wrap_protocol` changes; `Client` describes them."""
 
