@@ -9,7 +9,6 @@ from onesocket.errors import InvalidOption
 from onesocket.hub import Endpoint, HubOptions, Interest, JsonMerge, MergedRaw, load_merge
 from onesocket.hub._access_policy import AccessPolicy
 from onesocket.hub._counters import Meter
-from onesocket.hub._frame_backlog import MAX_CHUNK, FrameBatch
 from onesocket.protocols._subscriptions import frames_of
 from onesocket.transports._server_connection import encode_fragments, encode_message
 
@@ -145,16 +144,3 @@ def test_frames_of_a_server() -> None:
     assert encode_fragments(b"abc", 1) == [b"\x02\x01a", b"\x00\x01b", b"\x80\x01c"]
     assert encode_fragments(b"abc", 3) == [encode_message(b"abc")]
     assert encode_fragments("", 3) == [encode_message("")]
-
-
-def test_frames_are_joined_to_chunks_of_a_bounded_size() -> None:
-    half = b"x" * (MAX_CHUNK // 2)
-    assert [len(chunk) for chunk in FrameBatch.of([b"x"] * 10).chunks] == [30]
-    assert [len(chunk) for chunk in FrameBatch.of([half, b"", b"y" * MAX_CHUNK, half]).chunks] == [
-        MAX_CHUNK // 2 + 12,
-        MAX_CHUNK + 10,
-        MAX_CHUNK // 2 + 10,
-    ]
-    large = FrameBatch.of([b"x" * (2 * MAX_CHUNK + 1), "last"])
-    assert [len(chunk) for chunk in large.chunks] == [MAX_CHUNK + 10, MAX_CHUNK + 10, 3 + 6]
-    assert (large.count, large.size) == (2, 2 * MAX_CHUNK + 29)

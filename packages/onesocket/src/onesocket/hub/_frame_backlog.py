@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from typing import Final, Protocol
 
 from ..transports._server_connection import encode_fragments, encode_message
 from ..wire._handshake import Data
-
-if TYPE_CHECKING:
-    from ._frame_queue import FrameQueue
 
 MAX_CHUNK: Final = 1 << 20
 """Bytes that are written to a client at once; a longer message goes out in fragments of this size."""
@@ -62,10 +59,28 @@ class FrameBatch:
         return cls([b"".join(chunk) for chunk in chunks], count)
 
 
+class BacklogReader(Protocol):
+    """Port of a client for whom batches are kept."""
+
+    @property
+    def oldest(self) -> int:
+        """Number of the first batch that waits."""
+        ...
+
+    @property
+    def size(self) -> int:
+        """Bytes that wait."""
+        ...
+
+    def fall_out(self) -> None:
+        """Drop everything that waits: it is kept no longer."""
+
+
 class FrameBacklog:
     """Keeps what clients have not read yet: each batch once, and the newest one whatever its size.
 
-    Beyond the limit, the clients that would have to read the oldest batch fall out, as that is kept no longer.
+    Beyond the limit, the client with the most to read falls out, and the next one, until the rest fits: whoever lags
+    furthest, or has asked for the most, costs no other client its connection.
     """
 
     def __init__(self, limit: int) -> None:
@@ -73,26 +88,25 @@ class FrameBacklog:
         self.size = 0
         """Bytes of all batches that are kept."""
         self._newest = 0
-        self._queues: dict[FrameQueue, None] = {}
-        """The queues that hold a batch."""
+        self._readers: dict[BacklogReader, None] = {}
+        """The clients for whom a batch waits."""
 
     def __repr__(self) -> str:
-        return f"<FrameBacklog bytes={self.size} clients={len(self._queues)}>"
+        return f"<FrameBacklog bytes={self.size} clients={len(self._readers)}>"
 
-    def keep(self, batch: FrameBatch, queue: FrameQueue) -> None:
-        """Keep a batch, which stands last in this queue now."""
+    def keep(self, batch: FrameBatch, reader: BacklogReader) -> None:
+        """Keep a batch, which is the last one that waits for this client now."""
         if not batch.readers:
             self._newest += 1
             batch.number = self._newest
             self.size += batch.size
         batch.readers += 1
-        self._queues[queue] = None
+        self._readers[reader] = None
         while self.size > self.limit:
-            oldest = min(each.oldest for each in self._queues)
-            if oldest == self._newest:
+            behind = [each for each in self._readers if each.oldest != self._newest]
+            if not behind:
                 return
-            for each in [each for each in self._queues if each.oldest == oldest]:
-                each.fall_out()
+            max(behind, key=lambda each: each.size).fall_out()
 
     def release(self, batch: FrameBatch) -> None:
         """Keep a batch no longer for one of its clients."""
@@ -100,6 +114,6 @@ class FrameBacklog:
         if not batch.readers:
             self.size -= batch.size
 
-    def forget(self, queue: FrameQueue) -> None:
-        """Note that this queue holds no batch any more."""
-        self._queues.pop(queue, None)
+    def forget(self, reader: BacklogReader) -> None:
+        """Note that no batch waits for this client any more."""
+        self._readers.pop(reader, None)

@@ -35,6 +35,8 @@ class FrameQueue:
         self._backlog = backlog
         self._patience = patience
         self._loop = asyncio.get_running_loop()
+        self.size = 0
+        """Bytes that wait."""
         self._batches: deque[FrameBatch] = deque()
         self._chunks: deque[bytes] = deque()
         """What is left of the batch that is being written."""
@@ -73,6 +75,7 @@ class FrameQueue:
             return False
         if self.lags:
             self._batches.append(batch)
+            self.size += batch.size
             self._backlog.keep(batch, self)
         elif len(batch.chunks) == 1:
             self._connection.write_frames(batch.chunks[0])
@@ -95,7 +98,7 @@ class FrameQueue:
 
     def fall_out(self) -> None:
         """Drop what waits, which is kept no longer."""
-        self._cut_off(f"cut off: more than {self._backlog.limit} bytes were waiting to be read")
+        self._cut_off(f"cut off: more than {self._backlog.limit} bytes waited, and of those most for this client")
 
     def close(self, code: int, reason: str) -> None:
         """Close the connection, behind what waits; a client that doesn't read it in time is closed before."""
@@ -142,6 +145,7 @@ class FrameQueue:
                 batch = self._batches.popleft()
                 if not self._batches:
                     self._backlog.forget(self)
+                self.size -= batch.size
                 self._backlog.release(batch)
                 self._chunks.extend(batch.chunks)
             parts.append(self._chunks.popleft())
@@ -150,6 +154,7 @@ class FrameQueue:
 
     def _drop(self) -> None:
         self._chunks.clear()
+        self.size = 0
         self._backlog.forget(self)
         while self._batches:
             self._backlog.release(self._batches.popleft())
