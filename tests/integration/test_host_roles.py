@@ -26,6 +26,7 @@ from onesocket.sharing.host import (
 )
 from onesocket.sharing.host import _hand_over as host_hand_over
 from onesocket.sharing.host import _host_upstream as host_upstream
+from onesocket.sharing.host import _membership as host_membership
 from onesocket.testing import FaultyServer
 from tests.support.host_processes import HostSink, make_upstream
 
@@ -83,8 +84,9 @@ async def test_an_owner_hands_over_to_one_that_prefers_with_one_dial_and_one_gap
 
 
 async def test_a_process_that_never_owns_waits_for_one_that_may(
-    processes: Processes, monkeypatch: pytest.MonkeyPatch
+    processes: Processes, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    monkeypatch.setattr(host_membership, "MISSING_AFTER", 0.02)
     monkeypatch.setattr(host_upstream, "_OWNER_LOOKUP_SLACK", 0.0)
     waits, sink = processes.make("never", open_timeout=0.01, close_timeout=0.01)
     with pytest.raises(NoOwner, match="share --scope host") as caught:
@@ -93,6 +95,8 @@ async def test_a_process_that_never_owns_waits_for_one_that_may(
     assert isinstance(waits.status.last_error, NoOwner)
     assert processes.server.counts.handshakes == 0
     waiting = asyncio.ensure_future(waits.connect(retry=True))
+    await sink.until(lambda: sink.states == [State.CONNECTING])
+    assert sum("no process that may hold the connection is running" in text for text in caplog.messages) == 1
     owner, _ = await processes.start("allow")
     await waiting
     await waits.send("one")

@@ -61,7 +61,7 @@ from ._ipc_frames import (
 )
 from ._join_credentials import JoinCredentials
 from ._local_status import LocalStatus
-from ._membership import JoinFailed, Membership, MembershipEvent, Role, RoleLost, RoleTaken
+from ._membership import JoinFailed, Membership, MembershipEvent, OwnerMissing, Role, RoleLost, RoleTaken
 from ._owner import HandOverDue, Owner, OwnerEvent
 from ._owner_lock import OwnerLock
 from ._process_operations import ProcessOperations
@@ -216,6 +216,8 @@ class HostUpstream:
         self._connect_reminder.watch()
 
     def _connect_hint(self) -> str:
+        if self._membership.is_looking:
+            return ""
         present = self._local_status.present
         return connect_hint(present.state, present.epoch, present.last_error)
 
@@ -334,10 +336,19 @@ class HostUpstream:
                 if error is not None:
                     _log.warning("%s: %s", self._shown_url, error)
                 self._membership.on_owner_disconnected(in_order=in_order, leaves_lock=leaves_lock)
+            case RoleTaken() | RoleLost() | OwnerMissing() | JoinFailed():
+                self._on_membership_event(event)
+
+    def _on_membership_event(self, event: MembershipEvent) -> None:
+        match event:
             case RoleTaken(role):
                 self._on_role_taken(role)
             case RoleLost(in_order):
                 self._on_role_lost(in_order=in_order)
+            case OwnerMissing(error):
+                _log.warning("%s: %s", self._shown_url, error)
+                if self._local_status.present.state is not State.STOPPED:
+                    self._local_status.enter(State.CONNECTING, error)
             case JoinFailed(error):
                 self._local_status.enter(State.FAILED, error)
 

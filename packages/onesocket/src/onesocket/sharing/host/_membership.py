@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass
@@ -31,6 +32,8 @@ from ._runtime_paths import RuntimePaths, translate_os_error
 
 _FATAL_ERRORS: Final = (TokenMismatch, ForeignUser, VersionMismatch, OptionConflict)
 """Errors that keep a process out until a user changes something. All others may be over in a moment."""
+MISSING_AFTER: Final = 1.0
+"""Seconds without an owner after which a process that never owns tells that: longer than any change of owners takes."""
 
 Role: TypeAlias = Owner | Follower
 
@@ -57,7 +60,14 @@ class JoinFailed:
     error: OnesocketError
 
 
-MembershipEvent: TypeAlias = RoleTaken | RoleLost | JoinFailed
+@dataclass(frozen=True, slots=True)
+class OwnerMissing:
+    """This process never owns, and there has been no owner for a while; it goes on looking."""
+
+    error: NoOwner
+
+
+MembershipEvent: TypeAlias = RoleTaken | RoleLost | JoinFailed | OwnerMissing
 
 
 class Membership:
@@ -82,6 +92,8 @@ class Membership:
         self._emit = emit
         self._election = Election(options)
         self.role: Role | None = None
+        self._missing_due = math.inf
+        """Time at which to tell that there is no owner."""
         self.join_error: OnesocketError | None = None
         """Reason for which there is no role yet, or no answer of the owner."""
         self._reserve = DescriptorReserve()
@@ -108,6 +120,11 @@ class Membership:
     def usable_role(self) -> Role | None:
         """The role; None while it ends."""
         return self.role if self._election.phase in (ElectionPhase.OWNING, ElectionPhase.FOLLOWING) else None
+
+    @property
+    def is_looking(self) -> bool:
+        """True while this process is to have a role, and has none."""
+        return self._election.phase is not ElectionPhase.IDLE and self.usable_role is None
 
     def begin(self) -> None:
         """Keep the descriptors that a fail-over takes."""
@@ -264,7 +281,7 @@ class Membership:
             welcome = await follower.attach(self._paths, self._options.attach_timeout)
         except (OSError, NoRuntimeDirectory, IpcError):
             if self._election.own is Own.NEVER:
-                self.join_error = NoOwner()
+                self._note_missing_owner()
             self.handle_event(ElectionEvent.ATTACH_FAILED)
             return
         except OwnerSilent as error:
@@ -287,6 +304,14 @@ class Membership:
             self._take_role(follower)
         except OnesocketError as error:
             self._fail(error)  # the subscriptions of this process can't be sent to another
+
+    def _note_missing_owner(self) -> None:
+        now = asyncio.get_running_loop().time()
+        if not isinstance(self.join_error, NoOwner):
+            self.join_error, self._missing_due = NoOwner(), now + MISSING_AFTER
+        elif now >= self._missing_due:
+            self._missing_due = math.inf  # once
+            self._emit(OwnerMissing(self.join_error))
 
     async def _serve(self) -> None:
         lock = self._lock
