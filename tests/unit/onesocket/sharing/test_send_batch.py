@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from onesocket.client import Delivery
-from onesocket.errors import ClientClosed, EncodeError
+from onesocket.client._delivery import DELIVERED
+from onesocket.errors import ClientClosed, ConnectionReset, EncodeError
 from onesocket.sharing._loop_inbox import LoopInbox
 from onesocket.sharing._send_batch import SendBatch
 from tests.support.loop_inboxes import InboxOfAnotherLoop
@@ -26,14 +27,18 @@ class Sends:
         self.sent: list[Any] = []
         self.answers: list[tuple[Any, BaseException | None]] = []
 
-    def add(self, name: str, work: Callable[[], Coroutine[Any, Any, None] | None] | None = None) -> None:
-        self.batch.add(work or functools.partial(self.sent.append, name), self._answer(name), Delivery(None))
+    def add(self, name: str, post: Callable[[], Delivery] | None = None) -> None:
+        self.batch.add(post or functools.partial(self.send, name), self._answer(name), Delivery(None))
+
+    def send(self, name: str, delivery: Delivery = DELIVERED) -> Delivery:
+        self.sent.append(name)
+        return delivery
 
     def _answer(self, name: str) -> Callable[[Delivery, BaseException | None], None]:
         return lambda _, error: self.answers.append((name, error))
 
 
-def fails(error: BaseException) -> None:
+def fails(error: BaseException) -> Delivery:
     raise error
 
 
@@ -61,15 +66,38 @@ async def test_no_message_overtakes_another_call() -> None:
     assert not sends.batch.is_open
     await asyncio.sleep(0)
 
-    async def waits() -> None:
+    async def begins() -> None:
         sends.sent.append("begun")
 
-    sends.add("waits", waits)
+    beginning = asyncio.get_running_loop().create_task(begins())
+    sends.there.note_unbegun()
     sends.add("behind")
     for _ in range(5):
         await asyncio.sleep(0)
+    await beginning
     assert sends.sent == ["first", "other", "begun", "behind"]
-    assert sends.answers == [("first", None), ("waits", None), ("behind", None)]
+    assert sends.answers == [("first", None), ("behind", None)]
+
+
+async def test_messages_that_wait_are_answered_together_once_their_fates_are_known() -> None:
+    sends, error = Sends(asyncio.get_running_loop()), ConnectionReset("lost")
+    waiting = {name: Delivery(None) for name in "abc"}
+    for name, delivery in waiting.items():
+        sends.add(name, functools.partial(sends.send, name, delivery))
+    sends.add("sent")
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert sends.answers == [("sent", None)]
+    waiting["b"].resolve()
+    waiting["a"].resolve(error)
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert sends.answers[1:] == [("b", None), ("a", error)]
+    assert sends.here.posted == 2
+    waiting["c"].resolve()
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert sends.answers[3:] == [("c", None)]
 
 
 async def test_one_that_fails_harms_no_other() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
 from ..client._delivery import Delivery
@@ -42,15 +43,15 @@ class HostCalls:
         """Run `work` on the host loop and return its result; `sends`: as of `CrossLoopCall`."""
         return await call_on_loop(self._host_inbox, self._own_inbox, work, self._awaited, sends=sends)
 
-    def send(self, work: Work[None]) -> Delivery:
-        """Run `work`, which sends one message. Raises `OutboxFull`; all other errors are the delivery's."""
+    def send(self, post: Callable[[], Delivery]) -> Delivery:
+        """Have `post` send one message. Raises `OutboxFull`; all other errors are the delivery's."""
         if self._sends >= _MAX_PENDING:
             raise OutboxFull(f"{self._sends} messages are being sent already, which is the limit; await send()")
         delivery = Delivery(None)
         self._sends += 1
         if not self._batch.is_open:
             self._batch = SendBatch(self._own_inbox, self._host_inbox)
-        self._batch.add(work, self._sent, delivery)
+        self._batch.add(post, self._sent, delivery)
         return delivery
 
     def watch(self, delivery: Delivery) -> Delivery:
@@ -73,6 +74,7 @@ class HostCalls:
         if error is not None and not isinstance(error, OnesocketError):
             self._error_reporter.report(error, "send_nowait()")
             error = OnesocketError(f"the message could not be sent: {type(error).__name__}")
+        self._view.sent += error is None
         is_awaited = delivery.is_awaited
         delivery.resolve(error)
         self._forget(error, is_awaited=is_awaited)

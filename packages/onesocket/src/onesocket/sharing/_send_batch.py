@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import functools
 from collections import deque
-from collections.abc import Callable, Coroutine
-from typing import Any, TypeAlias
+from collections.abc import Callable
+from typing import TypeAlias
 
 from ..client._delivery import Delivery
 from ..errors import ClientClosed
-from ._cross_loop_call import HOST_LOOP_ENDED, CrossLoopCall, Work
+from ._cross_loop_call import HOST_LOOP_ENDED, CrossLoopCall
 from ._loop_inbox import LoopInbox
 
 _Answer: TypeAlias = Callable[[Delivery, BaseException | None], None]
-_Message: TypeAlias = tuple[Work[None], _Answer, Delivery]
+_Post: TypeAlias = Callable[[], Delivery]
+_Message: TypeAlias = tuple[_Post, _Answer, Delivery]
 _Fate: TypeAlias = tuple[_Answer, Delivery, BaseException | None]
 
 
@@ -28,6 +29,8 @@ class SendBatch:
         self._host_inbox = there
         self._messages: deque[_Message] = deque()
         self._is_due = False
+        self._fates: list[_Fate] = []
+        """Fates that became known in this turn of the other loop, some time after the message was accepted."""
 
     def __repr__(self) -> str:
         return f"<SendBatch waiting={len(self._messages)}>"
@@ -37,9 +40,9 @@ class SendBatch:
         """True if one more message overtakes no other call."""
         return self._host_inbox.ends_with(self._send)
 
-    def add(self, work: Work[None], answer: _Answer, delivery: Delivery) -> None:
-        """Hand one more message over, which `work` sends; `answer` is called here with the delivery and its error."""
-        self._messages.append((work, answer, delivery))
+    def add(self, post: _Post, answer: _Answer, delivery: Delivery) -> None:
+        """Hand one more message over, which `post` sends; `answer` is called here with the delivery and its error."""
+        self._messages.append((post, answer, delivery))
         if not self._is_due:
             self._is_due = True
             if not self._host_inbox.post(self._send):
@@ -57,21 +60,21 @@ class SendBatch:
         fates: list[_Fate] = []
         try:
             for _ in range(len(self._messages)):
-                work, answer, delivery = self._messages.popleft()
+                post, answer, delivery = self._messages.popleft()
                 if self._host_inbox.unbegun:
-                    self._start(work, answer, delivery)
+                    self._start(post, answer, delivery)
                     continue
                 try:
-                    rest = work()
+                    posted = post()
                 except BaseException as error:
                     fates.append((answer, delivery, error))
                     if not isinstance(error, Exception):
                         raise
                 else:
-                    if rest is None:
-                        fates.append((answer, delivery, None))
+                    if posted.done:
+                        fates.append((answer, delivery, posted.error))
                     else:
-                        self._start(functools.partial(_same, rest), answer, delivery)
+                        posted.on_done = functools.partial(self._on_fate, answer, delivery)
         except BaseException:  # the program ends, perhaps: if the loop goes on, so do the other messages
             self._is_due = True
             self._host_inbox.post_soon(self._send)
@@ -79,10 +82,20 @@ class SendBatch:
         finally:
             self._tell(fates)
 
-    def _start(self, work: Work[None], answer: _Answer, delivery: Delivery) -> None:
-        CrossLoopCall(
-            self._host_inbox, work, lambda error, _: self._tell([(answer, delivery, error)]), sends=True
-        ).start()
+    def _on_fate(self, answer: _Answer, delivery: Delivery, posted: Delivery) -> None:
+        if not self._fates:
+            self._host_inbox.post_soon(self._tell_fates)
+        self._fates.append((answer, delivery, posted.error))
+
+    def _tell_fates(self) -> None:
+        fates, self._fates = self._fates, []
+        self._tell(fates)
+
+    def _start(self, post: _Post, answer: _Answer, delivery: Delivery) -> None:
+        def tell(error: BaseException | None, _: None) -> None:
+            self._tell([(answer, delivery, error)])
+
+        CrossLoopCall(self._host_inbox, lambda: _settle(post()), tell, sends=True).start()
 
     def _tell(self, fates: list[_Fate]) -> None:
         if fates:
@@ -94,5 +107,5 @@ def _answer_each(fates: list[_Fate]) -> None:
         answer(delivery, error)
 
 
-def _same(rest: Coroutine[Any, Any, None]) -> Coroutine[Any, Any, None]:
-    return rest
+async def _settle(posted: Delivery) -> None:
+    await posted

@@ -258,7 +258,7 @@ class SharedClient(Generic[M]):
             if delivery is DELIVERED:
                 self.view.sent += 1
                 return
-            rest = self._finish_send(delivery, message, resend=resend)
+            rest = self._finish_send(delivery)
             await self._host_calls.run(lambda: rest, sends=True)
         else:
             await self._host_calls.run(lambda: self.begin_to_send(message, resend=resend), sends=True)
@@ -277,9 +277,11 @@ class SharedClient(Generic[M]):
                 delivery = self.shared.upstream.post(message, resend=resend)
             except Exception as error:  # noqa: BLE001 - the delivery's, as where the connection is elsewhere
                 return calls.reject(error)
-            if delivery is not None:
-                return calls.watch(delivery)
-        return calls.send(functools.partial(self.begin_to_send, message, resend=resend, settled=True))
+            return calls.watch(delivery)
+        return calls.send(functools.partial(self._post, message, resend=resend))
+
+    def _post(self, message: Any, *, resend: bool) -> Delivery:
+        return self.shared.upstream.post(message, resend=resend)
 
     async def request(self, message: Any, *, timeout: float | None = ANSWER_TIMEOUT, resend: bool = False) -> M:
         """Send a request and return its answer, as `Client.request()`: the answer is this caller's alone.
@@ -338,16 +340,10 @@ class SharedClient(Generic[M]):
         if delivery is DELIVERED:
             self.view.sent += 1
             return None
-        return self._finish_send(delivery, message, resend=resend, settled=settled)
+        return self._finish_send(delivery, settled=settled)
 
-    async def _finish_send(
-        self, delivery: Delivery | None, message: Any, *, resend: bool, settled: bool = False
-    ) -> None:
-        upstream = self.shared.upstream
-        if delivery is None:
-            await upstream.send(message, resend=resend, settled=settled)
-        else:
-            await upstream.settle(delivery, settled=settled)
+    async def _finish_send(self, delivery: Delivery, *, settled: bool = False) -> None:
+        await self.shared.upstream.settle(delivery, settled=settled)
         self.view.sent += 1
 
     @overload

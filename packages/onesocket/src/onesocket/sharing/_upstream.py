@@ -87,8 +87,8 @@ class Upstream(Protocol):
     async def disconnect(self) -> None:
         """As `Client.disconnect()`: it holds for all, until `reconnect()`."""
 
-    def post(self, message: Any, *, resend: bool = False) -> Delivery | None:
-        """Accept one message, as `Client.send_nowait()`, and return its delivery; None: only `send` can."""
+    def post(self, message: Any, *, resend: bool = False) -> Delivery:
+        """Accept one message, as `Client.send_nowait()`, and return its delivery: `DELIVERED` if it is sent."""
         ...
 
     async def settle(self, delivery: Delivery, *, settled: bool = False) -> None:
