@@ -13,7 +13,8 @@ from onesocket.hub._hub_listener import HubListener
 from onesocket.hub._options import HubOptions
 from onesocket.lifecycle._outbox import OutboxLimits
 from onesocket.lifecycle._retry import ReconnectPolicy
-from onesocket.sharing.host._ipc_frames import MAX_FRAME_BYTES
+from onesocket.sharing.host import HostOptions
+from onesocket.sharing.host._ipc_frames import MAX_FRAME_BYTES, PART_BYTES
 from onesocket.transports import _dialler as dialler
 from onesocket.transports import _handshake_protocol as handshake
 from onesocket.wire import _deflate as deflate
@@ -46,7 +47,8 @@ LIMITS = [
     ("messages that wait for one subscriber", DEFAULT_LIMIT),
     ("messages that wait to be sent:", OUTBOX.messages, OUTBOX.age),
     ("messages on disk", DURABLE.messages, DURABLE.bytes, DURABLE.age),
-    ("bytes of one frame between processes", MAX_FRAME_BYTES),
+    ("bytes of one message between processes", MAX_FRAME_BYTES, PART_BYTES),
+    ("bytes that are kept for processes", HostOptions().buffer),
     ("head of a request", requests.MAX_HEAD, requests.MAX_HEADERS),
     ("seconds for a request to a hub", HubListener.handshake_timeout),
     ("clients of a hub", HUB["max_clients"]),

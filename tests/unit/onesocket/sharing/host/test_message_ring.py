@@ -310,6 +310,7 @@ OPERATIONS: Any = st.one_of(
 @pytest.mark.parametrize("max_bytes", [1, 3_000])
 @given(operations=st.lists(OPERATIONS, max_size=40))
 def test_every_reader_reads_what_a_list_of_everything_says(max_bytes: int, operations: list[Any]) -> None:
+    """The model checks each read and each return."""
     model = RingModel(max_bytes)
     for name, *arguments in operations:
         getattr(model, name)(*arguments)
