@@ -41,12 +41,12 @@ def fail_opens(monkeypatch: pytest.MonkeyPatch, number: int, times: int) -> asyn
     """The lock can't be opened so often; the event is set when that is over."""
     acquire, left, is_over = OwnerLock.acquire, iter(range(times)), asyncio.Event()
 
-    def refuses(*arguments: Any) -> Any:
+    def refuses(*arguments: Any, **options: Any) -> Any:
         if next(left, None) is None:
             is_over.set()
         else:
             raise translate_os_error(OSError(number, os.strerror(number)), "the lock can't be opened")
-        return acquire(*arguments)
+        return acquire(*arguments, **options)
 
     monkeypatch.setattr(OwnerLock, "acquire", refuses)
     return is_over

@@ -496,6 +496,26 @@ async def test_a_stopped_owner_is_replaced_if_that_is_asked_for(group: SharingPr
     assert server.counts.most_sockets == 2
 
 
+async def test_the_end_of_the_process_that_took_over_is_no_end_of_the_feed(
+    group: SharingProcesses, server: FaultyServer
+) -> None:
+    processes = await group.start(3, host={"on_stopped": "take-over"})
+    stopped = await group.owner()
+    rest = [process for process in processes if process is not stopped]
+    stopped.signal(signal.SIGSTOP)
+    await group.connected(2, rest)
+    (second,) = [process for process in rest if (await process.do("status"))[2]]
+    second.kill()
+    (last,) = [process for process in rest if process is not second]
+    await group.connected(3, [last])
+    await group.all_receive("while it is stopped", [last])
+    stopped.signal(signal.SIGCONT)
+    await group.connected(3, [stopped])
+    await server.wait_until(lambda counts: counts.sockets_now == 1, DEADLINE)
+    await group.all_receive("after", [stopped, last])
+    assert server.counts.most_sockets == 2
+
+
 # --- messages -------------------------------------------------------------------------------------------------------
 
 

@@ -101,7 +101,7 @@ class AttachedFollower(Follower):
 
 
 async def test_what_keeps_it_from_its_role_is_told_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(OwnerLock, "acquire", lambda *_: None)
+    monkeypatch.setattr(OwnerLock, "acquire", lambda *_, **__: None)
     place = RuntimePaths.of("key", str(tmp_path / "run"))
     failures: list[Exception] = []
 

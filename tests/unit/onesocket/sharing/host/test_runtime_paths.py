@@ -140,6 +140,45 @@ def test_a_taken_over_lock_is_no_longer_the_old_owners(place: RuntimePaths, monk
     new.release()
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere there is one lock")
+@pytest.mark.parametrize("is_told", [True, False])
+def test_what_a_stopped_owner_still_has_keeps_out_only_processes_that_wait_for_it(
+    place: RuntimePaths, is_told: bool
+) -> None:
+    stopped = OwnerLock.acquire(place, keep)
+    assert stopped is not None
+    stopped.note(1)
+    second = OwnerLock.take_over(place, stopped.ownership_id, keep)
+    for _ in range(2):
+        assert second is not None
+        if is_told:
+            second.release()
+        else:  # killed
+            os.close(second.descriptor)
+            second.descriptor = -1
+        assert OwnerLock.acquire(place, keep) is None
+        second = OwnerLock.acquire(place, keep, beside_stopped=True)
+    assert second is not None
+    stopped.release()
+    second.release()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere there is one lock")
+def test_a_lock_that_was_completed_is_no_longer_one_beside_a_stopped_owner(place: RuntimePaths) -> None:
+    stopped = OwnerLock.acquire(place, keep)
+    assert stopped is not None
+    stopped.note(1)
+    second = OwnerLock.take_over(place, stopped.ownership_id, keep)
+    assert second is not None
+    stopped.release()
+    second.claim_socket_lock()
+    record = place.lock.read_bytes()
+    place.lock.unlink()
+    place.lock.write_bytes(record)  # another file of that name, as after a restart of the directory's file system
+    assert OwnerLock.acquire(place, keep, beside_stopped=True) is None
+    second.release()
+
+
 @pytest.mark.parametrize("what", ["lock", "directory", "parents"])
 def test_a_lock_that_was_swept_away_is_put_back_and_is_nobody_elses_meanwhile(tmp_path: Path, what: str) -> None:
     place = RuntimePaths.of("key", str(tmp_path / "run"))
@@ -334,7 +373,7 @@ def test_what_counts_as_another_program(
     assert [watch.is_done() for _ in range(looks)] == [False] * (looks - 1) + [is_done]
 
 
-@pytest.mark.parametrize("content", ["", "nonsense", "1 2", "x y z", "1 2 3 x", "1 2 3 4 5 6", "\0" * 500])
+@pytest.mark.parametrize("content", ["", "nonsense", "1 2", "x y z", "1 2 3 x", "1 2 3 4 5 6 7", "\0" * 500])
 def test_whatever_is_in_the_lock_it_can_be_had(place: RuntimePaths, content: str) -> None:
     place.lock.write_text(content)
     lock = OwnerLock.acquire(place, keep)

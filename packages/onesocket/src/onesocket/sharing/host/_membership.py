@@ -230,7 +230,7 @@ class Membership:
     def _try_lock(self) -> None:
         try:
             self._paths = self._paths.ensure(again=self._had_role)  # the directory may have been removed
-            lock = OwnerLock.acquire(self._paths, self._keep_lock)
+            lock = OwnerLock.acquire(self._paths, self._keep_lock, beside_stopped=self._options.takes_over)
         except OnesocketError as error:
             if self._paths.is_being_restored(error):
                 self._handle_soon(ElectionEvent.LOCK_BUSY)

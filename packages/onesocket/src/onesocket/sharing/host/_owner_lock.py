@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import enum
 import os
 import secrets
@@ -52,6 +53,8 @@ class OwnerRecord:
     """A random number, the same for as long as one process owns the connection without a break."""
     stack: int = 0
     """Address of its stack, by which an `exec` is told; 0: it isn't known."""
+    is_beside_stopped: int = 0
+    """1: it took over from a stopped process, which has the abstract socket lock."""
 
     @classmethod
     def of(cls, pid: int, epoch: int, ownership_id: int = 0) -> Self:
@@ -69,7 +72,8 @@ class OwnerRecord:
             return None
 
     def __str__(self) -> str:
-        return f"{self.pid} {self.process_start_time} {self.epoch} {self.ownership_id} {self.stack}"
+        numbers = self.epoch, self.ownership_id, self.stack, self.is_beside_stopped
+        return f"{self.pid} {self.process_start_time} {' '.join(map(str, numbers))}"
 
     def is_gone(self) -> bool:
         """True if the kernel has closed all descriptors of the process."""
@@ -140,9 +144,12 @@ class OwnerLock:
         return f"<OwnerLock {self.paths.name} {'held' if self.descriptor >= 0 else 'released'}>"
 
     @classmethod
-    def acquire(cls, paths: RuntimePaths, keep: Callable[[OwnerLock], None]) -> OwnerLock | None:
+    def acquire(
+        cls, paths: RuntimePaths, keep: Callable[[OwnerLock], None], *, beside_stopped: bool = False
+    ) -> OwnerLock | None:
         """Take the lock if it is free. Returns None if not. `keep` stores it before any fork can come in between.
 
+        `beside_stopped`: go without the abstract socket lock where the last owner did, as a stopped process has it.
         Raises `NoRuntimeDirectory` or `OutOfResources`.
         """
         with FORK_LOCK:
@@ -152,10 +159,10 @@ class OwnerLock:
                         return None
                     if file.identity != file_identity(paths.lock):
                         continue  # replaced just now
-                    socket_lock = _claim_socket_lock(paths)
-                    if socket_lock is None:
+                    socket_lock, before = _claim_socket_lock(paths), _read_record(file.descriptor)
+                    if socket_lock is None and not (beside_stopped and before is not None and before.is_beside_stopped):
                         return None  # this file is not the one that the owner began with
-                    lock = cls(paths, file.keep(), file.identity, _read_record(file.descriptor), socket_lock)
+                    lock = cls(paths, file.keep(), file.identity, before, socket_lock)
                     keep(lock)
                     return lock
         return None
@@ -226,6 +233,8 @@ class OwnerLock:
         if self._socket_lock is None and self.descriptor >= 0:
             with FORK_LOCK:
                 self._socket_lock = AbstractSocketLock.claim(self.paths.socket_lock_name)
+            if self._socket_lock is not None:
+                self.note(self._epoch)
 
     @property
     def notification_socket(self) -> socket.socket | None:
@@ -256,6 +265,7 @@ class OwnerLock:
 
     def _write(self, record: OwnerRecord) -> None:
         if self.descriptor >= 0:
+            record = dataclasses.replace(record, is_beside_stopped=int(self._socket_lock is None))
             with contextlib.suppress(OSError):  # a full disk: the record helps, the lock decides
                 os.pwrite(self.descriptor, (str(record).ljust(_RECORD_BYTES - 1) + "\n").encode(), 0)
 
