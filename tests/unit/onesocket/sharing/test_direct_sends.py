@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from onesocket import SharedClient, join
-from onesocket.errors import ClientClosed, EncodeError, ManuallyDisconnected, OnesocketError
+from onesocket.errors import ClientClosed, DeliveryUnknown, EncodeError, ManuallyDisconnected, OnesocketError
 from onesocket.testing import MemoryServer
 
 from ...virtual_time import make_client, on_virtual_time, settle
@@ -102,3 +102,54 @@ async def test_a_message_of_a_client_that_was_never_connected_is_told_as_not_sen
     with pytest.raises(ClientClosed):
         await waiting
     assert server.peers == []
+
+
+@pytest.mark.parametrize("is_cancelled", [False, True])
+def test_a_call_that_is_ended_leaves_no_cancellation_in_its_caller(*, is_cancelled: bool) -> None:
+    @on_virtual_time
+    async def main() -> None:
+        server = MemoryServer()
+        client = await joined(server)
+        other = await joined(server)
+        server.peers[0].stop_reading()
+        flying, cancellations = asyncio.Event(), list[int]()
+
+        async def send() -> None:
+            me = asyncio.current_task()
+            assert me is not None
+            try:
+                flying.set()
+                await client.send("written")
+            finally:
+                cancellations.append(me.cancelling())
+
+        before = asyncio.all_tasks()
+        sending = asyncio.create_task(send())
+        await flying.wait()
+        await settle()
+        assert asyncio.all_tasks() - before == {sending}
+        leaving = asyncio.create_task(client.aclose())
+        if is_cancelled:
+            sending.cancel()
+        await leaving
+        with pytest.raises(DeliveryUnknown):
+            await sending
+        assert cancellations == [1 if is_cancelled else 0]
+        await other.aclose()
+
+    main()
+
+
+@on_virtual_time
+async def test_a_caller_that_is_cancelled_while_its_message_waits_is_cancelled() -> None:
+    server = MemoryServer()
+    client = join("ws://memory.test/", key="one", scope="loop", client_factory=lambda: make_client(server)).client()
+    sending = asyncio.create_task(client.send("waits"))
+    await settle()
+    sending.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await sending
+    await client.connect()
+    await settle()
+    assert server.peers[0].received == []
+    await client.aclose()

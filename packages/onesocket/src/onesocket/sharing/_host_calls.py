@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any, Final, TypeVar
 
 from ..client._delivery import Delivery
@@ -12,6 +12,7 @@ from ..errors import MessageKept, OnesocketError, OutboxFull
 from ._connection_view import ConnectionView
 from ._cross_loop_call import CrossLoopCall, Work, call_on_loop, resolve_future
 from ._loop_inbox import LoopInbox
+from ._own_loop_call import OwnLoopCall
 from ._send_batch import SendBatch
 
 T = TypeVar("T")
@@ -28,20 +29,30 @@ class HostCalls:
         self._view = view
         self._error_reporter = reporter
         self._awaited: dict[CrossLoopCall[Any], asyncio.Future[Any]] = {}
+        self._own_calls: set[OwnLoopCall] = set()
         self._batch = SendBatch(here, there)
         self._sends = 0
         """Messages of `send_nowait()` whose fate is not known yet."""
 
     def __repr__(self) -> str:
-        return f"<HostCalls awaited={len(self._awaited)} sends={self._sends}>"
+        return f"<HostCalls awaited={len(self._awaited) + len(self._own_calls)} sends={self._sends}>"
 
     def __len__(self) -> int:
         """Number of calls and messages that are under way."""
-        return len(self._awaited) + self._sends
+        return len(self._awaited) + len(self._own_calls) + self._sends
 
     async def run(self, work: Work[T], *, sends: bool = False) -> T:
         """Run `work` on the host loop and return its result; `sends`: as of `CrossLoopCall`."""
         return await call_on_loop(self._host_inbox, self._own_inbox, work, self._awaited, sends=sends)
+
+    async def run_here(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run `work` in the task of its caller: the host loop is this one."""
+        call = OwnLoopCall()
+        self._own_calls.add(call)
+        try:
+            return await call.run(work)
+        finally:
+            self._own_calls.discard(call)
 
     def send(self, post: Callable[[], Delivery]) -> Delivery:
         """Have `post` send one message. Raises `OutboxFull`; all other errors are the delivery's."""
@@ -95,7 +106,8 @@ class HostCalls:
         calls = {call: future for call, future in self._awaited.items() if not future.done()}
         for call in calls:
             self._host_inbox.post(call.cancel, reason)
-        if calls:
-            await asyncio.wait(calls.values(), timeout=grace)
+        waits = [*calls.values(), *(call.end(reason) for call in self._own_calls)]
+        if waits:
+            await asyncio.wait(waits, timeout=grace)
             for call, future in calls.items():
                 resolve_future(future, call.unanswered(reason), None)  # unless it is done

@@ -258,8 +258,7 @@ class SharedClient(Generic[M]):
             if delivery is DELIVERED:
                 self.view.sent += 1
                 return
-            rest = self._finish_send(delivery)
-            await self._host_calls.run(lambda: rest, sends=True)
+            await self._host_calls.run_here(self._finish_send(delivery))
         else:
             await self._host_calls.run(lambda: self.begin_to_send(message, resend=resend), sends=True)
 
@@ -288,12 +287,11 @@ class SharedClient(Generic[M]):
 
         Ids are made where the connection is, so those of other clients, threads and processes can be the same.
         """
-        self._check()
+        is_direct = self._is_direct()
         checked = check_request(self.shared.protocol, timeout, resend)
+        ask = functools.partial(self.request_on_host_loop, message, timeout=checked, resend=resend)
         try:
-            return await self._run(
-                lambda: self.request_on_host_loop(message, timeout=checked, resend=resend), sends=True
-            )
+            return await (self._host_calls.run_here(ask()) if is_direct else self._run(ask, sends=True))
         except DeliveryUnknown as unknown:
             raise RequestLost(ANSWER_UNKNOWN) from unknown
 
