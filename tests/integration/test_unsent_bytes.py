@@ -17,6 +17,7 @@ import trustme
 from onesocket import Client, ReconnectPolicy, State
 from onesocket.errors import OpenTimeout
 from onesocket.testing import Fault, FaultyServer
+from onesocket.transports import _tcp
 from onesocket.wire._response_parser import accept_value
 from tests.support.programs import running_python
 from tests.support.proxies import HttpProxy, Socks5Proxy, forward, serving
@@ -41,10 +42,10 @@ async def fill(client: Client) -> int:
     return sent
 
 
-def client_sockets(port: int) -> list[str]:
-    """States of the sockets that are connected to `port`, by the kernel; one in TIME_WAIT holds nothing."""
+def client_sockets(port: int, host: int = 1) -> list[str]:
+    """States of the sockets connected to `port` of 127.0.0.`host`, by the kernel; one in TIME_WAIT holds nothing."""
     rows = [row.split() for row in Path("/proc/net/tcp").read_text(encoding="ascii").splitlines()[1:]]
-    return [row[3] for row in rows if row[2] == f"0100007F:{port:04X}" and row[3] != "06"]
+    return [row[3] for row in rows if row[2] == f"0{host}00007F:{port:04X}" and row[3] != "06"]
 
 
 async def upgraded(listener: socket.socket) -> socket.socket:
@@ -171,6 +172,44 @@ async def test_nothing_is_left_of_a_dial_that_was_given_up(way: str) -> None:
             await client.connect()
         assert client_sockets(port) == []
         await client.aclose()
+
+
+async def test_of_addresses_that_are_tried_side_by_side_one_is_left_at_the_upgrade(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(_tcp, "_HAPPY_EYEBALLS_DELAY", 0.01)
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listener,
+        socket.socket() as full,
+        socket.socket() as first,
+        socket.socket() as second,
+    ):
+        listener.settimeout(0)
+        port = listener.getsockname()[1]
+        full.bind(("127.0.0.2", port))
+        full.listen(0)
+        for filler in (first, second):
+            filler.settimeout(0)
+            filler.connect_ex(("127.0.0.2", port))
+        loop = asyncio.get_running_loop()
+
+        async def resolve(*_: object, **__: object) -> list[Any]:
+            kind = socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, ""
+            return [(*kind, ("127.0.0.2", port)), (*kind, ("127.0.0.1", port))]
+
+        monkeypatch.setattr(loop, "getaddrinfo", resolve)
+        client = Client(f"ws://venue.test:{port}", reconnect=None)
+        async with asyncio.timeout(DEADLINE):
+            connecting = asyncio.create_task(client.connect())
+            while len(client_sockets(port, 2)) < 3:
+                await asyncio.sleep(0)
+            accepted, _ = await loop.sock_accept(listener)
+            with accepted:
+                await loop.sock_recv(accepted, 1)
+                assert len(client_sockets(port, 2)) == 2
+                connecting.cancel()
+                await asyncio.wait([connecting])
+            await client.aclose()
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
