@@ -151,6 +151,11 @@ async def test_a_name_that_means_no_single_connection_is_an_error_that_lists_the
     with pytest.raises(ValueError, match=r"2 shared connections are named .*key 'mine'.*key 'yours'|.*yours.*mine"):
         await call(lambda: hand_over(url, directory))
     await second.aclose()
+    with pytest.raises(HandOverRefused):
+        await call(lambda: hand_over(url.replace("127", "user:password@127").removesuffix("/"), directory))
+    with pytest.raises(ValueError, match=r"pid 'wss://elsewhere\.test/") as caught:
+        await call(lambda: hand_over("wss://user:password@elsewhere.test/?token=password", directory))
+    assert "password" not in str(caught.value)
     processes.connections = 2
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from typing import Final
 
-from ...errors import InvalidOption, OwnerSilent
+from ...errors import InvalidOption, InvalidURL, OwnerSilent
+from .._connection_key import ConnectionKey
 from ._ipc_frames import HandOverAnswer, Rejection, StepDown
 from ._listing import Listing, ask_owner, query_owner, socket_paths
 from ._runtime_paths import RuntimePaths
@@ -43,9 +44,10 @@ def _await_next_owner(paths: RuntimePaths, before: Listing, next_owner: int, end
 
 
 def _find(name: str, directory: str | None) -> tuple[RuntimePaths, Listing]:
+    name = _without_secrets(name)
     answers = ((paths, query_owner(paths, 1.0)) for paths in socket_paths(directory))
     shared = [(paths, one) for paths, one in answers if one is not None]
-    found = [(paths, one) for paths, one in shared if name in (one.url, one.key, str(one.pid))]
+    found = [(paths, one) for paths, one in shared if name in (_without_secrets(one.url), one.key, str(one.pid))]
     if len(found) == 1:
         return found[0]
     there = "; ".join(_describe(one) for _, one in (found or shared)) or "none"
@@ -54,6 +56,14 @@ def _find(name: str, directory: str | None) -> tuple[RuntimePaths, Listing]:
             f"{len(found)} shared connections are named {name!r}; give the key or the pid of one: {there}"
         )
     raise InvalidOption(f"no shared connection has the URL, key or pid {name!r}; there is: {there}")
+
+
+def _without_secrets(name: str) -> str:
+    """Return a URL as keys and listings have it, and any other name as it is."""
+    try:
+        return str(ConnectionKey.of(name))
+    except InvalidURL:
+        return name
 
 
 def _describe(one: Listing) -> str:
