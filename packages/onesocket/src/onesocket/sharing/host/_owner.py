@@ -439,11 +439,11 @@ class Owner:
         # After another owner a process gets everything of this one's connection: that may have begun before it came.
         is_from_other = hello.ownership_id not in (0, ownership_id)
         self._followers.attach(follower, welcome, FeedPosition() if is_from_other else hello.position)
-        if follower.own is Own.PREFER and follower.is_attached:
-            if self._options.own is Own.PREFER:
-                self._followers.send_heartbeat(self.connection_stats)  # which says that there is one
-            else:
-                self._begin_hand_over(follower, is_requested=False)
+        prefers = preferrer(self._followers.attached)
+        if prefers is not None and self._options.own is not Own.PREFER:
+            self._begin_hand_over(prefers, is_requested=False)
+        elif prefers is not None:
+            self._followers.send_heartbeat(self.connection_stats)  # which says that there is one
 
     def _step_down(self, asker: FollowerConnection) -> None:
         followers = self._followers.attached
