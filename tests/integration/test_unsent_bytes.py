@@ -201,7 +201,7 @@ async def test_of_addresses_that_are_tried_side_by_side_one_is_left_at_the_upgra
         client = Client(f"ws://venue.test:{port}", reconnect=None)
         async with asyncio.timeout(DEADLINE):
             connecting = asyncio.create_task(client.connect())
-            while len(client_sockets(port, 2)) < 3:
+            while len(client_sockets(port, 2)) < 3:  # noqa: ASYNC110 - the kernel has no event for it
                 await asyncio.sleep(0)
             accepted, _ = await loop.sock_accept(listener)
             with accepted:
