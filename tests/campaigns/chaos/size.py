@@ -29,8 +29,8 @@ class RunSize:
     @property
     def limit(self) -> float:
         """Seconds that all of it may take at most; on a quiet machine it's half of that."""
-        return 150.0 + 5.0 * self.rounds + 3.0 * self.faults + 4.0 * self.kinds
+        return 250.0 + 5.0 * self.rounds + 3.0 * self.faults + 2.0 * self.kinds
 
 
 FULL: Final = RunSize(rounds=100, faults=60, kinds=60, forks=10, seconds=5.0, megabytes=64, bursts=3, shorter_bursts=1)
-QUICK: Final = RunSize(rounds=2, faults=6, kinds=3, forks=1, seconds=1.0, megabytes=16, bursts=1, shorter_bursts=8)
+QUICK: Final = RunSize(rounds=1, faults=5, kinds=2, forks=1, seconds=1.0, megabytes=16, bursts=1, shorter_bursts=8)

@@ -24,6 +24,7 @@ from tests.campaigns.harness.probe import open_descriptors
 
 from .numbered import BlockingMember, MemberThread, NumberedReader, NumberedSender, NumberedTopics
 
+_SLEEP: Final = "import time; time.sleep(60)"
 _THREADS: Final = 2
 """Threads with an event loop each, in a member of the kind "threads"."""
 
@@ -157,7 +158,7 @@ class ChaosWorker:
 
     async def call_exec(self, _: dict[str, Any]) -> None:
         """Become another program, without a close of anything."""
-        os.execv(sys.executable, [sys.executable, "-c", "input()"])  # noqa: S606 - no shell: it keeps the process number
+        os.execv(sys.executable, [sys.executable, "-c", _SLEEP])  # noqa: S606 - no shell: it keeps the process number
 
     async def burst(self, order: dict[str, Any]) -> None:
         """Send so many messages at once."""

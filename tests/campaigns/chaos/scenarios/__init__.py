@@ -76,7 +76,7 @@ SCENARIOS: Final = (
         LONG_RUN,
         "processes of every kind are killed, stopped, dismissed and asked to hand over",
         all_kinds.run,
-        lambda size: 90.0 + 4.0 * size.kinds,
+        lambda size: 120.0 + 2.0 * size.kinds,
     ),
     ChaosScenario(
         "foreign-peers", "another release, account and user, nonsense, and no descriptor", foreign_peers.run, _minute
