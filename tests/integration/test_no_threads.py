@@ -27,7 +27,7 @@ class ThreadLimit:
         start = threading.Thread.start
 
         def limited(thread: threading.Thread) -> None:
-            if self.left is not None and thread.name.startswith(("onesocket", "asyncio")):
+            if self.left is not None and thread.name.startswith("onesocket"):
                 if not self.left:
                     self.is_refusing.set()
                     raise RuntimeError("can't start new thread")
