@@ -274,6 +274,7 @@ PROGRAM = """
 import asyncio, os, sys
 import uvloop
 from onesocket import Client, Identity, Provider, State, blocking, join
+from onesocket.errors import DeliveryUnknown
 from onesocket.sharing.host import HostOptions
 
 url, directory = sys.argv[1:]
@@ -284,7 +285,7 @@ async def fill(client):
     while client.status.outbox == 0 and sent < 300:
         try:
             await asyncio.wait_for(client.send(noise), 1)
-        except TimeoutError:
+        except (TimeoutError, DeliveryUnknown):  # cancelled: it waited, or it was on its way
             break
         sent += 1
     print(sent, flush=True)
