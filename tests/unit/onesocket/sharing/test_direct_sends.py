@@ -132,7 +132,7 @@ def test_a_call_that_is_ended_leaves_no_cancellation_in_its_caller(*, is_cancell
         if is_cancelled:
             sending.cancel()
         await leaving
-        with pytest.raises(DeliveryUnknown):
+        with pytest.raises(asyncio.CancelledError if is_cancelled else DeliveryUnknown):
             await sending
         assert cancellations == [1 if is_cancelled else 0]
         await other.aclose()
@@ -152,4 +152,18 @@ async def test_a_caller_that_is_cancelled_while_its_message_waits_is_cancelled()
     await client.connect()
     await settle()
     assert server.peers[0].received == []
+    await client.aclose()
+
+
+@on_virtual_time
+async def test_a_time_out_of_a_message_that_is_being_sent_is_a_time_out() -> None:
+    server = MemoryServer()
+    client = await joined(server)
+    server.peers[0].stop_reading()
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(1):
+            await client.send("written")
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(client.send("written"), 1)
+    server.peers[0].drop()
     await client.aclose()

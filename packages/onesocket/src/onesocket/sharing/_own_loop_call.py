@@ -25,18 +25,35 @@ class OwnLoopCall:
         return f"<OwnLoopCall {'running' if self._ended is None else 'ending'}>"
 
     async def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """Run `work`. Ended meanwhile, it raises `ClientClosed`, or what `work` raises when it's cancelled too late."""
+        """Run `work`. Ended meanwhile, it raises `ClientClosed`, or what `work` raises when it's cancelled too late.
+
+        A caller that was cancelled itself stays so, whatever became of the work: its task, a time-out or a group of
+        tasks waits for that.
+        """
         try:
-            return await work
+            result = await work
         except asyncio.CancelledError:
-            if self._ended is not None and self._task is not None and self._task.cancelling() - 1 <= self._cancelling:
-                raise ClientClosed(self._reason) from None
+            if self._ended is None or self._is_caller_cancelled:
+                raise
+            raise ClientClosed(self._reason) from None
+        except Exception as error:
+            if self._is_caller_cancelled:
+                raise asyncio.CancelledError from error
             raise
+        else:
+            if self._is_caller_cancelled:
+                raise asyncio.CancelledError
+            return result
         finally:
             if self._ended is not None:
                 if self._task is not None:
                     self._task.uncancel()
                 self._ended.set_result(None)
+
+    @property
+    def _is_caller_cancelled(self) -> bool:
+        own = 0 if self._ended is None else 1
+        return self._task is not None and self._task.cancelling() - own > self._cancelling
 
     def end(self, reason: str) -> asyncio.Future[None]:
         """Cancel it, and return a future that is done once it is over."""
