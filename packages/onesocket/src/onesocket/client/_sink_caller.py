@@ -29,7 +29,7 @@ class SinkCaller:
         """The messages of it that callbacks have not got yet."""
         self._direct: list[Callback] = []
         """The callbacks whose functions are sinks themselves."""
-        self.delivered = 0
+        self.delivered: int = 0
 
     @property
     def has_callbacks(self) -> bool:
