@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import resource
@@ -145,11 +146,13 @@ class ChaosWorker:
         """Use up the descriptors, until `release`."""
         limit = max(int(name) for name in os.listdir("/dev/fd")) + 32  # noqa: PTH208
         resource.setrlimit(resource.RLIMIT_NOFILE, (limit, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
-        try:
-            while True:
-                self._descriptors.append(os.open(os.devnull, os.O_RDONLY))
-        except OSError:
-            pass
+        found = -1
+        while found < len(self._descriptors):  # the sockets of processes that have just left are closed meanwhile
+            found = len(self._descriptors)
+            await asyncio.sleep(0.05)
+            with contextlib.suppress(OSError):
+                while True:
+                    self._descriptors.append(os.open(os.devnull, os.O_RDONLY))
 
     async def release(self, _: dict[str, Any]) -> None:
         """Have descriptors again."""

@@ -98,7 +98,7 @@ class Options:
         protocol, headers = check_protocol(given["protocol"]), check_headers(given["headers"])
         if isinstance(token, str):
             _check_token_place(protocol.token_place, headers)
-        outbox = _check_outbox(given["outbox"])
+        outbox = check_outbox(given["outbox"])
         instruments, recorder = check_instruments(given["instruments"]), _check_recorder(given["recorder"])
         return cls(
             address=address,
@@ -278,7 +278,7 @@ def _check_token_place(place: TokenPlace | None, headers: tuple[tuple[str, str],
         )
 
 
-def _check_outbox(value: object) -> OutboxLimits | DurableOutbox:
+def check_outbox(value: object) -> OutboxLimits | DurableOutbox:
     """The limits of messages that are not kept on disk, or the file of those that are; raises `InvalidOption`."""
     if value is None:
         return OutboxLimits(messages=0)

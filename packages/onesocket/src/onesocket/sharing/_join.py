@@ -13,7 +13,7 @@ from ..client._client import Client
 from ..client._client_options import ConnectionOptions
 from ..client._durable_outbox import DurableOutbox
 from ..client._error_reporter import check_on_error
-from ..client._options import Token, check_protocol, check_seconds
+from ..client._options import Token, check_outbox, check_protocol, check_seconds
 from ..client._pickling import not_picklable
 from ..client._token_source import TokenSource, takes_refusal
 from ..client._user_code import USER_ERRORS, concerns_another_client
@@ -146,8 +146,8 @@ class JoinParameters:
             )
         _check_kinds(client_factory, host_options, scope)
         _check_options(options)
-        if scope == "host":
-            _check_outbox(options.get("outbox"))
+        if scope == "host" and "outbox" in options:
+            _check_no_durable_outbox(check_outbox(options["outbox"]))
         self.key = ConnectionKey.of(url, key=key, token=token)
         self.scope: Scope = scope
         self.linger = float(linger)
@@ -205,7 +205,7 @@ class JoinParameters:
         if self._client_factory is not None:
             # The client is made in the process that becomes the owner, but each needs the protocol.
             made = spec.make_client().internals.options
-            _check_outbox(made.durable_outbox)
+            _check_no_durable_outbox(made.durable_outbox)
             options = {**spec.options, "instruments": made.instruments, "recorder": made.recorder}
             spec = dataclasses.replace(spec, protocol=made.protocol, options=options)
         return HostUpstream(spec), spec.protocol
@@ -313,7 +313,7 @@ def _check_options(options: dict[str, Any]) -> None:
             check_seconds(name, options[name])
 
 
-def _check_outbox(outbox: object) -> None:
+def _check_no_durable_outbox(outbox: object) -> None:
     if isinstance(outbox, DurableOutbox):
         raise InvalidOption(
             "outbox=DurableOutbox(...) can't be shared between processes, as one process writes the file and the "
