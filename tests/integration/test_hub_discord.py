@@ -1,6 +1,7 @@
 """The hub in front of a Discord gateway: many bots' processes share one session upstream."""
 
 import asyncio
+import contextlib
 import json
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -8,6 +9,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from websockets.exceptions import ConnectionClosed
 
 from onesocket import ReconnectPolicy, State
 from onesocket.hub import Endpoint, Hub, HubOptions
@@ -327,6 +329,24 @@ async def test_a_client_that_reads_later_gets_every_dispatch() -> None:
             await asyncio.sleep(0)
         assert [(await client.receive())["s"] for _ in range(count)] == list(range(3, 3 + count))
         assert (here.hub.counters.cut_off, here.hub.backlog.size) == (0, 0)
+
+
+async def test_a_client_that_is_cut_off_gets_nothing_behind_what_it_missed() -> None:
+    async with world() as here, dial(here.hub.url) as client:
+        await ready(client)
+        frontend = here.hub.frontend
+        assert isinstance(frontend, DiscordFrontend)
+        while here.hub.backlog.size < 1 << 20:
+            frontend.messages([Dispatch("NEW", 1, b'"%s"' % (b"x" * 900_000))])
+            await asyncio.sleep(0)
+        (connection,) = frontend._connections
+        frontend.messages([Dispatch("NEWEST", 2, b"0")])  # it is written at the end of this turn
+        connection._frames.fall_out()
+        names = set()
+        with contextlib.suppress(ConnectionClosed):
+            while True:
+                names.add((await client.receive())["t"])
+        assert (client.socket.close_code, names) == (1013, {"NEW"})
 
 
 async def test_what_discord_does_not_document_is_passed_on_as_it_came() -> None:

@@ -72,6 +72,7 @@ class FrontendConnection(ServedConnection[ServedSession]):
     def cut_off(self, reason: str) -> None:
         """Close the connection of a client that reads too slowly; its session can be resumed."""
         self._frontend.counters.cut_off += 1
+        self._unwritten.clear()  # it is behind payloads that were dropped: the client would resume after it
         self.close(_TRY_AGAIN_LATER, reason)
 
     def write(self, payload: bytes) -> None:
