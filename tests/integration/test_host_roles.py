@@ -1,10 +1,15 @@
 """Roles of processes that share a connection: which one holds it, and how it is handed over in order."""
 
 import asyncio
+import contextlib
+import dataclasses
 import functools
 import json
 import operator
 import os
+import socket
+import sys
+import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +20,7 @@ from typer.testing import CliRunner
 from onesocket import State
 from onesocket.cli._app import app
 from onesocket.client import GapReason
+from onesocket.sharing._connection_key import ConnectionKey
 from onesocket.sharing.host import (
     HandOverRefused,
     HostUpstream,
@@ -27,6 +33,10 @@ from onesocket.sharing.host import (
 from onesocket.sharing.host import _hand_over as host_hand_over
 from onesocket.sharing.host import _host_upstream as host_upstream
 from onesocket.sharing.host import _membership as host_membership
+from onesocket.sharing.host._ipc_frames import HandOverAnswer
+from onesocket.sharing.host._listing import AskedOwner
+from onesocket.sharing.host._owner_lock import OwnerLock
+from onesocket.sharing.host._runtime_paths import RuntimePaths
 from onesocket.testing import FaultyServer
 from tests.support.host_processes import HostSink, make_upstream
 
@@ -40,8 +50,9 @@ class Processes:
         self.connections = 1
         self._upstreams: list[HostUpstream] = []
 
-    def make(self, own: str, **options: Any) -> tuple[HostUpstream, HostSink]:
-        made = make_upstream(self.server.url, self.directory, key="mine", host={"own": own}, **options)
+    def make(self, own: str, host: dict[str, Any] | None = None, **options: Any) -> tuple[HostUpstream, HostSink]:
+        host = {"own": own, **(host or {})}
+        made = make_upstream(self.server.url, self.directory, key="mine", host=host, **options)
         self._upstreams.append(made[0])
         return made
 
@@ -81,6 +92,29 @@ async def test_an_owner_hands_over_to_one_that_prefers_with_one_dial_and_one_gap
     await sink.until(lambda: sink.states[-1] is State.CONNECTED and second.is_owner)
     assert processes.server.counts.handshakes == 3
     assert processes.server.counts.close_codes == {1000: 2}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a stopped owner keeps no part of the lock")
+async def test_an_owner_beside_a_stopped_one_keeps_the_connection_until_that_is_gone(processes: Processes) -> None:
+    paths = RuntimePaths.of(ConnectionKey.of(processes.server.url, key="mine").digest(), str(processes.directory))
+    stopped = OwnerLock.acquire(paths.ensure(), lambda _: None)
+    assert stopped is not None
+    stopped.note(1)
+    hasty = {"heartbeat": 0.02, "stopped_after": 0.04, "attach_timeout": 0.04, "on_stopped": "take-over"}
+    with contextlib.closing(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)) as listener:
+        with paths.opened() as descriptor:
+            listener.bind(paths.socket_address(descriptor))
+        listener.listen()
+        first, _ = processes.make("allow", host=hasty)
+        await first.connect()
+    prefers, sink = processes.make("prefer")  # waits for a stopped owner: it could not have the lock
+    await prefers.connect()
+    await processes.server.broadcast("one")
+    await sink.until(lambda: sink.received == ["one"])
+    assert [first.is_owner, prefers.is_owner, processes.server.counts.handshakes] == [True, False, 1]
+    stopped.release()
+    await sink.until(lambda: prefers.is_owner and sink.states[-1] is State.CONNECTED)
+    assert processes.server.counts.handshakes == 2
 
 
 async def test_a_process_that_never_owns_waits_for_one_that_may(
@@ -156,6 +190,17 @@ async def test_a_name_that_means_no_single_connection_is_an_error_that_lists_the
     with pytest.raises(ValueError, match=r"pid 'wss://elsewhere\.test/") as caught:
         await call(lambda: hand_over("wss://user:password@elsewhere.test/?token=password", directory))
     assert "password" not in str(caught.value)
+    for name in (
+        "wss://user:password@elsewhere.test:99999/",
+        "https://elsewhere.test/?token=password",
+        "elsewhere.test?token=password",
+        "wss//user:password@elsewhere.test/#password",
+    ):
+        with pytest.raises(ValueError, match="elsewhere") as caught:
+            await call(functools.partial(hand_over, name, directory))
+        assert "password" not in str(caught.value)
+    with pytest.raises(ValueError, match="pid 'alice@home'"):
+        await call(lambda: hand_over("alice@home", directory))
     processes.connections = 2
 
 
@@ -164,6 +209,21 @@ async def test_an_owner_that_does_not_answer_is_told_of(processes: Processes, mo
     monkeypatch.setattr(host_hand_over, "ask_owner", lambda *_: None)
     with pytest.raises(OwnerSilent, match="does not answer"):
         await call(lambda: hand_over("mine", str(processes.directory)))
+
+
+async def test_an_owner_that_has_the_connection_again_is_no_next_owner(
+    processes: Processes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, _ = await processes.start("allow")
+    other, _ = await processes.start("allow")
+    answer = AskedOwner(answer=HandOverAnswer(os.getpid() + 1))  # another process; here all have the same number
+    (before,) = await call(lambda: listing(str(processes.directory)))
+    listings = iter([before, before, None, dataclasses.replace(before, started=time.time())])
+    monkeypatch.setattr(host_hand_over, "ask_owner", lambda *_: answer)
+    monkeypatch.setattr(host_hand_over, "query_owner", lambda *_: next(listings))
+    with pytest.raises(HandOverRefused, match=f"pid {os.getpid() + 1} did not take the connection"):
+        await call(lambda: hand_over("mine", str(processes.directory)))
+    assert [first.is_owner, other.is_owner] == [True, False]
 
 
 async def command(*arguments: str) -> tuple[int, str, str]:

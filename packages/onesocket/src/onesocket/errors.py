@@ -167,7 +167,7 @@ class NoRuntimeDirectory(UsageError):
 
 
 class HandOverRefused(UsageError):
-    """The process that holds a shared connection can't hand over: no other process may hold it."""
+    """The process that holds a shared connection can't hand over: no other process may hold it, or none took it."""
 
 
 class HubRunning(UsageError):

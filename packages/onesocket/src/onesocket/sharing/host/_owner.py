@@ -253,6 +253,8 @@ class Owner:
         if (status.rtt, status.attempt) != (self.status.rtt, self.status.attempt):
             self._publish_present()
         self._followers.send_heartbeat(self.connection_stats)
+        if self._options.own is not Own.PREFER and self._phase is OwnerPhase.SERVING:
+            self._hand_over_to_preferrer()
 
     # --- from the connection ----------------------------------------------------------------------------------------
 
@@ -439,11 +441,16 @@ class Owner:
         # After another owner a process gets everything of this one's connection: that may have begun before it came.
         is_from_other = hello.ownership_id not in (0, ownership_id)
         self._followers.attach(follower, welcome, FeedPosition() if is_from_other else hello.position)
-        prefers = preferrer(self._followers.attached)
-        if prefers is not None and self._options.own is not Own.PREFER:
-            self._begin_hand_over(prefers, is_requested=False)
-        elif prefers is not None:
+        if self._options.own is not Own.PREFER:
+            self._hand_over_to_preferrer()
+        elif preferrer(self._followers.attached) is not None:
             self._followers.send_heartbeat(self.connection_stats)  # which says that there is one
+
+    def _hand_over_to_preferrer(self) -> None:
+        """Hand over if a process prefers to own, and could: not while a stopped owner has a part of the lock."""
+        prefers = None if self._lock.is_beside_stopped else preferrer(self._followers.attached)
+        if prefers is not None:
+            self._begin_hand_over(prefers, is_requested=False)
 
     def _step_down(self, asker: FollowerConnection) -> None:
         followers = self._followers.attached

@@ -237,6 +237,11 @@ class OwnerLock:
                 self.note(self._epoch)
 
     @property
+    def is_beside_stopped(self) -> bool:
+        """True while a stopped process has the abstract socket lock."""
+        return self._socket_lock is None
+
+    @property
     def notification_socket(self) -> socket.socket | None:
         """Socket to which processes connect that found the file free, but not the abstract socket lock."""
         return None if self._socket_lock is None else self._socket_lock.socket
@@ -265,7 +270,7 @@ class OwnerLock:
 
     def _write(self, record: OwnerRecord) -> None:
         if self.descriptor >= 0:
-            record = dataclasses.replace(record, is_beside_stopped=int(self._socket_lock is None))
+            record = dataclasses.replace(record, is_beside_stopped=int(self.is_beside_stopped))
             with contextlib.suppress(OSError):  # a full disk: the record helps, the lock decides
                 os.pwrite(self.descriptor, (str(record).ljust(_RECORD_BYTES - 1) + "\n").encode(), 0)
 
