@@ -29,7 +29,9 @@ CLIENTS: dict[str, LocalClient] = {
     "onesocket connect": by_connect,
 }
 BURST: list[str | bytes] = [f"{number} of a burst of €" * 20 for number in range(1000)]
-MESSAGES: list[str | bytes] = ["grüße", "", b"\x00\xff\x81", b"", "€" * 300_000, b"m" * 1_000_000, *BURST]
+LONG: list[str | bytes] = ["€" * 300_000, b"m" * 1_000_000, "€" * 1_200_000]
+"""The last one goes out in fragments, of which the first ends within a character."""
+MESSAGES: list[str | bytes] = ["grüße", "", b"\x00\xff\x81", b"", *LONG, *BURST]
 
 
 async def test_every_kind_of_client_gets_everything_through_a_lost_upstream() -> None:

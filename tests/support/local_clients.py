@@ -31,7 +31,7 @@ def line_of(message: str | bytes) -> str:
 
 
 async def by_websockets(url: str, lines: list[str]) -> None:
-    async with connect(url) as connection:
+    async with connect(url, max_size=None) as connection:
         await connection.send("text of websockets")
         await connection.send(b"binary of websockets")
         await (await connection.ping("are you there"))

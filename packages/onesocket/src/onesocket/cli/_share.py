@@ -225,7 +225,7 @@ def share(
         str,
         typer.Option(
             metavar="prefer|allow|never",
-            help="--scope host: hold the connection in any case; if no other process does; or only use another's.",
+            help="--scope host: hold the connection if possible; if no other process does; or only use another's.",
         ),
     ] = "prefer",
     open_timeout: Annotated[float, typer.Option(min=0.001, metavar="SECONDS", help="For one attempt upstream.")] = 10.0,
