@@ -19,6 +19,7 @@ from onesocket.testing import FaultyServer
 from onesocket.wire._http_response import HttpResponse
 from onesocket.wire._request_parser import HttpRequest
 from tests.integration.hub_clients import LOCAL, connected_program, next_message, running_hub
+from tests.support.echo_listener import UPGRADE
 from tests.support.waiting import DEADLINE, until
 
 pytestmark = pytest.mark.usefixtures("private_runtime")
@@ -161,6 +162,20 @@ async def test_connections_that_send_nothing_keep_no_client_out() -> None:
             await stack.enter_async_context(connected_program(hub))
         listener = hub._listener  # pyright: ignore[reportPrivateUsage] - the bound on descriptors
         assert repr(listener).endswith("clients=2 pending=256>")
+
+
+async def test_all_clients_may_come_at_once() -> None:
+    async with (
+        FaultyServer() as server,
+        running_hub(server, max_clients=300) as hub,
+        contextlib.AsyncExitStack() as stack,
+    ):
+        address = "127.0.0.1", hub.endpoint.port
+        clients = [stack.enter_context(socket.create_connection(address)) for _ in range(300)]
+        await until(lambda: repr(hub._listener).endswith("pending=300>"))  # pyright: ignore[reportPrivateUsage]
+        for client in clients:
+            client.sendall(UPGRADE)
+        await until(lambda: hub.frontend.clients == len(clients))
 
 
 async def test_a_unix_socket_for_this_user_alone(tmp_path: Path) -> None:

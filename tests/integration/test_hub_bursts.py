@@ -2,11 +2,12 @@
 
 import asyncio
 import contextlib
+import sys
 
 import pytest
 from websockets.asyncio.client import ClientConnection
 
-from onesocket.hub import Hub, JsonMerge
+from onesocket.hub import Hub, JsonMerge, RawFrontend
 from onesocket.testing import FaultyServer
 from tests.integration.hub_clients import connected_program, next_message, running_hub, wait_closed
 from tests.support.waiting import DEADLINE, until
@@ -87,6 +88,21 @@ async def test_a_client_that_reads_nothing_is_cut_off_after_a_while() -> None:
             await asyncio.sleep(0)
         assert hub.backlog.size == 0
         assert await wait_closed(client) == (1013, "cut off: nothing was read for 0.05 seconds")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the kernel doesn't tell")
+async def test_what_a_clients_system_has_not_taken_counts_as_unread() -> None:
+    async with FaultyServer(echo=False) as server, running_hub(server) as hub, contextlib.AsyncExitStack() as stack:
+        client, sent = await lagging(hub, server, stack)
+        frontend = hub.frontend
+        assert isinstance(frontend, RawFrontend)
+        [connection] = [each.connection for each in frontend._clients]
+        transport = connection._transport
+        assert transport is not None
+        assert connection.unsent > transport.get_write_buffer_size() > 0
+        for message in sent:
+            assert await next_message(client) == message
+        await until(lambda: connection.unsent == 0)
 
 
 async def test_an_end_of_the_hub_stands_behind_what_a_client_has_not_read() -> None:

@@ -55,7 +55,7 @@ LIMITS = [
     ("bytes of a hub client's message", HUB["max_message"]),
     ("bytes that are kept for clients of a hub", HUB["client_buffer"]),
     ("seconds for which a hub client", HUB["client_timeout"]),
-    ("connections to a hub without", hub_listener._MAX_PENDING),
+    ("connections to a hub without", hub_listener._MIN_PENDING),
     ("messages of a hub client", HUB["waiting"]),
 ]
 

@@ -47,7 +47,7 @@ class FrameQueue:
         self._deadline: asyncio.TimerHandle | None = None
         self._written = 0
         self._progress = (0, 0)
-        """Chunks written, and bytes that the kernel had not taken, when the client was looked at last."""
+        """Chunks written, and bytes that the client's system had not taken, when the client was looked at last."""
         self._farewell: tuple[int, str] | None = None
         """Close code and reason behind what waits."""
 

@@ -20,8 +20,9 @@ from ..wire._request_parser import HttpRequest
 from ._endpoint import Endpoint
 
 _BACKLOG: Final = 1024
-_MAX_PENDING: Final = 256
-"""Connections without a complete request, or whose answer is a refusal. The oldest is reset for one more."""
+_MIN_PENDING: Final = 256
+"""Connections without a complete request, or whose answer is a refusal: as many as clients, and at least so many. The
+oldest is aborted for one more."""
 _PROBE_TIMEOUT: Final = 1.0
 
 
@@ -34,8 +35,10 @@ class HubListener:
     handshake_timeout: float = 10.0
 
     def __init__(self, respond: Callable[[HttpRequest], RequestAnswer], *, max_clients: int = 0) -> None:
+        """`max_clients`: 0 for an address that has none."""
         self._respond = respond
         self._max_clients = max_clients
+        self._max_pending = max(_MIN_PENDING, max_clients)  # all clients may come at once
         self._socket: ForkSafeSocket | None = None
         """The bound socket, until `serve`."""
         self._close_server: Callable[[], None] | None = None
@@ -109,7 +112,7 @@ class HubListener:
         del address
         if self._close_server is None:
             return False
-        if len(self._pending) >= _MAX_PENDING:
+        if len(self._pending) >= self._max_pending:
             oldest = next(iter(self._pending))
             del self._pending[oldest]
             oldest.abort()
@@ -132,7 +135,7 @@ class HubListener:
         del address
         if self._close_server is None:
             return HttpResponse.text(503, "the hub is stopping", {"Retry-After": "5"})
-        if request.is_upgrade and len(self._clients) >= self._max_clients:
+        if request.is_upgrade and 0 < self._max_clients <= len(self._clients):
             return HttpResponse.text(503, "too many clients: see --max-clients", {"Retry-After": "5"})
         return self._respond(request)
 

@@ -16,7 +16,7 @@ from ..wire._deflate_parameters import DeflateParameters
 from ..wire._frames import CLOSED, CONTROLS, PENDING, VIOLATED, FrameReader, encode_frame
 from ..wire._handshake import Data
 from ._close_frame import ABNORMAL_CLOSURE, NO_STATUS, NORMAL_CLOSURE, close_payload
-from ._tcp import RESET_ON_CLOSE
+from ._tcp import RESET_ON_CLOSE, queued_bytes
 
 log = logging.getLogger("onesocket")
 
@@ -295,8 +295,11 @@ class ServerConnection(asyncio.BufferedProtocol):
 
     @property
     def unsent(self) -> int:
-        """Bytes that were written, and that the kernel has not taken."""
-        return 0 if self._transport is None else self._transport.get_write_buffer_size()
+        """Bytes that were written, and that the client's system has not taken (on Linux), or this one."""
+        if self._transport is None:
+            return 0
+        descriptor = self._transport.get_extra_info("socket").fileno()
+        return self._transport.get_write_buffer_size() + queued_bytes(descriptor)
 
     @property
     def close_timeout(self) -> float:

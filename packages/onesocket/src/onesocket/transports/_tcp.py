@@ -72,10 +72,10 @@ class TcpSocket(ForkSafeSocket):
         """
         if sys.platform != "linux" or self.family == socket.AF_UNIX:
             return 0
+        count = queued_bytes(self.fileno())
         try:
-            count = int.from_bytes(fcntl.ioctl(self.fileno(), termios.TIOCOUTQ, bytes(4)), sys.byteorder)
             is_reset = count > 0 and self.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] == _TCP_CLOSE
-        except (OSError, ValueError):  # closed
+        except OSError:  # closed
             return 0
         return 0 if is_reset else count
 
@@ -108,6 +108,16 @@ class TcpSocket(ForkSafeSocket):
         on_close, self.on_close = self.on_close, None  # which may refer to the owner of this socket: no cycle is left
         if on_close is not None:
             on_close()
+
+
+def queued_bytes(descriptor: int) -> int:
+    """Return the bytes that the kernel has of a socket, and the other end has not taken; 0 where it doesn't tell."""
+    if sys.platform != "linux":
+        return 0
+    try:
+        return int.from_bytes(fcntl.ioctl(descriptor, termios.TIOCOUTQ, bytes(4)), sys.byteorder)
+    except (OSError, ValueError):  # closed
+        return 0
 
 
 def close_when_delivered(sock: TcpSocket, is_flushed: Callable[[], bool], close: Callable[[], None]) -> None:
