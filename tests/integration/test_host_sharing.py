@@ -692,6 +692,8 @@ async def test_disconnect_holds_for_all_even_over_a_change_of_owners(
     assert server.counts.upgraded == 1
     assert await rest[1].do("reconnect") == "OPENED"
     await group.all_receive("after", rest)
+    for process in rest:
+        assert [report["epoch"] for report in process.said if report["event"] == "gap"] == [2]
     assert_single_connection(server)
 
 

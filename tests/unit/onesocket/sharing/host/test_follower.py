@@ -8,13 +8,14 @@ from typing import Any, cast
 import pytest
 
 from onesocket.client import ConnectionStats
+from onesocket.errors import ClientClosed
 from onesocket.sharing.host import HostOptions, IpcError, OutOfResources, Own, OwnerSilent, listing
 from onesocket.sharing.host import _ipc_frames as frames
 from onesocket.sharing.host._follower import FeedPlace, Follower, OwnerDisconnected
 from onesocket.sharing.host._ipc_frames import FrameSplitter, Results, SendMessages, Welcome, decode_follower_frame
 from onesocket.sharing.host._join_credentials import JoinCredentials
 from onesocket.sharing.host._local_status import LocalStatus
-from onesocket.sharing.host._membership import JoinFailed, Membership, RoleTaken
+from onesocket.sharing.host._membership import JoinFailed, Membership, RoleLost, RoleTaken
 from onesocket.sharing.host._owner_lock import OwnerLock
 from onesocket.sharing.host._runtime_paths import RuntimePaths
 
@@ -129,6 +130,63 @@ async def test_what_keeps_it_from_its_role_is_told_at_once(tmp_path: Path, monke
             await member.acquire_role()
     assert len(failures) == 1
     await member.aclose(nothing, 1.0)
+
+
+class LostFollower(AttachedFollower):
+    """Gets in, and its owner ends in the same turn of the loop, as uvloop may read both."""
+
+    async def attach(self, paths: RuntimePaths, timeout: float) -> Welcome:
+        self.is_over = True
+        return await super().attach(paths, timeout)
+
+
+async def test_an_owner_that_ends_with_its_welcome_leaves_a_gap(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(OwnerLock, "acquire", lambda *_, **__: None)
+    events: asyncio.Queue[object] = asyncio.Queue()
+    member = Membership(
+        RuntimePaths.of("key", str(tmp_path / "run")),
+        HostOptions(directory=str(tmp_path / "run")),
+        make_owner=cast("Any", None),
+        make_follower=lambda _: LostFollower(CREDENTIALS, print, FeedPlace()),
+        retry_delay=lambda *_: None,
+        emit=events.put_nowait,
+    )
+
+    async def nothing() -> None:
+        pass
+
+    joining = asyncio.create_task(member.acquire_role())
+    async with asyncio.timeout(5):
+        assert await events.get() == RoleLost(in_order=False)
+    await member.aclose(nothing, 1.0)
+    with pytest.raises(ClientClosed):
+        await joining
+
+
+async def test_an_answer_that_came_while_this_process_stood_still_is_in_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = RuntimePaths.of("key", str(tmp_path / "run"))
+    loop = asyncio.get_running_loop()
+    with socket.socket(socket.AF_UNIX) as owner:
+        owner.bind(str(place.socket))
+        owner.listen(1)
+        owner.setblocking(False)
+        follower = new_follower()
+        attaching = asyncio.create_task(follower.attach(place, 60.0))
+        accepted = (await loop.sock_accept(owner))[0]
+        accepted.sendall(frames.encode_ipc_frame(CREDENTIALS.challenge(b"")))
+        await loop.sock_recv(accepted, 2**16)
+        welcome = Welcome(1, 7, 1.0, LocalStatus("ws://x/", lambda: False).present, ConnectionStats())
+        accepted.sendall(frames.encode_ipc_frame(welcome))
+        later = loop.time() + 61.0
+        monkeypatch.setattr(loop, "time", lambda: later)
+        assert await attaching == welcome
+        monkeypatch.undo()
+        follower.leave()
+        accepted.close()
 
 
 @pytest.mark.parametrize(

@@ -133,6 +133,8 @@ class Follower(FrameStream):
                     raise
                 return await self._welcomed
         except TimeoutError:
+            if self._is_attached:  # it has answered in time, and this process stood still
+                return self._welcomed.result()
             self.abort()
             raise OwnerSilent.of(self.peer_pid) from None
         except BaseException:

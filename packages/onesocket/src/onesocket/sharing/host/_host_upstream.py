@@ -120,6 +120,8 @@ class HostUpstream:
         self._is_held = False
         self._left_in_order = False
         """True if the last owner closed the connection in order."""
+        self._earlier_gap: Gap | None = None
+        """Marker of an earlier change of owners, still due when the last role was lost."""
         self._pid = os.getpid()
         self._closing: asyncio.Task[None] | None = None
         register_holder(self)
@@ -364,7 +366,7 @@ class HostUpstream:
     def _on_attached(self, welcome: Welcome, *, goes_on: bool) -> None:
         self._heard_stats = welcome.stats
         if goes_on:  # if anything is missing, the owner knows how much
-            self._inbound.due = None
+            self._inbound.due = self._earlier_gap
         if welcome.gap is not None:
             self._on_gap(welcome.gap)
         self._on_status(welcome.status)
@@ -401,13 +403,16 @@ class HostUpstream:
         self._heard_stats, self._owner = self.connection_stats, None
         self._left_in_order = in_order
         present = self._local_status.present
-        if present.state in _WANTED_STATES:
-            error = OwnerLost(
-                "the process that held the connection let go of it"
-                if in_order
-                else "the process that held the connection ended, or doesn't answer any more"
-            )
+        is_wanted = present.state in _WANTED_STATES
+        error = OwnerLost(
+            "the process that held the connection let go of it"
+            if in_order
+            else "the process that held the connection ended, or doesn't answer any more"
+        )
+        self._earlier_gap = self._inbound.due
+        if is_wanted or present.epoch:  # the next owner's client knows of no connection before
             self._inbound.due = Gap(GapReason.RECONNECTED, present.epoch, error=error)
+        if is_wanted:
             self._local_status.enter(State.CONNECTING, error)
 
     def _on_status(self, status: Status) -> None:

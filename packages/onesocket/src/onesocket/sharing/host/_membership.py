@@ -294,6 +294,7 @@ class Membership:
         finally:
             self._attaching = None
         if follower.is_over:
+            self._emit(RoleLost(in_order=False))  # it has told where the feed of this owner begins
             self.handle_event(ElectionEvent.ATTACH_FAILED)
             return
         self._owner_id = welcome.ownership_id
