@@ -80,6 +80,21 @@ def test_what_the_owner_dropped_meanwhile_is_counted_with_what_was_dropped_here(
     assert seen.items == [[1], (GapReason.OVERFLOW, 7)]
 
 
+def test_one_that_is_longer_than_the_limit_waits_alone() -> None:
+    feed, seen = make_feed(limit=2 * EACH + 1)
+    for _ in range(2):
+        feed.hold()
+        feed.on_messages(["1" * 1_000])
+        feed.on_messages(["2"])
+        feed.release()
+        feed.hold()
+        feed.on_messages(["3"])
+        feed.on_messages(["4" * 1_000])
+        feed.release()
+        assert seen.items == [[int("1" * 1_000)], (GapReason.OVERFLOW, 1), [3], (GapReason.OVERFLOW, 1)]
+        seen.items.clear()
+
+
 def test_markers_side_by_side_become_one() -> None:
     feed, seen = make_feed()
     feed.hold()
@@ -154,7 +169,7 @@ def test_a_new_connection_is_the_reason_whatever_else_is_missing_there(*, held: 
     feed, seen = make_feed(limit=1)
     feed.hold()
     if held:
-        feed.on_messages(["1"])
+        feed.on_messages(["1", "2"])
     lost = ConnectionReset("lost")
     gaps = [
         Gap(GapReason.RECONNECTED, 2, error=lost),
@@ -164,7 +179,7 @@ def test_a_new_connection_is_the_reason_whatever_else_is_missing_there(*, held: 
     for gap in gaps:
         feed.on_gap(gap)
     feed.release()
-    assert seen.items == [(GapReason.RECONNECTED, None)]
+    assert seen.items == [*([[1]] if held else []), (GapReason.RECONNECTED, None)]
     assert merge_gaps(gaps[0], gaps[1]) == merge_gaps(gaps[1], gaps[0]) == gaps[0]
 
 
@@ -197,9 +212,9 @@ def test_a_snapshot_keeps_its_place_while_the_feed_is_held() -> None:
 def test_a_request_for_a_snapshot_outlives_the_owner() -> None:
     class Role:
         def __init__(self) -> None:
-            self.frames: list[object] = []
+            self.frames: list[SnapshotRequest] = []
 
-        def submit(self, frame: object) -> None:
+        def submit(self, frame: SnapshotRequest) -> None:
             self.frames.append(frame)
 
     class NoMembership:
@@ -212,13 +227,15 @@ def test_a_request_for_a_snapshot_outlives_the_owner() -> None:
     first, second = Role(), Role()
     membership.usable_role = first
     requests.on_role_taken()
-    requests.on_answer(1, ["half of it"], more=True)
+    (asked,) = first.frames
+    requests.on_answer(asked.number, ["a quarter of it"], more=True)
     membership.usable_role = second
     requests.on_role_taken()
-    assert first.frames == second.frames == [SnapshotRequest(1)]
-    requests.on_answer(1, ["a"], more=True)
-    requests.on_answer(1, ["b"], more=False)
-    requests.on_answer(1, ["late"], more=False)
+    requests.on_answer(asked.number, ["another, which waited in this process"], more=True)
+    (again,) = second.frames
+    requests.on_answer(again.number, ["a"], more=True)
+    requests.on_answer(again.number, ["b"], more=False)
+    requests.on_answer(again.number, ["late"], more=False)
     assert got == [["a", "b"]]
     requests.on_role_taken()
-    assert second.frames == [SnapshotRequest(1)]
+    assert second.frames == [again]

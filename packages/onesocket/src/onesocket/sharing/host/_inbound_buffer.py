@@ -19,7 +19,10 @@ Without that, short messages would take many times the limit, and empty ones wou
 
 
 class InboundBuffer:
-    """Passes messages to the sink. While it is held, up to `limit` bytes wait; the rest is dropped and counted."""
+    """Passes messages to the sink. While it is held, up to `limit` bytes wait; the rest is dropped and counted.
+
+    A single message that is longer waits if nothing else does.
+    """
 
     def __init__(
         self, decode: Callable[[Data], Any], limit: int, on_undecodable: Callable[[], object] = lambda: None
@@ -71,7 +74,7 @@ class InboundBuffer:
         total = self._bytes + _OVERHEAD
         for data in batch:
             total += _OVERHEAD + len(data)
-            if total > self._limit:
+            if total > self._limit and (self._bytes or fitting):  # a longer one passes, alone
                 break
             fitting.append(data)
         if fitting:

@@ -31,10 +31,15 @@ class SnapshotRequests:
         self.submit(number)
 
     def submit(self, number: int) -> None:
-        """Ask the owner, if there is one and it is still to answer."""
+        """Ask the owner, if there is one and it is still to answer.
+
+        Under a new number: parts of an earlier answer may still wait in this process.
+        """
         role = self._membership.usable_role
         if role is not None and number in self._asked:
-            self._asked[number][1].clear()
+            ready, _ = self._asked.pop(number)
+            number = next(self._numbers)
+            self._asked[number] = ready, []
             role.submit(SnapshotRequest(number))
 
     def on_role_taken(self) -> None:
