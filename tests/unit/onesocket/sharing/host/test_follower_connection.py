@@ -216,6 +216,33 @@ async def test_a_follower_that_reads_little_is_not_cut_off_and_one_that_reads_no
     assert transport.is_aborted
 
 
+async def test_one_that_reads_fewer_answers_than_come_is_not_cut_off(owner: OwnerSide) -> None:
+    follower, transport = await attached(owner)
+    transport.is_taking = False
+    owner.followers.send_batch(["x" * 1_000_000], EPOCH)
+    for number in range(3):
+        transport.take(1_000)
+        follower.add_answer(number, "y" * 2_000)
+        await asyncio.sleep(0)
+        follower._check_progress()
+    assert owner.received == []
+    follower.add_answer(3, "y")
+    await asyncio.sleep(0)
+    follower._check_progress()
+    assert owner.received == [None]
+
+
+async def test_answers_to_one_that_reads_end_neither_by_their_length_nor_by_a_short_ring() -> None:
+    owner = OwnerSide(buffer=1_000)
+    follower, transport = await attached(owner)
+    transport.is_taking = False
+    owner.followers.send_batch(["x" * 500_000], EPOCH)
+    assert follower.add_answer(1, "y" * 5_000_000)
+    await asyncio.sleep(0)
+    assert not follower.add_answer(2, "y")
+    follower._stop_timer()
+
+
 async def test_requests_are_read_during_a_burst_but_not_while_their_results_are_not(owner: OwnerSide) -> None:
     follower, transport = await attached(owner)
     transport.is_taking = False

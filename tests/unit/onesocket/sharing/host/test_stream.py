@@ -85,3 +85,25 @@ def test_what_was_cut_out_of_a_buffer_stays_when_the_buffer_is_used_again() -> N
     room[:] = b"e\0\0\0\0x"
     assert splitter.feed(memoryview(room)[:5]) == [b"cde", b""]
     assert whole == [b"ab"]
+
+
+async def test_an_end_that_was_read_in_time_is_not_cut_off_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    loop = asyncio.get_running_loop()
+    here, there = RecordingStream(1), RecordingStream(1)
+    await connected(here, there)
+    there.set_reading(on=False)
+    here.write_now(encode_ipc_frame(MessageBatch(["x" * 4_000_000])))
+    here.close()
+    there.set_reading(on=True)
+    async with asyncio.timeout(20):
+        await there.has_all.wait()
+        await here.is_closed.wait()
+    failures: list[object] = []
+    loop.set_exception_handler(lambda _, context: failures.append(context["message"]))
+    later = loop.time() + 10.0
+    monkeypatch.setattr(loop, "time", lambda: later)
+    for _ in range(3):
+        await asyncio.sleep(0)
+    monkeypatch.undo()
+    loop.set_exception_handler(None)
+    assert failures == []

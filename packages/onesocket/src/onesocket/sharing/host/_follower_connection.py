@@ -83,8 +83,8 @@ class FollowerConnection(FrameStream):
         self._finished: asyncio.Future[None] = self._loop.create_future()
         self.read_at = self._loop.time()
         """Time at which the socket last had room, as the follower had read."""
-        self._waiting_bytes = 0
-        """Bytes that waited for the socket when the timer was set."""
+        self._taken = 0
+        """Bytes that the socket had taken when the timer was set."""
 
     def __repr__(self) -> str:
         state = "full" if self.is_write_paused else "attached" if self.is_attached else "new"
@@ -192,12 +192,13 @@ class FollowerConnection(FrameStream):
         self.release_slot()
 
     def add_answer(self, number: int, data: Data) -> bool:
-        """Write an answer to request `number`; returns False if the follower doesn't read.
+        """Write an answer to request `number`; returns False if the follower has not read what it got before.
 
         Raises `IpcError` or `EncodeError`.
         """
+        waiting = 0 if self._transport is None else self._transport.get_write_buffer_size()
         self.send_frame(Answer(number, data))
-        return self._transport is None or self._transport.get_write_buffer_size() <= self._options.buffer
+        return waiting <= max(self._options.buffer, _MAX_REPLIES)  # messages of the connection wait there, too
 
     def release_slot(self) -> None:
         """Count one unanswered message or request less."""
@@ -285,11 +286,11 @@ class FollowerConnection(FrameStream):
         """Cut the follower off if it reads nothing for too long."""
         self._stop_timer()
         if self._transport is not None:
-            self._waiting_bytes = self._transport.get_write_buffer_size()
+            self._taken = self.written - self._transport.get_write_buffer_size()
             self._timer = self._loop.call_later(self._options.cut_off_after, self._check_progress)
 
     def _check_progress(self) -> None:
-        if self._transport is not None and self._transport.get_write_buffer_size() < self._waiting_bytes:
+        if self._transport is not None and self.written - self._transport.get_write_buffer_size() > self._taken:
             self._await_progress()
         else:
             self._cut_off()

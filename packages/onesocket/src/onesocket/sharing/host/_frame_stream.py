@@ -28,10 +28,14 @@ class FrameStream(asyncio.BufferedProtocol):
         """Set before there is a transport, for a forked child."""
         self._splitter = FrameSplitter()
         self._outgoing: list[bytes | memoryview] = []
+        self._flush_deadline: asyncio.TimerHandle | None = None
+        """Abort of a closed stream whose other end does not read."""
         self._loop = asyncio.get_running_loop()
         self.is_over = False
         """True once either end has closed the stream."""
         self.peer_pid = 0
+        self.written = 0
+        """Bytes given to the socket."""
 
     # --- for subclasses ---------------------------------------------------------------------------------------------
 
@@ -71,7 +75,9 @@ class FrameStream(asyncio.BufferedProtocol):
         """Write the waiting frames now."""
         outgoing, self._outgoing = self._outgoing, []
         if outgoing and self._transport is not None and not self.is_over:
-            self._transport.write(outgoing[0] if len(outgoing) == 1 else b"".join(outgoing))
+            data = outgoing[0] if len(outgoing) == 1 else b"".join(outgoing)
+            self.written += len(data)
+            self._transport.write(data)
 
     def close(self) -> None:
         """Close the stream once the waiting frames are written; neither `on_frame` nor `on_end` is called any more."""
@@ -81,7 +87,7 @@ class FrameStream(asyncio.BufferedProtocol):
         if transport is not None:
             transport.close()
             if transport.get_write_buffer_size():
-                self._loop.call_later(_FLUSH_TIMEOUT, transport.abort)
+                self._flush_deadline = self._loop.call_later(_FLUSH_TIMEOUT, transport.abort)
 
     def abort(self) -> None:
         """Close the stream now; neither `on_frame` nor `on_end` is called any more."""
@@ -141,6 +147,8 @@ class FrameStream(asyncio.BufferedProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The socket is closed."""
         del exc
+        if self._flush_deadline is not None:
+            self._flush_deadline.cancel()  # asyncio's transport can't be aborted once it's closed
         self._end(None)
 
     def _end(self, error: IpcError | None) -> None:
