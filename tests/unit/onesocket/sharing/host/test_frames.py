@@ -324,6 +324,14 @@ def test_a_change_of_what_frames_carry_needs_another_protocol_version() -> None:
     ), "raise PROTOCOL_VERSION once 4 is released, and write the new contents here"
 
 
+def test_messages_have_the_numbers_of_messages() -> None:
+    for first in (0, frames.FIRST_REQUEST_NUMBER - 2):
+        decode_follower_frame(encode_ipc_frame(frames.SendMessages(first, ["a", "b"]))[4:])
+    for first in (-1, frames.FIRST_REQUEST_NUMBER - 1, 2**64 - 1):
+        with pytest.raises(IpcError):
+            decode_follower_frame(encode_ipc_frame(frames.SendMessages(first, ["a", "b"]))[4:])
+
+
 def test_a_state_that_there_is_not_is_refused() -> None:
     lost = ConnectionReset("lost")
     status = dataclasses.replace(Client("ws://x/").status, state=State.CONNECTED, epoch=1, last_loss=lost)

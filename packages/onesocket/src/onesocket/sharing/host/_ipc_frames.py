@@ -387,6 +387,8 @@ def decode_follower_frame(body: bytes | bytearray) -> ToOwner:
         raise IpcError(f"a follower of the shared connection sent an invalid frame: {error}") from None
     if isinstance(frame, SendMessages):
         _check_messages(frame.messages)
+        if not 0 <= frame.first <= FIRST_REQUEST_NUMBER - len(frame.messages):
+            raise IpcError("a process gave its messages numbers that can't be")
     elif isinstance(frame, Ask):
         given = (frame.data, frame.placeholder, frame.stop, frame.stop_placeholder)
         kinds = set(map(type, (text for text in given if text is not None)))
