@@ -243,6 +243,9 @@ async def test_metrics_are_numbers_and_no_secrets() -> None:
         assert "s3cret" not in text
         assert " 404 " in (await scrape(hub.metrics_endpoint.port, "/other", "127.0.0.1")).splitlines()[0]
         assert " 403 " in (await scrape(hub.metrics_endpoint.port, "/metrics", "evil.example")).splitlines()[0]
+        assert "a name that is not ours, (empty): " in await scrape(hub.metrics_endpoint.port, "/metrics", "")
+        upgrade = UPGRADE.decode().partition("Host: ")[2].removesuffix("\r\n\r\n")
+        assert " 200 " in (await scrape(hub.metrics_endpoint.port, "/metrics", upgrade)).splitlines()[0]
 
 
 async def scrape(port: int, path: str, host: str) -> str:

@@ -81,7 +81,7 @@ def _authority(text: str) -> tuple[str, int | None]:
 
 
 def _shown(text: str) -> str:
-    return printable(text[:_MAX_SHOWN])
+    return printable(text[:_MAX_SHOWN]) or "(empty)"
 
 
 def _presented_token(request: HttpRequest) -> str:

@@ -79,8 +79,8 @@ class BacklogReader(Protocol):
 class FrameBacklog:
     """Keeps what clients have not read yet: each batch once, and the newest one whatever its size.
 
-    Beyond the limit, the client with the most to read falls out, and the next one, until the rest fits: whoever lags
-    furthest, or has asked for the most, costs no other client its connection.
+    Beyond the limit, the client with the most to read falls out, and the next one, until the rest fits: a client that
+    lags furthest, or has asked for the most, costs no other client its connection.
     """
 
     def __init__(self, limit: int) -> None:

@@ -54,7 +54,7 @@ class HostOptions:
     hold: float = 0.0
     """Time for which the owner may hold the feed back for all when a process that reads is about to miss messages."""
     cut_off_after: float = 60.0
-    """A follower that has read nothing for so long is hung up on; it attaches again when it goes on."""
+    """A follower that has read nothing for so long is disconnected; it attaches again when it goes on."""
     most_followers: int = 1024
 
     def __post_init__(self) -> None:
