@@ -339,6 +339,27 @@ def test_the_newest_waits_whatever_its_size() -> None:
     assert repr(buffer) == "<Waiting for 0 readers, 0 items, 0 bytes>"
 
 
+def test_what_was_dropped_came_on_the_connection_of_what_is_left_not_on_the_last_one() -> None:
+    buffer = Backlog(messages=4)
+    first = buffer.expect()
+    for item in "abcd":
+        buffer.put(item)
+    buffer.put_gap(Gap(GapReason.RECONNECTED, 2))
+    buffer.put("e")
+    dropped = Gap(GapReason.OVERFLOW, 1, 2)
+    assert buffer.since(first, 2) == [dropped, "c", "d", Gap(GapReason.RECONNECTED, 2), "e"]
+    buffer.put_many("fgh")
+    buffer.put_gap(Gap(GapReason.RECONNECTED, 5))
+    lost = Gap(GapReason.RECONNECTED, 2)
+    assert buffer.since(first, 5) == [Gap(GapReason.OVERFLOW, 2, 5), lost, "f", "g", "h", Gap(GapReason.RECONNECTED, 5)]
+    buffer = Backlog(messages=2)
+    first = buffer.expect()
+    buffer.put("a")
+    for gap in (counted := Gap(GapReason.OVERFLOW, 5, 7), Gap(GapReason.RECONNECTED, 8)):
+        buffer.put_gap(gap)
+    assert buffer.since(first, 8) == [Gap(GapReason.OVERFLOW, 5, 1), counted, Gap(GapReason.RECONNECTED, 8)]
+
+
 def test_each_of_several_gets_what_came_since_it_was_expected() -> None:
     buffer = Backlog(messages=3)
     early = buffer.expect()

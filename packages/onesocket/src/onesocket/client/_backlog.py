@@ -139,9 +139,13 @@ class Backlog:
         if reader.start >= self._dropped:
             return kept[reader.start - self._dropped :]
         missed = self._dropped - reader.start - (self._gaps_dropped - reader.gaps)
-        front: list[Any] = [Gap(GapReason.OVERFLOW, epoch, missed)] if missed else []
+        front: list[Any] = []
+        epoch = _epoch_at_start(kept, epoch)
         if self._last_gap is not None and self._last_gap[0] >= reader.start:
             front.append(self._last_gap[1])
+            epoch = self._last_gap[1].epoch
+        if missed:
+            front.insert(0, Gap(GapReason.OVERFLOW, epoch, missed))
         return front + kept
 
     def _make_room(self) -> None:
@@ -167,6 +171,14 @@ class Backlog:
             self._gaps_dropped += 1
             self._last_gap = self._dropped, oldest
         self._dropped += 1
+
+
+def _epoch_at_start(items: list[Any], epoch: int) -> int:
+    """Epoch of the connection that the first message of these items came on; `epoch`: that of the last one."""
+    place, gap = next(((place, item) for place, item in enumerate(items) if isinstance(item, Gap)), (0, None))
+    if gap is None:
+        return epoch
+    return gap.epoch - 1 if place and gap.reason is GapReason.RECONNECTED else gap.epoch
 
 
 def filter_backlog(waited: list[Any], is_wanted: Callable[[Any], bool]) -> list[Any]:
