@@ -153,6 +153,7 @@ class ServerFaultInjector:
             case "clients come, send and go":
                 await self._send_and_leave(_SHORT_LIVED_CLIENTS, _BURST)
             case "a process floods":
+                await asyncio.sleep(_PER)  # what the server has read late, after a pause, counts in its limit as well
                 self.flooders.add((await self._send_and_leave(1, _FLOOD)).name)
             case _:
                 await self._owner_ends(what)
