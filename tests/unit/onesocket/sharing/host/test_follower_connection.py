@@ -56,6 +56,9 @@ class FakeTransport:
     def get_write_buffer_size(self) -> int:
         return self.waiting
 
+    def is_closing(self) -> bool:
+        return self.is_closed or self.is_aborted
+
     def write(self, data: Any) -> None:
         self.written += data
         self.waiting += 0 if self.is_taking else len(data)

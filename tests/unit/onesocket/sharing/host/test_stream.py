@@ -107,3 +107,15 @@ async def test_an_end_that_was_read_in_time_is_not_cut_off_later(monkeypatch: py
     monkeypatch.undo()
     loop.set_exception_handler(None)
     assert failures == []
+
+
+async def test_nothing_more_is_written_once_the_other_end_is_gone(caplog: pytest.LogCaptureFixture) -> None:
+    here, there = RecordingStream(1), RecordingStream(1)
+    await connected(here, there)
+    there.abort()
+    await there.is_closed.wait()
+    for _ in range(10):
+        here.write_now(encode_ipc_frame(MessageBatch(["x"])))
+    assert not here.is_writable
+    assert caplog.records == []
+    await here.is_closed.wait()

@@ -129,7 +129,7 @@ class FollowerConnection(FrameStream):
         reader = self._reader
         if reader is None:
             return
-        while not self.is_write_paused and not self.is_over:
+        while not self.is_write_paused and self.is_writable:
             frame = self._rest or reader.read()
             if frame is None:
                 break

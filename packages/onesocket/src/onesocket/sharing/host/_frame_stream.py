@@ -74,10 +74,15 @@ class FrameStream(asyncio.BufferedProtocol):
     def flush(self) -> None:
         """Write the waiting frames now."""
         outgoing, self._outgoing = self._outgoing, []
-        if outgoing and self._transport is not None and not self.is_over:
+        if outgoing and self.is_writable:
             data = outgoing[0] if len(outgoing) == 1 else b"".join(outgoing)
             self.written += len(data)
-            self._transport.write(data)
+            cast("asyncio.Transport", self._transport).write(data)
+
+    @property
+    def is_writable(self) -> bool:
+        """False before the stream is open, and as soon as a write has failed or either end has closed it."""
+        return not self.is_over and self._transport is not None and not self._transport.is_closing()
 
     def close(self) -> None:
         """Close the stream once the waiting frames are written; neither `on_frame` nor `on_end` is called any more."""
