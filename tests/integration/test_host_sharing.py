@@ -589,13 +589,13 @@ async def test_a_process_that_does_not_read_harms_nobody(group: SharingProcesses
 async def test_a_process_that_does_not_read_hears_of_the_connection_that_was_lost_meanwhile(
     group: SharingProcesses, server: FaultyServer
 ) -> None:
-    processes = await group.start(2, host={"buffer": 65_536})
+    processes = await group.start(2, host={"buffer": 2**20})  # several reads of the owner's, which are evicted whole
     owner = await group.owner()
     (slow,) = [process for process in processes if process is not owner]
     slow.signal(signal.SIGSTOP)
-    for number in range(2000):
+    for number in range(4000):
         await server.broadcast(f"{number:05}" + "x" * 1000)
-    await owner.got("01999" + "x" * 1000)
+    await owner.got("03999" + "x" * 1000)
     server.kill_connections()
     await group.connected(2, [owner])
     await group.all_receive("on the second connection", [owner])
@@ -604,8 +604,8 @@ async def test_a_process_that_does_not_read_hears_of_the_connection_that_was_los
     gaps = [(report["reason"], report["epoch"], report["missed"]) for report in slow.said if report["event"] == "gap"]
     ends = ["on the second connection", "after"]
     first = [message for message in slow.messages if message not in ends]
-    assert gaps == [("overflow", 1, 2000 - len(first)), ("reconnected", 2, None)]
-    assert first[-1] == "01999" + "x" * 1000  # the newest were kept, from before the loss and after it
+    assert gaps == [("overflow", 1, 4000 - len(first)), ("reconnected", 2, None)]
+    assert first[-1] == "03999" + "x" * 1000  # the newest were kept, from before the loss and after it
     assert slow.messages == [*first, *ends]
     assert_single_connection(server)
 
