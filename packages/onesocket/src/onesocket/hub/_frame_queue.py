@@ -39,7 +39,7 @@ class FrameQueue:
         """Bytes that wait."""
         self._batches: deque[FrameBatch] = deque()
         self._chunks: deque[bytes] = deque()
-        """What is left of the batch that is being written."""
+        """Chunks of the batch that is being written, which are not written yet."""
         self._is_full = False
         """The transport has bytes that the kernel has not taken."""
         self._next: asyncio.Handle | None = None

@@ -193,11 +193,13 @@ class PendingOperations:
         self._may_send = may_send
         self._queue: FairOutbox[Requester, WaitingOperation] = FairOutbox()
         self._waiting: dict[tuple[Requester, int], WaitingOperation] = {}
-        """What is in the queue, by requester and the requester's number; so are the following."""
+        """Operations in the queue, by requester and the requester's number."""
         self._in_flight: dict[tuple[Requester, int], Delivery] = {}
+        """Messages that the client has, and whose result is not known yet; by the same keys."""
         self._tasks: dict[tuple[Requester, int], asyncio.Task[None]] = {}
+        """Requests that are being performed; by the same keys."""
         self._streams: dict[tuple[Requester, int], Callable[[], None]] = {}
-        """The functions that close streams of answers."""
+        """The functions that close streams of answers; by the same keys."""
         self._is_posting = False
         self._expiry: asyncio.TimerHandle | None = None
         self._sender.set_feed(self)
