@@ -15,7 +15,7 @@ import pytest
 from onesocket import _forking as forking
 from onesocket.errors import InvalidOption, OutOfResources
 from onesocket.sharing.host import HostOptions, NoRuntimeDirectory, OnStopped, _owner_lock, listing
-from onesocket.sharing.host._owner_lock import LockState, OwnerLock, OwnerRecord
+from onesocket.sharing.host._owner_lock import LockState, OwnerLock, OwnerRecord, ownership_id_of
 from onesocket.sharing.host._process_stat import ExecWatch, ProcessStat
 from onesocket.sharing.host._runtime_paths import RUNTIME_DIR_VARIABLE, RuntimePaths, runtime_directory
 
@@ -137,6 +137,32 @@ def test_a_taken_over_lock_is_no_longer_the_old_owners(place: RuntimePaths, monk
     assert new.predecessor.epoch == 41
     old.release()
     assert OwnerLock.acquire(place, keep) is None
+    new.release()
+
+
+def test_who_reads_the_id_of_a_new_owner_can_no_longer_reach_the_stopped_one(
+    place: RuntimePaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = OwnerLock.acquire(place, keep)
+    assert old is not None
+    old.note(41)
+    place.socket.touch()
+    seen: list[tuple[bool, bool]] = []
+
+    def look(is_old: bool) -> None:
+        seen.append((is_old, place.socket.exists()))
+
+    def rename(path: Path, target: Path) -> None:
+        look(ownership_id_of(place.lock) == old.ownership_id)
+        os.rename(path, target)  # noqa: PTH104 - the one that is replaced here
+        look(ownership_id_of(place.lock) == old.ownership_id)
+
+    with monkeypatch.context() as watched:
+        watched.setattr(Path, "rename", rename)
+        new = OwnerLock.take_over(place, old.ownership_id, keep)
+    assert new is not None
+    assert seen == [(True, False), (False, False)]
+    old.release()
     new.release()
 
 

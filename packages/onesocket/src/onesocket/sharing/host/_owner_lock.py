@@ -188,11 +188,12 @@ class OwnerLock:
                 before = OwnerRecord(0, "-", 0 if last is None else last.epoch)
                 lock = cls(paths, new.descriptor, new.identity, before, None)
                 lock.note(before.epoch)  # the old owner reads this when it goes on
+                with contextlib.suppress(OSError):
+                    # It is the stopped owner's, and goes before our lock can be read: a process that reads our id and
+                    # connects to that one would take its silence for ours.
+                    paths.socket.unlink()
                 path.rename(paths.lock)
                 new.keep()
-                with contextlib.suppress(OSError):
-                    # It is the stopped owner's: a process that connects would take that one's silence for ours.
-                    paths.socket.unlink()
                 keep(lock)
                 return lock
 
