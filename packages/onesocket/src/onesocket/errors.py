@@ -170,6 +170,30 @@ class HandOverRefused(UsageError):
     """The process that holds a shared connection can't hand over: no other process may hold it, or none took it."""
 
 
+class EngineUnusable(UsageError):
+    """The engine of a cluster (Redis, NATS) can't serve as it is set up; the text names the remedy."""
+
+
+class EngineLoginRefused(EngineUnusable):
+    """The engine of a cluster refused user name, password or certificate."""
+
+
+class EngineCommandDenied(EngineUnusable):
+    """The engine's access rules don't let this user run `command`, or not on the keys of the cluster."""
+
+    def __init__(self, text: str, *, command: str) -> None:
+        super().__init__(text)
+        self.command = command
+
+
+class EngineKeyTaken(EngineUnusable):
+    """The name of a cluster's `key` in the engine is used for something else; nothing there was changed."""
+
+    def __init__(self, text: str, *, key: str) -> None:
+        super().__init__(text)
+        self.key = key
+
+
 class HubRunning(UsageError):
     """Another process of this machine, `pid`, serves a hub for this connection already."""
 
@@ -344,8 +368,14 @@ class ServerBusy(PeerError):
         self.status = status
 
 
+class EngineFull(PeerError):
+    """The engine of a cluster has no memory or disk left for a record: it was not written, and nothing is lost."""
+
+    retryable = True
+
+
 class VersionMismatch(PeerError):
-    """The process that holds the shared connection runs a release that speaks another IPC protocol."""
+    """The holder of the shared connection, or the members of its cluster, run a release with another protocol."""
 
     def __init__(self, text: str, *, ours: int, theirs: int) -> None:
         super().__init__(text)
@@ -486,6 +516,22 @@ class NoOwner(ConnectFailed):
         super().__init__(text)
 
 
+class EngineUnavailable(ConnectFailed):
+    """The engine of a cluster can't be reached, doesn't answer, or is changing its master."""
+
+
+class Fenced(ConnectionFailure):
+    """The engine of a cluster refused a record of `epoch`, which leads no more.
+
+    `newer`: the epoch that leads, if one does.
+    """
+
+    def __init__(self, text: str, *, epoch: int, newer: int | None = None) -> None:
+        super().__init__(text)
+        self.epoch = epoch
+        self.newer = newer
+
+
 class OwnerLost(ConnectionFailure):
     """The process that held the shared connection is gone, or let go of it; another takes over."""
 
@@ -507,6 +553,12 @@ class RetriesExhausted(Abandoned):
 
 class OutboxFull(Abandoned):
     """The outbox is at its limit; this message was not accepted."""
+
+    retryable = True
+
+
+class MailboxFull(Abandoned):
+    """The leader of a cluster has not taken what waits for it: this message was not submitted."""
 
     retryable = True
 
