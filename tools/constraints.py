@@ -6,7 +6,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-PROJECTS = {"onesocket": "[cli,otel,prometheus,testing,uvloop]", "onesocket-discord": "[server]", "onesocket-chat": ""}
+PROJECTS = {
+    "onesocket": "[cli,otel,prometheus,redis,testing,uvloop]",
+    "onesocket-discord": "[server]",
+    "onesocket-chat": "",
+}
 TARGET = Path("constraints.txt")
 HEADER = "# The versions that `make setup` installs, for every Python and platform. Made by: make constraints\n"
 

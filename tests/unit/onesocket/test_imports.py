@@ -3,7 +3,19 @@
 import subprocess
 import sys
 
-OPTIONAL = {"websockets", "h11", "typer", "rich", "picows", "uvloop", "aiohttp", "backports", "sqlalchemy", "textual"}
+OPTIONAL = {
+    "websockets",
+    "h11",
+    "typer",
+    "rich",
+    "picows",
+    "uvloop",
+    "aiohttp",
+    "backports",
+    "sqlalchemy",
+    "textual",
+    "redis",
+}
 
 
 def test_the_core_imports_nothing_optional() -> None:

@@ -1,6 +1,7 @@
 """The engine in memory: blocking reads, unavailability, lost replies; on virtual time."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 import pytest
 
@@ -19,6 +20,7 @@ from onesocket.sharing.cluster._coordinator import (
 )
 from onesocket.sharing.cluster._memory_engine import MemoryEngine
 from onesocket.testing import run_virtual
+from tests.support.coordinator_checks import CHECKS, EngineUnderTest
 
 KEY = ClusterKey.of("0" * 64)
 
@@ -125,3 +127,18 @@ def test_names_and_sizes_are_checked() -> None:
         ClusterKey.of("0" * 63)
     with pytest.raises(InvalidOption):
         ClusterKey.of("0" * 64, prefix="a:b")
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+def test_the_engine_in_memory_passes_the_checks_of_every_engine(
+    check: Callable[[EngineUnderTest], Awaitable[None]],
+) -> None:
+    async def main() -> None:
+        engine = MemoryEngine()
+
+        async def expire() -> None:
+            engine.model(KEY).expire()
+
+        await check(EngineUnderTest(engine, KEY, expire))
+
+    run_virtual(main)

@@ -27,8 +27,6 @@ from ...errors import InvalidOption
 
 FORMAT: Final = 1
 """Version of the keys and records in an engine: members of two formats refuse each other (`VersionMismatch`)."""
-MAX_PAYLOAD: Final = 64 * 2**20
-"""Bytes of one payload. An engine may have a smaller limit (`max_payload`); larger messages go in several records."""
 _NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 _NOT_IN_NAMES: Final = re.compile(r"[^A-Za-z0-9_-]+")

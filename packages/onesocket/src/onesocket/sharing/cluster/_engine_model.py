@@ -126,6 +126,10 @@ class EngineModel:
         if not answers or position > answers[-1].position:
             answers.append(Record(RecordKind.ANSWER, position, payload))
 
+    def expire(self) -> None:
+        """End the lease as if its time had come."""
+        self._holder = ""
+
     def lose_everything(self) -> None:
         """Forget lease, epoch and records, as an engine does that fails over to an empty replica."""
         self.__init__(records=self._records, mails=self._mails)  # type: ignore[misc]

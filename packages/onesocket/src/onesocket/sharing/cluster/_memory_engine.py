@@ -8,7 +8,6 @@ from typing import Final, TypeVar
 
 from ...errors import EngineUnavailable, InvalidOption
 from ._coordinator import (
-    MAX_PAYLOAD,
     ClusterKey,
     Lease,
     LeaseInfo,
@@ -22,6 +21,7 @@ from ._engine_model import EngineModel
 T = TypeVar("T")
 _MOST: Final = 1000
 """Records that one call returns."""
+_MAX_PAYLOAD: Final = 2**20
 
 
 class MemoryEngine:
@@ -70,7 +70,7 @@ class MemoryEngine:
 class MemoryCoordinator:
     """`Coordinator` on a `MemoryEngine`."""
 
-    max_payload = MAX_PAYLOAD
+    max_payload = _MAX_PAYLOAD
 
     def __init__(self, engine: MemoryEngine, model: EngineModel, member: str) -> None:
         self._engine = engine

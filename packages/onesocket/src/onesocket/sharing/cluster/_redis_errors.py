@@ -1,0 +1,97 @@
+"""Typed errors for the failures that redis-py reports. No text shows a secret."""
+
+from __future__ import annotations
+
+import re
+import ssl
+from typing import Final
+
+import redis.exceptions as failures
+
+from ...errors import (
+    CertificateInvalid,
+    EngineCommandDenied,
+    EngineFull,
+    EngineLoginRefused,
+    EngineUnavailable,
+    EngineUnusable,
+    OnesocketError,
+    TLSFailed,
+)
+
+_COMMAND: Final = re.compile(r"run the '([^']+)' command")
+_UNKNOWN_COMMAND: Final = re.compile(r"unknown command '([^']+)'", re.IGNORECASE)
+_KEY_DENIED: Final = (
+    "No permissions to access a key",
+    "permissions to access one of the keys",
+    "can't access at least one",
+)
+_COMMAND_DENIED_IN_SCRIPT: Final = "can't run this command or subcommand"
+"""Redis 7.0 does not say which one; `check()` finds it."""
+_NO_ROOM: Final = ("OOM", "MISCONF", "command not allowed when used memory")
+_PASSES: Final = ("NOREPLICAS", "LOADING", "TRYAGAIN", "CLUSTERDOWN", "BUSY", "UNBLOCKED", "max number of clients")
+WRONG_TYPE: Final = "WRONGTYPE"
+
+
+def engine_error(error: Exception, where: str, command: str, prefix: str) -> OnesocketError:
+    """The error to raise for one of redis-py; `where`: the address, `command`: what was run, `prefix`: of the keys."""
+    cause = error.__cause__ if isinstance(error.__cause__, failures.RedisError) else error
+    text = str(cause)
+    if isinstance(cause, failures.AuthenticationError):
+        return EngineLoginRefused(f"{where} refused the login ({text}): check user name and password in the URL")
+    tls = _tls_error(error, where)
+    if tls is not None:
+        return tls
+    if isinstance(cause, failures.OutOfMemoryError) or text.startswith(_NO_ROOM):
+        return EngineFull(f"{where} refused a write, nothing is lost: {text}")
+    if isinstance(cause, failures.NoPermissionError) or "permissions to" in text or _COMMAND_DENIED_IN_SCRIPT in text:
+        return _denied(text, where, command, prefix)
+    if any(each in text for each in _KEY_DENIED):
+        return _denied(text, where, command, prefix)
+    if isinstance(
+        cause, failures.ReadOnlyError | failures.BusyLoadingError | failures.ClusterDownError | failures.TryAgainError
+    ) or any(each in text for each in _PASSES):
+        return EngineUnavailable(f"{where} can't take writes now: {text}")
+    if isinstance(cause, failures.MovedError | failures.AskError | failures.ClusterCrossSlotError):
+        return EngineUnusable(
+            f"{where} is a Redis Cluster, which is not supported: give a single primary, or a Sentinel"
+        )
+    if unknown := _UNKNOWN_COMMAND.search(text):
+        name = unknown[1].lower()
+        return EngineCommandDenied(f"{where} has no command {name.upper()}: renamed, or not Redis >= 7", command=name)
+    if isinstance(cause, failures.ResponseError | failures.DataError | failures.InvalidResponse):
+        return EngineUnusable(f"{where} answered {command.upper()} with an error: {text}")
+    return EngineUnavailable(f"{where} can't be reached, or does not answer: {text or type(cause).__name__}")
+
+
+def denied_commands(refused: dict[str, str], where: str, prefix: str) -> EngineCommandDenied:
+    """The error for commands that a probe was refused, with the server's words for each."""
+    if any(any(each in text for each in _KEY_DENIED) for text in refused.values()):
+        return _key_denied(where, next(iter(refused)).lower(), prefix)
+    names = [name.lower() for name in refused]
+    rules = " ".join(f"+{name}" for name in names)
+    return EngineCommandDenied(f"{where}: this user may not run {', '.join(names)}: add {rules}", command=names[0])
+
+
+def _denied(text: str, where: str, command: str, prefix: str) -> EngineCommandDenied:
+    if any(each in text for each in _KEY_DENIED):
+        return _key_denied(where, command, prefix)
+    named = _COMMAND.search(text)
+    name = (named[1] if named else command).lower()
+    return EngineCommandDenied(f"{where}: this user may not run {name}: add +{name}", command=name)
+
+
+def _key_denied(where: str, command: str, prefix: str) -> EngineCommandDenied:
+    return EngineCommandDenied(
+        f"{where}: this user may not access the cluster's keys: add ~{prefix}:*", command=command
+    )
+
+
+def _tls_error(error: BaseException | None, where: str) -> OnesocketError | None:
+    while error is not None:
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return CertificateInvalid(f"{where}: the certificate can't be trusted: {error.verify_message}")
+        if isinstance(error, ssl.SSLError):
+            return TLSFailed(f"{where}: the TLS handshake failed ({error.reason}); does that port speak TLS?")
+        error = error.__cause__ or error.__context__
+    return None

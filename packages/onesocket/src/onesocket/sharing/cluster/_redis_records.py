@@ -1,0 +1,90 @@
+"""Names of the keys in Redis, and records as its replies hold them."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from ...errors import EngineUnusable
+from ._coordinator import ClusterKey, Position, Record, RecordKind, Submission
+
+KINDS: Final = {
+    "lease": "string",
+    "state": "hash",
+    "feed": "stream",
+    "mailbox": "stream",
+    "members": "hash",
+    "answers": "stream",
+}
+"""Redis's type of each key."""
+
+
+class RedisKeys:
+    """The keys of one cluster and member: ``PREFIX:{DIGEST}:NAME``; the braces keep them in one slot."""
+
+    __slots__ = ("_base", "answers", "feed", "lease", "mailbox", "members", "probe", "state")
+
+    def __init__(self, key: ClusterKey, member: str) -> None:
+        self._base = f"{key.prefix}:{{{key.digest}}}:"
+        self.lease = self._base + "lease"
+        self.state = self._base + "state"
+        self.feed = self._base + "feed"
+        self.mailbox = self._base + "mailbox"
+        self.members = self._base + "members"
+        self.probe = self._base + "probe"
+        self.answers = self.answers_to(member)
+
+    def __repr__(self) -> str:
+        return f"<RedisKeys {self._base}>"
+
+    def answers_to(self, member: str) -> str:
+        """The key of the answers to a member."""
+        return f"{self._base}answers:{member}"
+
+    def by_name(self) -> dict[str, str]:
+        """Each key with its name in `KINDS`."""
+        return {name: getattr(self, name) for name in KINDS}
+
+
+def stream_id(position: Position) -> str:
+    """The id of a record in a stream."""
+    return f"{position.epoch}-{position.number}"
+
+
+def parse_id(text: bytes) -> Position:
+    """The position of a record, of its id."""
+    epoch, _, number = text.partition(b"-")
+    return Position(int(epoch), int(number))
+
+
+def parse_streams(reply: Any) -> dict[str, list[tuple[Position, dict[bytes, bytes]]]]:
+    """The entries of a reply to XREAD, by key."""
+    streams: dict[str, list[tuple[Position, dict[bytes, bytes]]]] = {}
+    for key, entries in reply or ():
+        found = streams[key.decode()] = []
+        for identifier, fields in entries:
+            if fields is None:
+                continue  # an entry that was deleted meanwhile
+            found.append((parse_id(identifier), dict(zip(fields[::2], fields[1::2], strict=True))))
+    return streams
+
+
+def record_of(position: Position, fields: dict[bytes, bytes]) -> Record:
+    """A record of the feed, or an answer; raises `EngineUnusable` for an entry that no release writes."""
+    for name, kind in ((b"batch", RecordKind.BATCH), (b"answer", RecordKind.ANSWER)):
+        if (payload := fields.get(name)) is not None:
+            return Record(kind, position, payload)
+    if (member := fields.get(b"began")) is not None:
+        previous = parse_id(fields[b"previous"])
+        return Record(RecordKind.BEGAN, position, member=member.decode(), previous=previous)
+    if b"ended" in fields:
+        return Record(RecordKind.ENDED, position)
+    raise EngineUnusable(f"the feed has an entry at {stream_id(position)} that onesocket did not write")
+
+
+def submission_of(position: Position, fields: dict[bytes, bytes]) -> Submission:
+    """An entry of the mailbox; raises `EngineUnusable` for one that no release writes."""
+    try:
+        return Submission(position, fields[b"member"].decode(), int(fields[b"number"]), fields[b"mail"])
+    except (KeyError, ValueError):
+        text = f"the mailbox has an entry at {stream_id(position)} that onesocket did not write"
+        raise EngineUnusable(text) from None

@@ -1,0 +1,200 @@
+"""Atomic steps of a `Coordinator` as Lua scripts, for Redis 7 and Valkey.
+
+Keys: the lease (a string with a time to live: "EPOCH MEMBER"), the state (a hash), the feed and the mailbox (streams),
+the members of the epoch with the numbers of their last submissions (a hash), the answers to one member (a stream). The
+ids in streams are our positions: EPOCH-NUMBER; so Redis itself refuses an older epoch than the newest, even without the
+lease.
+
+A script that must not be half-done without memory begins with a write that Redis refuses in that case (XADD, HINCRBY):
+after a script's first write it refuses none.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Final
+
+
+class RedisScript:
+    """A script with the digest by which Redis keeps it."""
+
+    __slots__ = ("digest", "name", "text")
+
+    def __init__(self, name: str, text: str) -> None:
+        self.name = name
+        self.text = text
+        self.digest = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
+
+    def __repr__(self) -> str:
+        return f"<RedisScript {self.name}>"
+
+
+# Ends a script that writes for an epoch unless it holds the lease. KEYS: lease, ...; ARGV: member, epoch, ...
+_FENCE: Final = """
+local holder = redis.call('GET', KEYS[1])
+if holder ~= ARGV[2] .. ' ' .. ARGV[1] then
+  return {'fenced', holder and string.match(holder, '^%d+') or ''}
+end
+"""
+
+# KEYS: lease, state, feed, mailbox, members. ARGV: member, ttl (ms), highest epoch known, format, seconds of the state,
+# records kept, seconds of the feed.
+ACQUIRE: Final = RedisScript(
+    "acquire",
+    """
+local state = redis.call('HMGET', KEYS[2], 'epoch', 'number', 'released', 'format')
+if state[4] and state[4] ~= ARGV[4] then return {'format', state[4]} end
+local epoch, number = tonumber(state[1] or 0), tonumber(state[2] or 0)
+local holder = redis.call('GET', KEYS[1])
+if holder then
+  local held, member = string.match(holder, '^(%d+) (.*)$')
+  if member ~= ARGV[1] then
+    return {'held', member, held, redis.call('PTTL', KEYS[1]), epoch, number}
+  end
+end
+local known = tonumber(ARGV[3])
+local newest = redis.call('XREVRANGE', KEYS[3], '+', '-', 'COUNT', 1)[1]
+if newest then
+  local last, at = string.match(newest[1], '^(%d+)-(%d+)$')
+  if tonumber(last) > epoch then
+    known = math.max(known, tonumber(last))
+    number, state[1] = tonumber(at), last
+  end
+end
+local previous = 'expired'
+if known > epoch then previous = 'lost'
+elseif epoch == 0 then previous = 'none'
+elseif holder or state[3] == '1' then previous = 'released' end
+local new = string.format('%.0f', math.max(epoch, known) + 1)
+redis.call('XADD', KEYS[3], 'MAXLEN', '~', ARGV[6], new .. '-0',
+  'began', ARGV[1], 'previous', (state[1] or '0') .. '-' .. string.format('%.0f', number))
+redis.call('DEL', KEYS[4], KEYS[5])
+redis.call('HSET', KEYS[2], 'format', ARGV[4], 'epoch', new, 'number', 0, 'released', 0, 'mailed', 0)
+redis.call('EXPIRE', KEYS[2], ARGV[5])
+redis.call('EXPIRE', KEYS[3], ARGV[7])
+redis.call('SET', KEYS[1], new .. ' ' .. ARGV[1], 'PX', ARGV[2])
+return {'granted', new, previous}
+""",
+)
+
+# KEYS: lease, state, feed. ARGV: member, epoch, ttl (ms), seconds of the state, of the feed. Needs no memory.
+RENEW: Final = RedisScript(
+    "renew",
+    _FENCE
+    + """
+redis.call('PEXPIRE', KEYS[1], ARGV[3])
+redis.call('EXPIRE', KEYS[2], ARGV[4])
+redis.call('EXPIRE', KEYS[3], ARGV[5])
+return {'ok'}
+""",
+)
+
+# KEYS: lease, state, feed. ARGV: member, epoch, number. It frees the lease also without memory for the record.
+RELEASE: Final = RedisScript(
+    "release",
+    _FENCE
+    + """
+redis.call('DEL', KEYS[1])
+local number = math.max(tonumber(ARGV[3]), tonumber(redis.call('HGET', KEYS[2], 'number') or 0) + 1)
+local at = string.format('%.0f', number)
+redis.call('HSET', KEYS[2], 'number', at, 'released', 1)
+redis.pcall('XADD', KEYS[3], ARGV[2] .. '-' .. at, 'ended', '')
+return {'ok'}
+""",
+)
+
+# KEYS: lease, state. Changes nothing.
+LEASE: Final = RedisScript(
+    "lease",
+    """
+local state = redis.call('HMGET', KEYS[2], 'epoch', 'number', 'format')
+local holder = redis.call('GET', KEYS[1])
+local held, member = '', ''
+if holder then held, member = string.match(holder, '^(%d+) (.*)$') end
+return {member, held, redis.call('PTTL', KEYS[1]), state[1] or '0', state[2] or '0', state[3] or ''}
+""",
+)
+
+# KEYS: lease, state, feed. ARGV: member, epoch, number, highest number known accepted, oldest id to keep, payload.
+PUBLISH: Final = RedisScript(
+    "publish",
+    _FENCE
+    + """
+local number = tonumber(redis.call('HGET', KEYS[2], 'number') or -1)
+if number < tonumber(ARGV[4]) then return {'lost'} end
+if tonumber(ARGV[3]) > number then
+  redis.call('XADD', KEYS[3], 'MINID', '~', ARGV[5], ARGV[2] .. '-' .. ARGV[3], 'batch', ARGV[6])
+  redis.call('HSET', KEYS[2], 'number', ARGV[3])
+end
+return {'ok'}
+""",
+)
+
+# KEYS: lease, state, mailbox, members. ARGV: member, epoch, number, room, seconds to keep, payload.
+SUBMIT: Final = RedisScript(
+    "submit",
+    """
+local holder = redis.call('GET', KEYS[1])
+local held = holder and string.match(holder, '^%d+') or ''
+if held ~= ARGV[2] then return {'fenced', held} end
+if tonumber(redis.call('HGET', KEYS[4], ARGV[1]) or 0) >= tonumber(ARGV[3]) then return {'ok'} end
+if redis.call('XLEN', KEYS[3]) >= tonumber(ARGV[4]) then return {'full'} end
+local at = redis.call('HINCRBY', KEYS[2], 'mailed', 1)
+redis.call('XADD', KEYS[3], ARGV[2] .. '-' .. string.format('%.0f', at),
+  'member', ARGV[1], 'number', ARGV[3], 'mail', ARGV[6])
+redis.call('HSET', KEYS[4], ARGV[1], ARGV[3])
+redis.call('EXPIRE', KEYS[3], ARGV[5])
+redis.call('EXPIRE', KEYS[4], ARGV[5])
+return {'ok'}
+""",
+)
+
+# KEYS: lease, answers. ARGV: member, epoch, number, records kept, seconds to keep, payload.
+ANSWER: Final = RedisScript(
+    "answer",
+    _FENCE
+    + """
+local newest = redis.call('XREVRANGE', KEYS[2], '+', '-', 'COUNT', 1)[1]
+if newest then
+  local last, at = string.match(newest[1], '^(%d+)-(%d+)$')
+  if last == ARGV[2] and tonumber(at) >= tonumber(ARGV[3]) then return {'ok'} end
+end
+redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[4], ARGV[2] .. '-' .. ARGV[3], 'answer', ARGV[6])
+redis.call('EXPIRE', KEYS[2], ARGV[5])
+return {'ok'}
+""",
+)
+
+# Runs each command that a coordinator needs on a key of its own, and returns the names of those that are refused.
+# KEYS: the key to try on.
+PROBE: Final = RedisScript(
+    "probe",
+    """
+local key, refused = KEYS[1], {}
+local function try(name, ...)
+  local reply = redis.pcall(name, ...)
+  if type(reply) == 'table' and reply.err then
+    refused[#refused + 1] = name
+    refused[#refused + 1] = reply.err
+  end
+end
+try('DEL', key)
+try('SET', key, '1', 'PX', '1000')
+try('GET', key)
+try('PTTL', key)
+try('PEXPIRE', key, '1000')
+redis.pcall('DEL', key)
+try('HSET', key, 'a', '1')
+try('HGET', key, 'a')
+try('HMGET', key, 'a')
+try('HINCRBY', key, 'a', 1)
+try('EXPIRE', key, '1')
+redis.pcall('DEL', key)
+try('XADD', key, '1-1', 'a', 'a')
+try('XLEN', key)
+try('XTRIM', key, 'MINID', '1-1')
+try('XREVRANGE', key, '+', '-', 'COUNT', 1)
+redis.pcall('DEL', key)
+return refused
+""",
+)
