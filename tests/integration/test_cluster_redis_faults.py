@@ -27,9 +27,10 @@ from onesocket.errors import (
     TLSFailed,
     VersionMismatch,
 )
-from onesocket.sharing.cluster._coordinator import START, ClusterKey, Coordinator, Lease, Position, RecordKind
+from onesocket.sharing.cluster._coordinator import START, ClusterKey, Coordinator, Position, RecordKind
 from onesocket.sharing.cluster._redis_check import check_server
 from onesocket.sharing.cluster._redis_coordinator import RedisCoordinator
+from tests.support.coordinator_checks import lead
 from tests.support.redis_server import RedisServer, redis_server
 
 KEY = ClusterKey.of("0123456789abcdef" * 4)
@@ -37,7 +38,7 @@ BASE = f"onesocket:{{{KEY.digest}}}:"
 # What docs and errors tell an operator to allow.
 COMMANDS = [
     *("+info", "+type", "+evalsha", "+eval", "+xread", "+xtrim", "+del", "+set", "+get", "+pttl", "+pexpire"),
-    *("+expire", "+hset", "+hget", "+hmget", "+hincrby", "+xadd", "+xlen", "+xrevrange"),
+    *("+expire", "+hset", "+hget", "+hmget", "+hincrby", "+xadd", "+xlen", "+xrevrange", "+time"),
 ]
 
 
@@ -119,16 +120,16 @@ async def test_a_member_needs_no_other_right_than_the_documented_ones(server: Re
     raw.execute_command("ACL", "SETUSER", "member", "on", ">x", "~onesocket:*", "-@all", *COMMANDS)
     async with member(login(server, "member", "x")) as a, member(login(server, "member", "x"), "b") as b:
         await a.check()
-        assert isinstance(await a.acquire(9, 0), Lease)
-        await a.renew(1, 9)
-        await a.publish(Position(1, 1), b"x")
-        await b.submit(Position(1, 1), b"x")
-        (mail,) = await a.take(Position(1, 0), 1)
+        e = await lead(a)
+        await a.renew(e, 9)
+        await a.publish(Position(e, 1), b"x")
+        await b.submit(Position(e, 1), b"x")
+        (mail,) = await a.take(Position(e, 0), 1)
         await a.take(mail.position, 0)
-        await a.answer("b", Position(1, 1), b"x")
-        assert len(await b.follow(Position(1, 0), START, 1)) == 2
+        await a.answer("b", Position(e, 1), b"x")
+        assert len(await b.follow(Position(e, 0), START, 1)) == 2
         await b.lease()
-        await a.release(Position(1, 2))
+        await a.release(Position(e, 2))
 
 
 @pytest.mark.parametrize("command", [each[1:] for each in COMMANDS])
@@ -210,41 +211,41 @@ async def test_a_replica_is_refused(server: RedisServer, raw: Any) -> None:
 
 async def test_without_memory_writes_are_refused_and_nothing_is_lost(server: RedisServer, raw: Any) -> None:
     async with member(server.url) as a, member(server.url, "b") as b:
-        await a.acquire(9, 0)
-        await a.publish(Position(1, 1), b"1")
-        await b.submit(Position(1, 1), b"mail 1")
+        e = await lead(a)
+        await a.publish(Position(e, 1), b"1")
+        await b.submit(Position(e, 1), b"mail 1")
         raw.config_set("maxmemory", "1")
         for write in (
-            a.publish(Position(1, 2), b"2"),
-            a.answer("b", Position(1, 1), b"answer"),
-            b.submit(Position(1, 2), b"mail 2"),
+            a.publish(Position(e, 2), b"2"),
+            a.answer("b", Position(e, 1), b"answer"),
+            b.submit(Position(e, 2), b"mail 2"),
         ):
             with pytest.raises(EngineFull) as caught:
                 await write
             assert caught.value.retryable
-        assert await a.renew(1, 9)
-        assert len(await b.follow(Position(1, 0), START, 0)) == 1
+        assert await a.renew(e, 9)
+        assert len(await b.follow(Position(e, 0), START, 0)) == 1
         raw.config_set("maxmemory", "0")
-        await a.publish(Position(1, 2), b"2")
-        await a.answer("b", Position(1, 1), b"answer")
-        await b.submit(Position(1, 2), b"mail 2")
-        assert [each.payload for each in await b.follow(Position(1, 0), START, 0)] == [b"1", b"2", b"answer"]
-        assert [each.payload for each in await a.take(Position(1, 0), 0)] == [b"mail 1", b"mail 2"]
+        await a.publish(Position(e, 2), b"2")
+        await a.answer("b", Position(e, 1), b"answer")
+        await b.submit(Position(e, 2), b"mail 2")
+        assert [each.payload for each in await b.follow(Position(e, 0), START, 0)] == [b"1", b"2", b"answer"]
+        assert [each.payload for each in await a.take(Position(e, 0), 0)] == [b"mail 1", b"mail 2"]
 
 
 async def test_without_memory_a_lease_can_be_released_but_not_acquired(server: RedisServer, raw: Any) -> None:
     async with member(server.url) as a, member(server.url, "b") as b:
-        await a.acquire(9, 0)
+        e = await lead(a)
         raw.config_set("maxmemory", "1")
-        await a.release(Position(1, 1))
+        await a.release(Position(e, 1))
         assert await b.lease() is None
         before = sorted(raw.keys())
         with pytest.raises(EngineFull):
-            await b.acquire(9, 1)
+            await b.acquire(9, e)
         assert sorted(raw.keys()) == before
         raw.config_set("maxmemory", "0")
-        assert isinstance(await b.acquire(9, 1), Lease)
-        records = await a.follow(Position(1, 0), START, 0)
+        await lead(b, e)
+        records = await a.follow(Position(e, 0), START, 0)
         assert [each.kind for each in records] == [RecordKind.ENDED, RecordKind.BEGAN]
 
 
@@ -268,22 +269,22 @@ async def test_a_server_that_is_not_there_is_unavailable(url: str) -> None:
 async def test_a_server_that_stands_still_or_ends_is_unavailable() -> None:
     with redis_server() as running:
         async with member(running.url, timeout=0.05) as a, member(running.url, "b", timeout=0.05) as b:
-            await a.acquire(9, 0)
+            e = await lead(a)
             os.kill(running.process.pid, signal.SIGSTOP)
             with pytest.raises(EngineUnavailable, match=r"within 0\.05 s"):
-                await a.renew(1, 9)
+                await a.renew(e, 9)
             with pytest.raises(EngineUnavailable):
-                await b.follow(Position(1, 0), START, 0.01)
+                await b.follow(Position(e, 0), START, 0.01)
             os.kill(running.process.pid, signal.SIGCONT)
         async with member(running.url) as a, member(running.url, "b") as b:
-            await a.publish(Position(1, 1), b"x")
-            reading = asyncio.create_task(b.follow(Position(1, 1), START, 30))
+            await a.publish(Position(e, 1), b"x")
+            reading = asyncio.create_task(b.follow(Position(e, 1), START, 30))
             await b.lease()  # the read is under way
             running.process.kill()
             with pytest.raises(EngineUnavailable):
                 await reading
             with pytest.raises(EngineUnavailable):
-                await a.publish(Position(1, 2), b"x")
+                await a.publish(Position(e, 2), b"x")
         async with member(running.url) as a:
             await a.aclose()
             with pytest.raises(EngineUnavailable, match="closed"):

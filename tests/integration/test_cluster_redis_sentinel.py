@@ -11,9 +11,9 @@ import pytest
 import redis
 
 from onesocket.errors import EngineUnavailable, Fenced
-from onesocket.sharing.cluster._coordinator import START, ClusterKey, Lease, Position, PreviousEpoch, Record
+from onesocket.sharing.cluster._coordinator import START, ClusterKey, Position, PreviousEpoch, Record
 from onesocket.sharing.cluster._redis_coordinator import RedisCoordinator
-from tests.support.coordinator_checks import close
+from tests.support.coordinator_checks import close, lead
 from tests.support.redis_server import free_port, redis_binary, redis_server, wait_until_ready
 
 KEY = ClusterKey.of("0123456789abcdef" * 4)
@@ -80,20 +80,20 @@ async def test_after_a_fail_over_members_find_the_new_primary(fleet: Fleet) -> N
     engine = RedisCoordinator(fleet.url)
     a, b = engine.open(KEY, "a"), engine.open(KEY, "b")
     await a.check()
-    assert isinstance(await a.acquire(60, 0), Lease)
-    await a.publish(Position(1, 1), b"1")
-    assert len(await b.follow(Position(1, 0), START, 1)) == 1
+    e = await lead(a)
+    await a.publish(Position(e, 1), b"1")
+    assert len(await b.follow(Position(e, 0), START, 1)) == 1
     await asyncio.to_thread(fleet.wait_for_the_replica)
     fleet.promote_the_replica()
     fleet.demote_the_primary()
     with pytest.raises(EngineUnavailable):
-        await a.publish(Position(1, 2), b"2")
-    await a.publish(Position(1, 2), b"2")
-    assert await a.renew(1, 60)
+        await a.publish(Position(e, 2), b"2")
+    await a.publish(Position(e, 2), b"2")
+    assert await a.renew(e, 60)
     records: list[Record] = []
     while not records:
         with suppress(EngineUnavailable):  # its connection to the old primary is the first to tell
-            records = await b.follow(Position(1, 1), START, 1)
+            records = await b.follow(Position(e, 1), START, 1)
     assert [each.payload for each in records] == [b"2"]
     await close(a, b)
 
@@ -101,20 +101,20 @@ async def test_after_a_fail_over_members_find_the_new_primary(fleet: Fleet) -> N
 async def test_what_a_fail_over_loses_is_a_gap(fleet: Fleet) -> None:
     engine = RedisCoordinator(fleet.url)
     a, b = engine.open(KEY, "a"), engine.open(KEY, "b")
-    await a.acquire(60, 0)
-    await a.publish(Position(1, 1), b"1")
+    e = await lead(a)
+    await a.publish(Position(e, 1), b"1")
     await asyncio.to_thread(fleet.wait_for_the_replica)
     fleet.promote_the_replica()
-    await a.publish(Position(1, 2), b"lost with the old primary, which accepted it")
+    await a.publish(Position(e, 2), b"lost with the old primary, which accepted it")
     fleet.demote_the_primary()
     with pytest.raises(EngineUnavailable):
-        await a.publish(Position(1, 3), b"3")
+        await a.publish(Position(e, 3), b"3")
     with pytest.raises(Fenced, match="lost records"):
-        await a.publish(Position(1, 3), b"3")
-    assert await a.acquire(60, 1) == Lease(2, PreviousEpoch.RELEASED)
-    await a.publish(Position(2, 1), b"3")
+        await a.publish(Position(e, 3), b"3")
+    f = await lead(a, e, PreviousEpoch.RELEASED)
+    await a.publish(Position(f, 1), b"3")
     for read, kinds in ((0, "BATCH BEGAN BATCH"), (1, "BEGAN BATCH"), (2, "MISSED BEGAN BATCH")):
-        records = await b.follow(Position(1, read), START, 1)
+        records = await b.follow(Position(e, read), START, 1)
         assert " ".join(each.kind.name for each in records) == kinds
     await close(a, b)
 

@@ -29,6 +29,7 @@ class EngineModel:
         self._records = records
         self._mails = mails
         self._epoch = 0
+        self._floor = 0
         self._end = START
         self._was_released = True
         self._holder = ""
@@ -61,7 +62,7 @@ class EngineModel:
             previous = PreviousEpoch.RELEASED
         else:
             previous = PreviousEpoch.EXPIRED
-        self._epoch = max(self._epoch, after) + 1
+        self._epoch = max(self._epoch, after, self._floor) + 1
         self._holder, self._until, self._was_released = member, now + ttl, False
         self._mailbox.clear()
         self._mailed = 0
@@ -131,8 +132,13 @@ class EngineModel:
         self._holder = ""
 
     def lose_everything(self) -> None:
-        """Forget lease, epoch and records, as an engine does that fails over to an empty replica."""
+        """Forget lease, epoch and records, as an engine does that fails over to an empty replica.
+
+        Its next epoch is higher all the same: a real engine takes them from its clock.
+        """
+        floor = max(self._epoch, self._floor)
         self.__init__(records=self._records, mails=self._mails)  # type: ignore[misc]
+        self._floor = floor
 
     def _append(self, each: Record) -> None:
         self._feed.append(each)

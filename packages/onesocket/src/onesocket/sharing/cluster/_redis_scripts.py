@@ -65,7 +65,9 @@ local previous = 'expired'
 if known > epoch then previous = 'lost'
 elseif epoch == 0 then previous = 'none'
 elseif holder or state[3] == '1' then previous = 'released' end
-local new = string.format('%.0f', math.max(epoch, known) + 1)
+-- Not just one more: an engine that has lost epochs (a replica that lagged, a deleted key) must not grant one twice.
+local time = redis.call('TIME')
+local new = string.format('%.0f', math.max(epoch + 1, known + 1, time[1] * 1000 + math.floor(time[2] / 1000)))
 redis.call('XADD', KEYS[3], 'MAXLEN', '~', ARGV[6], new .. '-0',
   'began', ARGV[1], 'previous', (state[1] or '0') .. '-' .. string.format('%.0f', number))
 redis.call('DEL', KEYS[4], KEYS[5])
@@ -178,6 +180,7 @@ local function try(name, ...)
     refused[#refused + 1] = reply.err
   end
 end
+try('TIME')
 try('DEL', key)
 try('SET', key, '1', 'PX', '1000')
 try('GET', key)
