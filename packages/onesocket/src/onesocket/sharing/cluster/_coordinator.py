@@ -3,7 +3,7 @@
 The engine holds, for each key:
 
 - the **lease**: which member leads, and in which epoch. Epochs only grow, and none is granted twice, even if the engine
-  loses what it has: a real one begins each at its time in milliseconds, or just above the last one;
+  loses what it has: a real one begins each at its time in microseconds, or just above the last one;
 - the **feed**: what the leader publishes for all members. Each record has a `Position` (epoch, number): number 0 says
   that the epoch began, batches are numbered 1, 2, 3 … *by the leader*, and an orderly end has the number after the last
   batch. The numbers are dense, so each reader can tell how many records it missed;

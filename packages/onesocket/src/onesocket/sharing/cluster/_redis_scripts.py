@@ -67,7 +67,7 @@ elseif epoch == 0 then previous = 'none'
 elseif holder or state[3] == '1' then previous = 'released' end
 -- Not just one more: an engine that has lost epochs (a replica that lagged, a deleted key) must not grant one twice.
 local time = redis.call('TIME')
-local new = string.format('%.0f', math.max(epoch + 1, known + 1, time[1] * 1000 + math.floor(time[2] / 1000)))
+local new = string.format('%.0f', math.max(epoch + 1, known + 1, time[1] * 1000000 + time[2]))
 redis.call('XADD', KEYS[3], 'MAXLEN', '~', ARGV[6], new .. '-0',
   'began', ARGV[1], 'previous', (state[1] or '0') .. '-' .. string.format('%.0f', number))
 redis.call('DEL', KEYS[4], KEYS[5])
