@@ -1,5 +1,5 @@
 # `make help` lists the targets. Needs make, sh and a Python >= 3.11; uses uv when it is installed.
-.PHONY: help setup demo test test-once test-python-twin test-quick simulate check format diagram reference constraints wheel-test wheels bench bench-peers conformance differential proxies fuzz soak soak-clients soak-feeds compat compat-python chaos chaos-long outbox rotation e2e screenshots clean
+.PHONY: help setup postgresql demo test test-once test-python-twin test-quick simulate check format diagram reference constraints wheel-test wheels bench bench-peers conformance differential proxies fuzz soak soak-clients soak-feeds compat compat-python chaos chaos-long outbox rotation e2e screenshots clean
 
 # One environment for each Python, named after its version: `make test PYTHON=3.13` never runs in another one's.
 FOUND := $(shell sh tools/find_python.sh $(PYTHON))
@@ -29,6 +29,7 @@ help:
 	@echo "make test        all tests, those on real sockets on uvloop and over the Python twin too, and the 100 % coverage gate for the lifecycle"
 	@echo "make test-once   all tests, each once: asyncio's event loop, the C twin of onesocket.wire"
 	@echo "make test-python-twin the tests of frames, transports and servers over the Python twin of onesocket.wire"
+	@echo "make postgresql  install Debian's PostgreSQL where there is none; make test does it by itself"
 	@echo "make test-quick  those that depend on the Python: forks, signals, threads, processes"
 	@echo "make simulate    SEEDS=... lives in the simulated world, on all cores"
 	@echo "make check       lint, format, types, layers, names, and whether the diagram and the API reference are current"
@@ -63,7 +64,7 @@ setup: $(VENV)/.stamp
 # The three distributions, editable, with every extra that the tests need.
 PROJECTS := pyproject.toml $(wildcard packages/*/pyproject.toml) constraints.txt
 EDITABLE := --editable 'packages/onesocket[cli,otel,prometheus,redis,testing,uvloop]' \
-	--editable 'packages/onesocket-discord[server]' --editable packages/onesocket-chat
+	--editable 'packages/onesocket-discord[server,postgresql]' --editable packages/onesocket-chat
 
 $(VENV)/.stamp: $(PROJECTS)
 	@$(call venv,$(VENV))
@@ -79,8 +80,13 @@ REAL_TESTS := $(addprefix tests/integration/test_,$(addsuffix .py,real_sockets b
 # Most tests wait, so four run at a time.
 AT_ONCE := $(BIN)/python -m pytest --quiet --numprocesses 4 --dist worksteal
 
+# The tests of the chat server's database run on Debian's PostgreSQL, too: each process of tests starts a server of its own.
+postgresql:
+	@ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null || \
+		{ apt-get update --quiet && apt-get install --yes --quiet --no-install-recommends postgresql-15; }
+
 # SKIP="tests/model …": without these.
-test-once: setup
+test-once: setup postgresql
 	$(BIN)/python -m pytest --numprocesses 4 --dist worksteal $(addprefix --deselect=,$(SKIP))
 
 test-python-twin: setup

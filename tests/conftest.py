@@ -12,6 +12,7 @@ from typing import Any, Final
 import pytest
 
 from onesocket.wire import IMPLEMENTATION
+from tests.support.postgresql import PostgresqlServer, running_postgresql
 
 # `ONESOCKET_TEST_LOOP=uvloop` runs everything on that loop. By policy: pytest-asyncio asks the policy for its loops.
 if os.environ.get("ONESOCKET_TEST_LOOP") == "uvloop":
@@ -50,6 +51,13 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         stash[_FILE] = item.path
         gc.collect()
         gc.freeze()
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[PostgresqlServer]:
+    """Start a PostgreSQL server for this process of tests."""
+    with running_postgresql() as server:
+        yield server
 
 
 @pytest.fixture

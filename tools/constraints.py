@@ -8,7 +8,7 @@ from pathlib import Path
 
 PROJECTS = {
     "onesocket": "[cli,otel,prometheus,redis,testing,uvloop]",
-    "onesocket-discord": "[server]",
+    "onesocket-discord": "[server,postgresql]",
     "onesocket-chat": "",
 }
 TARGET = Path("constraints.txt")

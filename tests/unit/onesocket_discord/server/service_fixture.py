@@ -95,10 +95,17 @@ def quick_passwords() -> PasswordService:
     return PasswordService(PasswordHasher.from_parameters(CHEAPEST))
 
 
+default_place = ":memory:"
+"""The database of services whose test names none."""
+
+
 @asynccontextmanager
-async def running_service(where: str | Path = ":memory:") -> AsyncGenerator[ServiceFixture, None]:
+async def running_service(
+    where: str | Path | None = None, *, shared: bool = False
+) -> AsyncGenerator[ServiceFixture, None]:
     heard, clock = RecordingGateway(), ManualClock()
-    async with ChatService.open(where, heard, clock=clock, passwords=quick_passwords()) as service:
+    place = default_place if where is None else where
+    async with ChatService.open(place, heard, shared=shared, clock=clock, passwords=quick_passwords()) as service:
         yield ServiceFixture(service, heard, clock)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import http.client
 import json
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,6 +14,8 @@ import typer
 
 from onesocket.cli._stop_signal import StopSignal
 from onesocket.cli._usage import EXIT_FAILED, EXIT_USAGE, fail
+
+from ._server_place import ServerPlace
 
 if TYPE_CHECKING:
     from ..server import ChatServer
@@ -37,6 +38,15 @@ DataOption = Annotated[
         help="The SQLite file, or the directory for it. Default: chat.db in the user's data directory.",
     ),
 ]
+DatabaseOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URL",
+        envvar="ONESOCKET_DATABASE",
+        help="postgresql+asyncpg://USER@HOST/DATABASE in place of a file. A password is seen by others in a command "
+        "line: give it by PGPASSWORD, ~/.pgpass or this variable.",
+    ),
+]
 
 
 @serve_app.callback()
@@ -44,6 +54,7 @@ def serve(
     context: typer.Context,
     *,
     data: DataOption = None,
+    database: DatabaseOption = None,
     host: Annotated[str, typer.Option(help="Where to listen. There is no TLS: stay on loopback.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65_535, help="For HTTP; 0: a free one.")] = _PORT,
     gateway_port: Annotated[
@@ -74,35 +85,38 @@ def serve(
         from ..server import ChatServer, GatewayOptions
 
         options = GatewayOptions(heartbeat_interval=heartbeat_interval, identify_interval=identify_interval)
-        place = _database(data)
-        _make_private(place.parent)
+        place = ServerPlace.find(data, database)
+        place.make_directory()
         _raise_file_limit()
         server = ChatServer(
-            place,
+            place.database,
             host=host,
             port=port,
             gateway_port=gateway_port,
             options=options,
-            control_file=_control_file(place),
+            control_file=place.control_file,
             trusted_proxies=trusted_proxy or (),
             login_lifetime=login_days * 86_400,
         )
-        asyncio.run(_run(server, _option(data)))
+        asyncio.run(_run(server, place.options))
 
 
 @serve_app.command()
 def bot(
-    name: Annotated[str, typer.Argument(help="2 to 32 characters; not taken yet.")], *, data: DataOption = None
+    name: Annotated[str, typer.Argument(help="2 to 32 characters; not taken yet.")],
+    *,
+    data: DataOption = None,
+    database: DatabaseOption = None,
 ) -> None:
     """Make a bot and print its token. It is shown this once.
 
     Works while the server runs, and while it doesn't.
     """
     with _ErrorReporting():
-        place = _database(data)
+        place = ServerPlace.find(data, database)
         answer = _ask_server(place, "bots", {"name": name})
         if answer is None:
-            _make_private(place.parent)
+            place.make_directory()
             answer = asyncio.run(_manage_database(place, "bot", {"name": name}))
         typer.echo(answer["token"])
 
@@ -112,15 +126,20 @@ serve_app.add_typer(user_app, name="user")
 
 
 @user_app.command("list")
-def list_users(*, data: DataOption = None) -> None:
+def list_users(*, data: DataOption = None, database: DatabaseOption = None) -> None:
     """Print each account: its id, whether it is a bot, how many logins it has, and its name."""
-    for one in _manage(data, "list", {})["users"]:
+    for one in _manage(data, database, "list", {})["users"]:
         kind = "bot" if one["bot"] else "person"
         typer.echo(f"{one['id']}  {kind:6}  {one['logins']:3}  {one['username']}")
 
 
 @user_app.command()
-def passwd(name: Annotated[str, typer.Argument(help="The person.")], *, data: DataOption = None) -> None:
+def passwd(
+    name: Annotated[str, typer.Argument(help="The person.")],
+    *,
+    data: DataOption = None,
+    database: DatabaseOption = None,
+) -> None:
     """Give a person another password. They are signed out everywhere.
 
     It is asked for, or read from standard input if that is no terminal.
@@ -129,13 +148,18 @@ def passwd(name: Annotated[str, typer.Argument(help="The person.")], *, data: Da
         password = typer.prompt(f"New password for {name}", hide_input=True, confirmation_prompt=True, err=True)
     else:
         password = sys.stdin.readline().rstrip("\r\n")
-    _manage(data, "passwd", {"name": name, "password": password})
+    _manage(data, database, "passwd", {"name": name, "password": password})
 
 
 @user_app.command()
-def remove(name: Annotated[str, typer.Argument(help="A person or a bot.")], *, data: DataOption = None) -> None:
+def remove(
+    name: Annotated[str, typer.Argument(help="A person or a bot.")],
+    *,
+    data: DataOption = None,
+    database: DatabaseOption = None,
+) -> None:
     """Remove an account: signed out everywhere, out of every guild, its name free again. Its messages stay."""
-    _manage(data, "remove", {"name": name})
+    _manage(data, database, "remove", {"name": name})
 
 
 @serve_app.command()
@@ -143,15 +167,21 @@ def backup(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A file that is not there yet.")],
     *,
     data: DataOption = None,
+    database: DatabaseOption = None,
 ) -> None:
     """Copy the database to a file, as it is at one moment. Works while the server runs, and while it doesn't.
 
     (A copy of the database's file alone misses the newest messages while the server runs.)
     """
     with _ErrorReporting():
+        from onesocket.errors import InvalidOption
+
         from ..server.store._sqlite import backup as copy
 
-        copy(_database(data), file)
+        place = ServerPlace.find(data, database)
+        if place.file is None:
+            raise InvalidOption("backup copies an SQLite file; a database on PostgreSQL is copied by pg_dump")
+        copy(place.file, file)
         typer.echo(f"{file}  {file.stat().st_size} bytes")
 
 
@@ -180,6 +210,7 @@ def fault(
     ] = None,
     kind: Annotated[str | None, typer.Option(help="For lift: only faults of this kind.")] = None,
     data: DataOption = None,
+    database: DatabaseOption = None,
 ) -> None:
     """Let something go wrong in the server that runs."""
     given = {
@@ -201,10 +232,11 @@ def fault(
     if compression is not None:
         arguments["name"] = None if compression == "none" else compression
     with _ErrorReporting():
-        place = _database(data)
+        place = ServerPlace.find(data, database)
         answer = _ask_server(place, f"faults/{name.replace('-', '_')}", arguments)
         if answer is None:
-            fail(f"no server is running on {place}; start one with `onesocket serve{_option(data)}`", EXIT_FAILED)
+            text = f"no server is running on {place.name} here; start one with `onesocket serve{place.options}`"
+            fail(text, EXIT_FAILED)
         typer.echo(json.dumps(answer))
 
 
@@ -222,30 +254,30 @@ async def _run(server: ChatServer, option: str) -> None:
         typer.echo("stopping: clients are asked to reconnect", err=True)
 
 
-def _manage(data: Path | None, what: str, body: dict[str, Any]) -> dict[str, Any]:
+def _manage(data: Path | None, database: str | None, what: str, body: dict[str, Any]) -> dict[str, Any]:
     """Send a control request to the running server, or without one open its database."""
     with _ErrorReporting():
-        place = _database(data)
+        place = ServerPlace.find(data, database)
         answer = _ask_server(place, f"users/{what}", body)
         if answer is not None:
             return answer
-        if not place.is_file():
-            fail(f"there is no database at {place}; name it with --data", EXIT_FAILED)
+        if place.file is not None and not place.file.is_file():
+            fail(f"there is no database at {place.file}; name it with --data", EXIT_FAILED)
         return asyncio.run(_manage_database(place, what, body))
 
 
-async def _manage_database(place: Path, what: str, body: dict[str, Any]) -> dict[str, Any]:
+async def _manage_database(place: ServerPlace, what: str, body: dict[str, Any]) -> dict[str, Any]:
     from ..server import ChatServer
     from ..server._control_endpoint import manage_accounts
 
-    async with ChatServer(place) as server:
+    async with ChatServer(place.database) as server:
         return await manage_accounts(server.service.accounts, what, body)
 
 
-def _ask_server(place: Path, what: str, body: dict[str, Any]) -> dict[str, Any] | None:
+def _ask_server(place: ServerPlace, what: str, body: dict[str, Any]) -> dict[str, Any] | None:
     """Send a control request to the server of this file; returns None without one."""
     try:
-        control = json.loads(_control_file(place).read_text(encoding="utf-8"))
+        control = json.loads(place.control_file.read_text(encoding="utf-8"))
         url, headers = urlsplit(str(control["url"])), {"Authorization": f"Control {control['token']}"}
     except (OSError, ValueError, KeyError):
         return None
@@ -285,34 +317,6 @@ def _error_text(error: Exception) -> str:
     """The error's text, with the invalid fields."""
     fields = getattr(error, "errors", None)
     return f"{error}: {json.dumps(fields)}" if fields else str(error)
-
-
-def _database(data: Path | None) -> Path:
-    if data is None:
-        data = _data_directory()
-    return data / "chat.db" if data.is_dir() or not data.suffix else data
-
-
-def _data_directory() -> Path:
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local")) / "onesocket"
-    chosen = os.environ.get("XDG_DATA_HOME", "")
-    return (Path(chosen) if Path(chosen).is_absolute() else Path.home() / ".local" / "share") / "onesocket"
-
-
-def _control_file(place: Path) -> Path:
-    return place.with_name(f"{place.name}.control.json")
-
-
-def _option(data: Path | None) -> str:
-    return "" if data is None else f" --data {data}"
-
-
-def _make_private(directory: Path) -> None:
-    try:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as error:
-        fail(f"can't make the directory {directory}: {error.strerror}; choose another place with --data", EXIT_FAILED)
 
 
 def _raise_file_limit() -> None:

@@ -13,22 +13,39 @@ MAX_SNOWFLAKE = 2**63 - 1
 """The largest id that a signed 64-bit column holds."""
 
 
-class SnowflakeGenerator:
-    """Issues increasing ids, even when the clock goes back."""
+NODES = 1024
+"""Numbers of servers that issue ids beside each other."""
+_COUNTER_BITS = 12
 
-    def __init__(self, clock: Callable[[], float] = time.time, last: int = 0) -> None:
-        """`clock` gives seconds since 1970; `last` is the largest id that exists."""
+
+class SnowflakeGenerator:
+    """Issues increasing ids, even when the clock goes back: time, the number of the server, and a counter."""
+
+    def __init__(
+        self, clock: Callable[[], float] = time.time, last: int = 0, node: Callable[[], int] = lambda: 0
+    ) -> None:
+        """`clock` gives seconds since 1970, `node` this server's number; `last` is the largest id that exists."""
         self._clock = clock
         self._last = last
+        self._node = node
 
     def __repr__(self) -> str:
         return f"<SnowflakeGenerator last={self._last}>"
 
-    def next(self) -> int:
-        """Issue an id."""
-        # The low 22 bits are a counter; its overflow runs into the time, which keeps the order.
-        self._last = max(snowflake_at(self._clock()), self._last + 1)
-        return self._last
+    def next(self, after: int = 0) -> int:
+        """Issue an id, larger than those before and than `after`."""
+        node = self._node() << _COUNTER_BITS
+        floor = max(self._last, after)
+        first = snowflake_at(self._clock()) | node
+        if first <= floor:
+            # The least id of this server above the floor; where the counter is used up, one of the next millisecond.
+            first = floor >> 22 << 22 | node
+            if first <= floor < first + (1 << _COUNTER_BITS) - 1:
+                first = floor + 1
+            elif first <= floor:
+                first += 1 << 22
+        self._last = first
+        return first
 
     def now(self) -> float:
         """The time of the clock, in seconds since 1970."""

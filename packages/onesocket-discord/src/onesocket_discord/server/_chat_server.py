@@ -28,7 +28,8 @@ _BACKLOG: Final = 1024
 class ChatServer:
     """A chat server that speaks Discord's gateway and HTTP API. An async context manager.
 
-    - `path`: the SQLite file, created if it doesn't exist; None: in memory, with cheap password hashes.
+    - `path`: the SQLite file, created if it doesn't exist, or the URL of a database on PostgreSQL,
+      ``postgresql+asyncpg://…``; None: in memory, with cheap password hashes.
     - `host`: the address to listen on. There is no TLS, so keep it on loopback.
     - `port`, `gateway_port`: for HTTP and for the gateway; 0 takes free ones.
     - `options`: the gateway's limits and times.
@@ -36,7 +37,8 @@ class ChatServer:
     - `login_lifetime`: seconds without use after which a person's login expires.
     - `trusted_proxies`: addresses or networks of reverse proxies whose ``X-Forwarded-For`` is believed.
 
-    Raises `PortTaken` if a port is in use.
+    Its start raises `PortTaken` if a port is in use, `InvalidOption` for a place that can't be, `StoreInUse` if another
+    server uses the database, `StoreUnreachable`, `StoreBroken` and `StoreTooNew` if it can't be used.
     """
 
     def __init__(

@@ -3,12 +3,12 @@
 import asyncio
 import os
 import sqlite3
-import subprocess
-import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import Connection, event, func, insert, select
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from onesocket.errors import InvalidOption
 from onesocket_discord.protocol._snowflakes import (
@@ -19,24 +19,33 @@ from onesocket_discord.protocol._snowflakes import (
     snowflake_time,
 )
 from onesocket_discord.server.store import Store, UnitOfWork
-from onesocket_discord.server.store._migration import upgrade
+from onesocket_discord.server.store._concurrent_writer import ConcurrentWriter
+from onesocket_discord.server.store._migration import MIGRATIONS, upgrade
 from onesocket_discord.server.store._sqlite import StoreInUse
 from onesocket_discord.server.store._tables import tokens, users
 from tests.unit.onesocket_discord.server.service_fixture import expect_api_error, running_service
+from tests.unit.onesocket_discord.server.writer_process import check_stored, read_acknowledged, start_writer
 
 
 def row(n: int) -> dict[str, object]:
     return {"id": n, "username": str(n), "username_key": str(n), "bot": False}
 
 
+def writer_engine(store: Store) -> AsyncEngine:
+    writer: Any = store._writer
+    engine: AsyncEngine = writer._engine
+    return engine
+
+
+def one_at_a_time(store: Store) -> None:
+    """Let operations wait for each other on PostgreSQL, too."""
+    if isinstance(store._writer, ConcurrentWriter):
+        store._writer._slots = asyncio.Semaphore(1)
+
+
 async def count(store: Store) -> int:
     async with store.reading() as connection:
         return await connection.scalar(select(func.count()).select_from(users)) or 0
-
-
-@pytest.fixture(params=["memory", "file"])
-def where(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    return ":memory:" if request.param == "memory" else str(tmp_path / "100% chat.db")
 
 
 async def test_an_operation_that_fails_takes_nothing_with_it(where: str) -> None:
@@ -57,6 +66,8 @@ async def test_an_operation_that_fails_takes_nothing_with_it(where: str) -> None
         )
         assert [result for result in results if isinstance(result, int)] == [1, 2, 4, 5, 7, 8]
         assert await count(store) == 6
+        if "postgresql" in where:  # side by side, in any order
+            called.sort()
         assert [one for one in called if "kept" in one] == [f"{n} kept" for n in (1, 2, 4, 5, 7, 8)]
         assert [one for one in called if "undone" in one] == ["3 undone", "6 undone", "9 undone"]
 
@@ -64,7 +75,7 @@ async def test_an_operation_that_fails_takes_nothing_with_it(where: str) -> None
 async def test_many_share_a_commit(tmp_path: Path) -> None:
     async with Store.open(tmp_path / "chat.db") as store:
         commits: list[object] = []
-        event.listen(store._writer._engine.sync_engine, "commit", commits.append)
+        event.listen(writer_engine(store).sync_engine, "commit", commits.append)
 
         async def add(work: UnitOfWork, n: int) -> None:
             await work.connection.execute(insert(users).values(row(n)))
@@ -82,7 +93,7 @@ async def test_a_commit_that_fails_is_everybodys_failure_and_not_the_end(where: 
             if failing:
                 raise sqlite3.OperationalError("disk full")
 
-        event.listen(store._writer._engine.sync_engine, "commit", fail)
+        event.listen(writer_engine(store).sync_engine, "commit", fail)
         undone: list[int] = []
 
         async def add(work: UnitOfWork, n: int) -> None:
@@ -94,7 +105,7 @@ async def test_a_commit_that_fails_is_everybodys_failure_and_not_the_end(where: 
             return_exceptions=True,
         )
         assert all(isinstance(result, sqlite3.OperationalError) for result in results)
-        assert undone == [1, 2]
+        assert sorted(undone) == [1, 2]
         failing = False
         assert await count(store) == 0
         await store.write(lambda work: add(work, 3))
@@ -122,6 +133,7 @@ async def test_readers_see_only_what_is_committed(where: str) -> None:
 
 async def test_whoever_stops_waiting_before_their_turn_changes_nothing(where: str) -> None:
     async with Store.open(where) as store:
+        one_at_a_time(store)
         inside, go_on = asyncio.Event(), asyncio.Event()
 
         async def slow(_: UnitOfWork) -> None:
@@ -144,6 +156,7 @@ async def test_whoever_stops_waiting_before_their_turn_changes_nothing(where: st
 
 async def test_a_store_that_is_too_slow_says_so_and_stores_nothing(where: str) -> None:
     async with Store.open(where) as store:
+        one_at_a_time(store)
         entered, go_on = asyncio.Event(), asyncio.Event()
 
         async def slow(work: UnitOfWork) -> None:
@@ -156,10 +169,11 @@ async def test_a_store_that_is_too_slow_says_so_and_stores_nothing(where: str) -
 
         first = asyncio.create_task(store.write(slow))
         await entered.wait()
-        store._writer._timeout = 0.01
+        writer: Any = store._writer
+        writer._timeout = 0.01
         with expect_api_error(503, 0):
             await store.write(behind_it)
-        store._writer._timeout = 30
+        writer._timeout = 30
         go_on.set()
         await first
         assert await store.write(lambda work: work.connection.scalar(select(func.count()).select_from(users))) == 1
@@ -204,7 +218,7 @@ async def test_places_that_can_not_be(place: str, tmp_path: Path) -> None:
 
 
 async def test_the_file_is_as_durable_as_sqlite_can(tmp_path: Path) -> None:
-    async with Store.open(tmp_path / "chat.db") as store, store._writer._engine.connect() as connection:
+    async with Store.open(tmp_path / "chat.db") as store, writer_engine(store).connect() as connection:
         asked = ("journal_mode", "synchronous", "foreign_keys")
         found = [(await connection.exec_driver_sql(f"PRAGMA {name}")).scalar() for name in asked]
     assert found == ["wal", 2, 1]
@@ -262,7 +276,7 @@ async def test_a_database_of_an_earlier_release_becomes_what_a_new_one_is(tmp_pa
         async with store.reading() as connection:
             assert (await connection.execute(select(tokens))).one() == (b"\0", 1, 1.5, None, None)
     assert shape(old) == shape(new)
-    assert shape(new)["version"] == [(list(ALEMBIC_STEPS)[-1],)]
+    assert shape(new)["version"] == [(list(MIGRATIONS)[-1],)]
 
 
 async def test_migrations_run_once_and_keep_what_is_there(tmp_path: Path) -> None:
@@ -340,32 +354,6 @@ async def test_no_id_is_given_twice_across_a_restart(tmp_path: Path) -> None:
 # --- kill -9 ----------------------------------------------------------------------------------------------------------
 
 
-_ROOT = Path(__file__).resolve().parents[5]
-_CHILD = """
-import asyncio, sys
-from onesocket_discord.server._ports import Account
-from tests.unit.onesocket_discord.server.service_fixture import running_service
-
-async def main():
-    async with running_service(sys.argv[1]) as world:
-        token = (await world.service.accounts.login({"login": "ann", "password": "correct horse"}))["token"]
-        ann = await world.account(token)
-        channel = int(sys.argv[2])
-
-        async def write(n):
-            message = await world.say(ann, channel, f"message {n}", nonce=str(n), enforce_nonce=True)
-            sys.stdout.write(f"{n} {message['id']}\\n")
-            sys.stdout.flush()
-
-        start = int(sys.argv[3])
-        while True:
-            await asyncio.gather(*(write(n) for n in range(start, start + 8)))
-            start += 8
-
-asyncio.run(main())
-"""
-
-
 async def test_what_was_acknowledged_survives_kill_9_and_is_not_doubled(tmp_path: Path) -> None:
     file = tmp_path / "chat.db"
     async with running_service(file) as world:
@@ -374,37 +362,14 @@ async def test_what_was_acknowledged_survives_kill_9_and_is_not_doubled(tmp_path
     acknowledged: dict[int, str] = {}
     for stop_after in (1, 13, 30):
         start = max(0, *acknowledged, 0) // 8 * 8
-        child = await asyncio.create_subprocess_exec(
-            sys.executable, "-c", _CHILD, str(file), str(channel), str(start),
-            stdout=subprocess.PIPE, cwd=_ROOT,
-        )  # fmt: skip
-        assert child.stdout is not None
-        read = 0
+        child = await start_writer(str(file), channel, start)
         async with asyncio.timeout(40):
-            while read < stop_after:
-                number, message_id = (await child.stdout.readline()).decode().split()
-                # A nonce that was acknowledged before the kill leads to the same message after it.
-                assert acknowledged.setdefault(int(number), message_id) == message_id
-                read += 1
+            await read_acknowledged(child, acknowledged, stop_after)
         child.kill()
+        await read_acknowledged(child, acknowledged)
         await child.wait()
-        for line in (await child.stdout.read()).decode().splitlines(keepends=True):
-            if line.endswith("\n"):
-                number, message_id = line.split()
-                assert acknowledged.setdefault(int(number), message_id) == message_id
     async with running_service(file) as world:
-        stored: dict[str, str] = {}
-        before: int | None = None
-        while page := await world.service.messages.history(ann, channel, limit=100, before=before):
-            for message in page:
-                assert message["content"] not in stored, "doubled"
-                stored[message["content"]] = message["id"]
-            before = int(page[-1]["id"])
-        assert {
-            f"message {number}": message_id for number, message_id in acknowledged.items()
-        }.items() <= stored.items()
-        newest = (await world.service.channels.get(ann, channel))["last_message_id"]
-        assert newest == max(stored.values(), key=int)
+        await check_stored(world, ann, channel, acknowledged)
     check = sqlite3.connect(file)
     assert check.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     assert check.execute("PRAGMA foreign_key_check").fetchall() == []

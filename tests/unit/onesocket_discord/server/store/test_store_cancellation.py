@@ -1,7 +1,6 @@
 """The store goes on after cancelled readers and callbacks that fail."""
 
 import asyncio
-from pathlib import Path
 
 import pytest
 from sqlalchemy import func, insert, select
@@ -10,11 +9,6 @@ from onesocket_discord.server.store import Store, UnitOfWork
 from onesocket_discord.server.store._tables import users
 
 DEADLINE = 10.0
-
-
-@pytest.fixture(params=["memory", "file"])
-def where(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    return ":memory:" if request.param == "memory" else str(tmp_path / "chat.db")
 
 
 async def add(work: UnitOfWork) -> None:

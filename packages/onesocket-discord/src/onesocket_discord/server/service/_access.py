@@ -55,7 +55,7 @@ class ChannelAccess:
     async def recipients(self, context: ServiceContext, work: UnitOfWork) -> frozenset[int]:
         """The users who see events of the channel."""
         if self.guild_id is not None:
-            return await context.audience.of(work, self.guild_id)
+            return await context.audience.of(work.connection, self.guild_id, self.row.members_version)
         return await dm_participants(work.connection, self.id)
 
     async def publish(
@@ -81,7 +81,7 @@ class ChannelAccess:
 # Built once: every message needs it, and building a statement costs more than running it.
 _USER_PARAMETER = bindparam("me", type_=BigInteger)
 _CHANNEL_ACCESS = (
-    select(channels, guilds.c.owner_id, members.c.joined_at, participants.c.user_id)
+    select(channels, guilds.c.owner_id, guilds.c.members_version, members.c.joined_at, participants.c.user_id)
     .outerjoin(guilds, guilds.c.id == channels.c.guild_id)
     .outerjoin(members, and_(members.c.guild_id == channels.c.guild_id, members.c.user_id == _USER_PARAMETER))
     .outerjoin(

@@ -15,7 +15,7 @@ from ..store import UnitOfWork
 from ..store._tables import channels, participants, read_states, users
 from . import _serialization as serialize
 from ._access import channel_access, dm_participants, find_user, member_guild, owned_guild
-from ._service_context import Service, transaction
+from ._service_context import Service, concurrent_transaction, transaction
 
 _MAX_CHANNELS = 500
 """Channels of one guild, as at Discord."""
@@ -132,13 +132,14 @@ class ChannelService(Service):
             if access.guild_id is None:
                 recipients = await dm_participants(connection, channel_id)
             else:
-                recipients = await self._context.audience.seen(connection, access.guild_id)
+                version = access.row.members_version
+                recipients = await self._context.audience.of(connection, access.guild_id, version)
         typing = {"user_id": str(account.user_id), "timestamp": int(self._context.ids.now())}
         data = {**access.where, **typing, **access.member_with_user}
         intents = access.intent_for(Intents.GUILD_MESSAGE_TYPING, Intents.DIRECT_MESSAGE_TYPING)
         self._context.publisher.publish(Event("TYPING_START", data, recipients, intents))
 
-    @transaction
+    @concurrent_transaction
     async def acknowledge(self, work: UnitOfWork, account: Account, channel_id: int, message_id: int) -> None:
         """Move the account's read state forward to this message."""
         await channel_access(work.connection, account, channel_id)

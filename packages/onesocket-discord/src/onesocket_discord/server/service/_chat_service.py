@@ -69,19 +69,19 @@ class ChatService:
         where: str | Path,
         publisher: Publisher,
         *,
+        shared: bool = False,
         clock: Callable[[], float] = time.time,
         passwords: PasswordService | None = None,
         login_lifetime: float = LOGIN_LIFETIME,
     ) -> AsyncGenerator[ChatService, None]:
-        """Open the store (a file, ``:memory:`` or an SQLAlchemy URL), and create the default guild at the first start.
+        """Open the store (see `Store.open`), and create the default guild at the first start.
 
-        `clock` gives seconds since 1970; a person's token is void `login_lifetime` seconds after its last use. Raises
-        `InvalidOption` for an invalid place, `StoreInUse` if another server uses it, `StoreBroken` and
-        `StoreTooNew`.
+        `clock` gives seconds since 1970; a person's token is void `login_lifetime` seconds after its last use.
         """
         passwords = await (passwords or PasswordService()).prepare()
-        async with Store.open(where) as store:
-            context = ServiceContext(store, SnowflakeGenerator(clock, await store.largest_id()), publisher)
+        async with Store.open(where, shared=shared) as store:
+            ids = SnowflakeGenerator(clock, await store.largest_id(), lambda: store.node)
+            context = ServiceContext(store, ids, publisher)
             service = cls(context, passwords, await _default_guild(context), login_lifetime)
             expiring = asyncio.create_task(service._expire(), name="onesocket chat logins expire")
             try:
@@ -128,8 +128,11 @@ class ChatService:
     async def members_by_guild(self, user_id: int) -> dict[int, frozenset[int]]:
         """The ids of the members of each of this user's guilds."""
         async with self._context.store.reading() as connection:
-            mine = (await connection.scalars(select(members.c.guild_id).where(members.c.user_id == user_id))).all()
-            return {guild_id: await self._context.audience.seen(connection, guild_id) for guild_id in mine}
+            mine = select(guilds.c.id, guilds.c.members_version).join(members).where(members.c.user_id == user_id)
+            return {
+                row.id: await self._context.audience.of(connection, row.id, row.members_version)
+                for row in (await connection.execute(mine)).all()
+            }
 
 
 async def _default_guild(context: ServiceContext) -> int:

@@ -88,9 +88,8 @@ class GuildService(Service):
         row = await owned_guild(work.connection, account, guild_id)
         if row.is_default:
             raise missing_permissions()
-        audience = await self._context.audience.of(work, guild_id)
+        audience = await self._context.audience.of(work.connection, guild_id, row.members_version)
         await work.execute(delete(guilds).where(guilds.c.id == guild_id))
-        self._context.audience.changed(work, guild_id)
         self._context.publish(work, "GUILD_DELETE", {"id": str(guild_id)}, audience, intents=Intents.GUILDS)
 
     # --- members ----------------------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from ...protocol._snowflakes import iso_timestamp
 from .._ports import Account, Json, token_digest
 from ..store import UnitOfWork
 from ..store._tables import tokens, users
-from ._service_context import Service, ServiceContext, transaction
+from ._service_context import Service, ServiceContext, concurrent_transaction, transaction
 
 LOGIN_LIFETIME: Final = 30 * 86_400.0
 """Seconds without use after which a person's token is void; a bot's is valid until it is replaced."""
@@ -139,7 +139,7 @@ class LoginService(Service):
         for key in [key for key, known in self._known.items() if known.account.user_id == user_id]:
             del self._known[key]
 
-    @transaction
+    @concurrent_transaction
     async def _note_use(self, work: UnitOfWork, keys: Collection[bytes]) -> None:
         if not keys:
             return

@@ -21,11 +21,11 @@ async def join_guild(context: ServiceContext, work: UnitOfWork, account: Account
     mine = (members.c.guild_id == guild_id) & (members.c.user_id == account.user_id)
     if await work.scalar(select(members.c.user_id).where(mine)) is not None:
         return False
-    others = await context.audience.of(work, guild_id)
+    others = await context.audience.of(work.connection, guild_id)
     joined_at = context.ids.now()
     row = {"guild_id": guild_id, "user_id": account.user_id, "joined_at": joined_at}
     await work.execute(insert(members).values(row))
-    context.audience.changed(work, guild_id)
+    await context.members_changed(work, guild_id)
     data = {"guild_id": str(guild_id), **serialize.member(joined_at, serialize.user_from_account(account))}
     context.publish(work, "GUILD_MEMBER_ADD", data, others, intents=Intents.GUILD_MEMBERS)
     mine_alone = frozenset({account.user_id})
@@ -40,7 +40,7 @@ async def leave_guild(context: ServiceContext, work: UnitOfWork, who: Json, guil
     found = await work.execute(delete(members).where(members.c.guild_id == guild_id, members.c.user_id == user_id))
     if not found.rowcount:
         return False
-    context.audience.changed(work, guild_id)
+    await context.members_changed(work, guild_id)
     data = {"guild_id": str(guild_id), "user": who}
     await context.publish_to_guild(work, guild_id, "GUILD_MEMBER_REMOVE", data, Intents.GUILD_MEMBERS)
     context.publish(work, "GUILD_DELETE", {"id": str(guild_id)}, frozenset({user_id}), intents=Intents.GUILDS)

@@ -9,7 +9,7 @@ from sqlalchemy import BigInteger, Row, String, bindparam, delete, func, insert,
 
 from ...protocol._intents import Intents
 from ...protocol._snowflakes import snowflake_time
-from .._api_error import ApiError, invalid_field
+from .._api_error import ApiError, invalid_field, unknown_resource
 from .._field_reader import FieldReader
 from .._ports import Account, Json
 from ..store import UnitOfWork
@@ -19,15 +19,17 @@ from ._access import ChannelAccess, channel_access
 from ._channels import mark_read
 from ._message_draft import DraftReference, MessageDraft, check_not_empty, read_message_draft, read_message_edit
 from ._message_history import REPLY_TYPE, find_message, message_objects, message_page, users_by_id
-from ._service_context import Service, transaction
+from ._service_context import Service, concurrent_transaction, transaction
 
 # Built once: building a statement costs more than running it.
 _INSERT_MESSAGE = insert(messages).returning(*messages.c)
-_UPDATE_LAST_MESSAGE = (
+_NEWEST = bindparam("newest", type_=BigInteger)
+_ADVANCE_CHANNEL = (
     update(channels)
-    .where(channels.c.id == bindparam("channel", type_=BigInteger))
-    .values(last_message_id=bindparam("newest", type_=BigInteger))
+    .where(channels.c.id == bindparam("channel", type_=BigInteger), channels.c.sequence < _NEWEST)
+    .values(last_message_id=_NEWEST, sequence=_NEWEST)
 )
+_SEQUENCE = select(channels.c.sequence).where(channels.c.id == bindparam("channel", type_=BigInteger)).with_for_update()
 _SAME_NONCE = select(messages).where(
     messages.c.author_id == bindparam("author", type_=BigInteger),
     messages.c.channel_id == bindparam("channel", type_=BigInteger),
@@ -89,7 +91,7 @@ class MessageService(Service):
         """
         return await self._post(account, channel_id, read_message_draft(body))  # an invalid one takes no transaction
 
-    @transaction
+    @concurrent_transaction
     async def _post(self, work: UnitOfWork, account: Account, channel_id: int, draft: MessageDraft) -> Json:
         access = await channel_access(work.connection, account, channel_id)
         first = await self._first_with(work, access, draft.unique_nonce)
@@ -181,7 +183,7 @@ class MessageService(Service):
                 mentioned.append(author)
         known = await users_by_id(work.connection, mentioned) if mentioned else {}
         values = {
-            "id": self._context.ids.next(),
+            "id": await self._next_id(work, access.id),
             "channel_id": access.id,
             "author_id": access.account.user_id,
             "type": 0 if reply_to is None else REPLY_TYPE,
@@ -197,10 +199,20 @@ class MessageService(Service):
             "components": draft.components,
         }
         row = (await work.execute(_INSERT_MESSAGE, values)).one()
-        await work.execute(_UPDATE_LAST_MESSAGE, {"channel": access.id, "newest": row.id})
         if not access.account.bot:
             await mark_read(work, access.account.user_id, access.id, row.id)
         return row, known
+
+    async def _next_id(self, work: UnitOfWork, channel_id: int) -> int:
+        """Take the channel's next id, and hold its row until the commit: its ids are in the order of the commits."""
+        number = self._context.ids.next()
+        while not (await work.execute(_ADVANCE_CHANNEL, {"channel": channel_id, "newest": number})).rowcount:
+            # The clock of another server is ahead, or it stored a message since the id was made.
+            newest = await work.scalar(_SEQUENCE, {"channel": channel_id})
+            if newest is None:  # deleted meanwhile
+                raise unknown_resource("Channel")
+            number = self._context.ids.next(after=newest)
+        return number
 
     async def _referenced(self, work: UnitOfWork, access: ChannelAccess, to: DraftReference) -> int | None:
         wanted = select(messages.c.author_id).where(messages.c.id == to.message_id, messages.c.channel_id == access.id)

@@ -20,8 +20,13 @@ MIGRATIONS: Final[Mapping[str, tuple[str, ...]]] = {
         "ALTER TABLE tokens ADD COLUMN last_used_at FLOAT",
         "ALTER TABLE tokens ADD COLUMN client VARCHAR(200)",
     ),
+    "0004": (
+        "ALTER TABLE guilds ADD COLUMN members_version BIGINT DEFAULT 0 NOT NULL",
+        "ALTER TABLE channels ADD COLUMN sequence BIGINT DEFAULT 0 NOT NULL",
+        "UPDATE channels SET sequence = COALESCE(last_message_id, 0)",
+    ),
 }
-"""For each later version, in order, the statements that lead to it from the one before."""
+"""For each later version, in order, the statements that lead to it from the one before, on SQLite and PostgreSQL."""
 
 
 class StoreTooNew(UsageError):
@@ -37,7 +42,7 @@ def upgrade(connection: Connection) -> None:
     version = connection.scalar(select(_VERSION.c.version_num)) if _VERSION.name in tables else None
     versions = (_FIRST_VERSION, *MIGRATIONS)
     if version is None and tables:
-        raise InvalidOption("this database holds the tables of another program; name another file")
+        raise InvalidOption("this database holds the tables of another program; name another one")
     if version is None:
         METADATA.create_all(connection)
         _VERSION.create(connection)
@@ -45,7 +50,7 @@ def upgrade(connection: Connection) -> None:
     elif version not in versions:
         raise StoreTooNew(
             f"this database was changed by a later release of onesocket (its tables are at {version}, which this one "
-            "doesn't know): upgrade onesocket, or name another file"
+            "doesn't know): upgrade onesocket, or name another one"
         )
     else:
         for later in versions[versions.index(version) + 1 :]:

@@ -8,17 +8,21 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from pathlib import Path
 from typing import TypeVar
 
-from sqlalchemy import URL, func, make_url, select
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy import URL, func, select
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from onesocket.errors import InvalidOption
 
 from .._api_error import ApiError
+from . import _postgresql as postgresql
 from . import _sqlite as sqlite
+from ._concurrent_writer import ConcurrentWriter
+from ._database_url import read_database_url
 from ._migration import upgrade
+from ._server_lease import ServerLease
 from ._tables import SNOWFLAKE_TABLES
-from ._writer import Operation, StoreWriter
+from ._writer import Isolation, Operation, StoreWriter, Writer
 
 T = TypeVar("T")
 
@@ -27,69 +31,95 @@ _OPERATION_TIMEOUT = 30.0
 
 
 class Store:
-    """Reads committed states, and runs write operations one after another."""
+    """Reads committed states, and runs operations that write."""
 
-    def __init__(self, writer: StoreWriter, readers: AsyncEngine, lock: AbstractAsyncContextManager[None]) -> None:
+    def __init__(
+        self, writer: Writer, readers: AsyncEngine, lock: AbstractAsyncContextManager[None], lease: ServerLease | None
+    ) -> None:
         self._writer = writer
         self._readers = readers
         self._lock = lock
+        self._lease = lease
 
     def __repr__(self) -> str:
         return f"<Store {self._readers.url.render_as_string(hide_password=True)}>"
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, where: str | Path) -> AsyncGenerator[Store, None]:
-        """Open a file, ``:memory:`` or an SQLAlchemy URL, and bring its tables up to date.
+    async def open(cls, where: str | Path, *, shared: bool = False) -> AsyncGenerator[Store, None]:
+        """Open a file, ``:memory:`` or a URL (SQLite, PostgreSQL), and bring its tables up to date.
 
-        Raises `InvalidOption` for an invalid place, `StoreInUse` if another server uses the file.
+        `shared`: other servers may use the database too, if they say so as well; on PostgreSQL alone. Raises
+        `InvalidOption` for an invalid place, `StoreInUse` if another server uses it, `StoreUnreachable`, `StoreBroken`,
+        `StoreTooNew`, and `MissingExtra` without the driver.
         """
-        url = _url(where)
+        url = read_database_url(where)
         async with AsyncExitStack() as stack:
             if url.get_backend_name() == "sqlite":
-                stack.enter_context(sqlite.exclusive_lock(url))
-                writing, reading = sqlite.create_engines(url)
+                yield await cls._open_sqlite(stack, url, shared=shared)
             else:
-                writing = reading = create_async_engine(url, hide_parameters=True)
-            stack.push_async_callback(writing.dispose)
-            stack.push_async_callback(reading.dispose)
+                yield await cls._open_postgresql(stack, url, shared=shared)
+
+    @classmethod
+    async def _open_sqlite(cls, stack: AsyncExitStack, url: URL, *, shared: bool) -> Store:
+        if shared:
+            raise InvalidOption("servers can't share an SQLite database; name one on PostgreSQL")
+        stack.enter_context(sqlite.exclusive_lock(url))
+        writing, reading = sqlite.create_engines(url)
+        stack.push_async_callback(writing.dispose)
+        stack.push_async_callback(reading.dispose)
+        async with asyncio.timeout(_OPERATION_TIMEOUT), writing.begin() as connection:
+            await connection.run_sync(upgrade)
+        # One connection can't be in two transactions: a single one is used in turns.
+        lock: AbstractAsyncContextManager[None] = asyncio.Lock() if writing is reading else nullcontext()
+        writer = StoreWriter(writing, lock, _OPERATION_TIMEOUT)
+        writer.start()
+        stack.push_async_callback(writer.stop)
+        return cls(writer, reading, lock, None)
+
+    @classmethod
+    async def _open_postgresql(cls, stack: AsyncExitStack, url: URL, *, shared: bool) -> Store:
+        writing, reading = postgresql.create_engines(url)
+        stack.push_async_callback(writing.dispose)
+        stack.push_async_callback(reading.dispose)
+        await postgresql.check_server(writing)
+        lease = ServerLease(url, shared=shared)
+        with postgresql.typed_errors(url):
+            await stack.enter_async_context(lease.hold())
             async with asyncio.timeout(_OPERATION_TIMEOUT), writing.begin() as connection:
+                await postgresql.lock_tables(connection)
                 await connection.run_sync(upgrade)
-            # One connection can't be in two transactions: a single one is used in turns.
-            shared = writing is reading and url.get_backend_name() == "sqlite"
-            lock: AbstractAsyncContextManager[None] = asyncio.Lock() if shared else nullcontext()
-            writer = StoreWriter(writing, lock, _OPERATION_TIMEOUT)
-            writer.start()
-            stack.push_async_callback(writer.stop)
-            yield cls(writer, reading, lock)
+        writer = ConcurrentWriter(writing, lease, _OPERATION_TIMEOUT)
+        stack.push_async_callback(writer.stop)
+        return cls(writer, reading, nullcontext(), lease)
+
+    @property
+    def node(self) -> int:
+        """The part of this server's ids that no other server on the database has; 0 where there is no other."""
+        return 0 if self._lease is None else self._lease.number
 
     @asynccontextmanager
     async def reading(self) -> AsyncGenerator[AsyncConnection, None]:
-        """Yield a connection that reads one committed state. Raises `ApiError` (503) after the operation timeout."""
+        """Yield a connection that reads one committed state.
+
+        Raises `ApiError` (503) after the operation timeout, and if the database can't be reached.
+        """
         try:
             async with asyncio.timeout(_OPERATION_TIMEOUT), self._lock, self._readers.begin() as connection:
                 yield connection
         except TimeoutError:
             raise ApiError(503, 0, f"503: Service Unavailable: nothing was read in {_OPERATION_TIMEOUT:g} s") from None
+        except (DBAPIError, OSError) as error:
+            if not postgresql.is_lost(error):
+                raise
+            raise ApiError(503, 0, "503: Service Unavailable: the database can't be reached") from error
 
-    async def write(self, operation: Operation[T]) -> T:
-        """Run one operation in a transaction of its own (see `StoreWriter.write`)."""
-        return await self._writer.write(operation)
+    async def write(self, operation: Operation[T], isolation: Isolation = Isolation.SERIALIZABLE) -> T:
+        """Run one operation in a transaction of its own (see `Writer.write`)."""
+        return await self._writer.write(operation, isolation)
 
     async def largest_id(self) -> int:
         """The largest stored snowflake."""
         async with self.reading() as connection:
             found = [await connection.scalar(select(func.max(table.c.id))) for table in SNOWFLAKE_TABLES]
         return max(number or 0 for number in found)
-
-
-def _url(where: str | Path) -> URL:
-    text = str(where)
-    if isinstance(where, str) and "://" in where:
-        try:
-            url = make_url(where)
-            url.get_dialect()
-        except (ArgumentError, NoSuchModuleError) as error:
-            raise InvalidOption(f"{where.partition('://')[0]!r} is no kind of database that is known here") from error
-        return url.set(drivername="sqlite+aiosqlite") if url.get_backend_name() == "sqlite" else url
-    return URL.create("sqlite+aiosqlite", database=text)

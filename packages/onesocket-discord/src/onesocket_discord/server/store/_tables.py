@@ -18,6 +18,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 
 METADATA = MetaData(
@@ -69,6 +70,8 @@ guilds = Table(
     Column("name", String(100), nullable=False),
     Column("owner_id", BigInteger, ForeignKey("users.id"), nullable=False),
     Column("is_default", Boolean, nullable=False),  # every account is a member from the start
+    # Another number after each change of the members, never one that was there before.
+    Column("members_version", BigInteger, nullable=False, server_default=text("0")),
 )
 
 members = Table(
@@ -93,6 +96,8 @@ channels = Table(
     Column("last_message_id", BigInteger),
     Column("last_pin_at", Float),
     Column("dm_key", String(48), unique=True),  # both ids, the smaller one first: two people have one DM
+    # The largest id that a message of it ever had. Whoever stores one moves it, and so comes after those before.
+    Column("sequence", BigInteger, nullable=False, server_default=text("0")),
     Index(None, "guild_id"),
 )
 

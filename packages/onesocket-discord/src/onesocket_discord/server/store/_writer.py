@@ -1,11 +1,12 @@
-"""The one writer of the store: runs operations in order, many in one commit."""
+"""The one writer of SQLite: runs operations in order, many in one commit."""
 
 from __future__ import annotations
 
 import asyncio
+import enum
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -15,6 +16,34 @@ from ._unit_of_work import UnitOfWork
 T = TypeVar("T")
 
 Operation = Callable[[UnitOfWork], Awaitable[T]]
+
+
+class Isolation(enum.Enum):
+    """How much of concurrent transactions an operation sees, where there are any; values are SQL's."""
+
+    SERIALIZABLE = "SERIALIZABLE"
+    """Nothing of them, as if each ran alone: for operations that decide by what they have read."""
+    READ_COMMITTED = "READ COMMITTED"
+    """Their commits, as they happen: for frequent operations, which lock the rows that matter and don't fail."""
+
+
+class Writer(Protocol):
+    """Runs operations that write."""
+
+    def start(self) -> None:
+        """Start to run operations."""
+
+    async def stop(self) -> None:
+        """Finish the accepted operations, and accept no more."""
+
+    async def write(self, operation: Operation[T], isolation: Isolation = Isolation.SERIALIZABLE) -> T:
+        """Run an operation and commit it; its exception is raised here, after a rollback.
+
+        It may run more than once, each time on what was rolled back. Raises `ApiError` (503) if the store is closed or
+        too slow; a slow operation may still be committed.
+        """
+        ...
+
 
 _MAX_WAITING = 1024
 _MAX_BATCH = 64
@@ -48,11 +77,8 @@ class StoreWriter:
                 await self._queue.put(None)
                 await self._task
 
-    async def write(self, operation: Operation[T]) -> T:
-        """Run an operation and commit it; its exception is raised here, after a rollback.
-
-        Raises `ApiError` (503) if the store is closed or too slow; a slow one may still be committed.
-        """
+    async def write(self, operation: Operation[T], isolation: Isolation = Isolation.SERIALIZABLE) -> T:  # noqa: ARG002 - always alone
+        """Run an operation and commit it (see `Writer.write`); it runs once."""
         if not self._open:
             raise ApiError(503, 0, "503: Service Unavailable: the server is stopping")
         item = _QueuedOperation(operation)

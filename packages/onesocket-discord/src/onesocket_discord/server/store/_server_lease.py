@@ -1,0 +1,142 @@
+"""The locks of one server on a database on PostgreSQL: the right to write, and a number for its ids."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random
+from collections.abc import AsyncGenerator
+from typing import Any, Final
+
+from sqlalchemy import URL, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.pool import NullPool
+
+from ...protocol._snowflakes import NODES
+from .._api_error import ApiError
+from . import _postgresql as postgresql
+from ._sqlite import StoreInUse
+
+log = logging.getLogger("onesocket_discord.server")
+
+_PATIENCE: Final = 2.0
+"""Seconds to wait for the locks of a server that was just killed: PostgreSQL soon finds its connection closed."""
+_MAX_PAUSE: Final = 2.0
+_PROBE_INTERVAL: Final = 5.0
+"""Seconds between two looks whether PostgreSQL still answers. It keeps the locks of a machine that is gone for 25 s, so
+this server stops to write before another one can have them."""
+
+_TAKE_LOCK = {
+    False: text("SELECT pg_try_advisory_lock(:locks, 0)"),
+    True: text("SELECT pg_try_advisory_lock_shared(:locks, 0)"),
+}
+"""By whether other servers may hold it, too."""
+_TAKE_NUMBER = text(
+    "SELECT number FROM (SELECT (n + :start) % :nodes AS number FROM generate_series(0, :nodes - 1) AS n) AS numbers "
+    "WHERE pg_try_advisory_lock(:locks, number) LIMIT 1"
+)
+
+
+class ServerLease:
+    """Locks that PostgreSQL keeps as long as one connection of this server lasts, and no longer.
+
+    Alone: no other server may use the database. Shared: those that share it, too.
+    """
+
+    def __init__(self, url: URL, *, shared: bool) -> None:
+        self._engine = postgresql.create_engine(url, poolclass=NullPool, isolation_level="AUTOCOMMIT")
+        self._name = repr(url.database)
+        self._shared = shared
+        self._held = asyncio.Event()
+        self._ended = asyncio.Event()
+        """Set when the connection has ended."""
+        self.number = random.randrange(NODES)
+        """The part of this server's ids that no other server has."""
+
+    def __repr__(self) -> str:
+        return f"<ServerLease {self.number} {'held' if self._held.is_set() else 'lost'}>"
+
+    def check(self) -> None:
+        """Raise `ApiError` (503) while the locks are lost."""
+        if not self._held.is_set():
+            raise ApiError(503, 0, "503: Service Unavailable: the database can't be reached")
+
+    @contextlib.asynccontextmanager
+    async def hold(self) -> AsyncGenerator[None, None]:
+        """Hold the locks, and take them again when the connection is lost. Raises `StoreInUse`."""
+        connection = await self._acquire(_PATIENCE)
+        keeper = asyncio.create_task(self._keep(connection), name="chat-store-lease")
+        try:
+            yield
+        finally:
+            keeper.cancel()
+            await asyncio.wait({keeper})
+            await self._engine.dispose()
+
+    async def _keep(self, connection: AsyncConnection) -> None:
+        pause = 0.1
+        try:
+            while True:
+                await self._until_lost(connection)
+                log.warning("the connection that holds the chat server's locks was lost; nothing is written without it")
+                while not self._held.is_set():
+                    await _discard(connection)
+                    try:
+                        connection = await self._acquire(0)
+                    except Exception as error:  # noqa: BLE001 - tried again until the server stops
+                        log.warning("the chat server's locks can't be taken: %s", error)
+                        await asyncio.sleep(pause)
+                        pause = min(2 * pause, _MAX_PAUSE)
+                pause = 0.1
+        finally:
+            self._held.clear()
+            await _discard(connection)
+
+    async def _until_lost(self, connection: AsyncConnection) -> None:
+        while not self._ended.is_set():
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_PROBE_INTERVAL):
+                    await self._ended.wait()
+                    break
+            try:
+                async with asyncio.timeout(_PROBE_INTERVAL):
+                    await connection.scalar(text("SELECT 1"))
+            except Exception:  # noqa: BLE001 - whatever it is, the connection is of no use
+                self._lost(connection)
+
+    async def _acquire(self, patience: float) -> AsyncConnection:
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + patience
+        connection = await self._engine.connect()
+        try:
+            while not await connection.scalar(_TAKE_LOCK[self._shared], {"locks": postgresql.LOCKS}):
+                if loop.time() >= deadline:
+                    raise StoreInUse(
+                        f"the database {self._name} is in use by another server; end that one, or name another database"
+                    )
+                await asyncio.sleep(0.1)
+            wanted = {"start": self.number, "nodes": NODES, "locks": postgresql.NUMBER_LOCKS}
+            number = await connection.scalar(_TAKE_NUMBER, wanted)
+            if number is None:
+                raise StoreInUse(f"{NODES} servers use the database {self._name}; end some")
+            raw: Any = (await connection.get_raw_connection()).driver_connection
+            self._ended.clear()
+            self.number = number
+            self._held.set()
+            raw.add_termination_listener(self._lost)
+            if raw.is_closed():  # before it could be heard
+                self._lost(raw)
+        except BaseException:
+            await _discard(connection)
+            raise
+        return connection
+
+    def _lost(self, _: object) -> None:
+        self._held.clear()
+        self._ended.set()
+
+
+async def _discard(connection: AsyncConnection) -> None:
+    with contextlib.suppress(Exception):  # it may be lost already
+        await connection.close()

@@ -1,0 +1,35 @@
+"""Tests of the service run on both kinds of database, unless they end before it."""
+
+from typing import Final
+
+import pytest
+
+from tests.unit.onesocket_discord.server import service_fixture
+
+_CHECKS: Final = frozenset(
+    {
+        "test_components_are_checked",
+        "test_embeds_are_checked",
+        "test_layout_components_are_checked",
+        "test_these_are_none",
+        "test_these_are_emojis",
+        "test_what_is_no_message",
+        "test_what_no_account_can_be_made_from",
+        "test_who_may_do_what",
+    }
+)
+"""Many cases each, of which the database sees nothing, or the same."""
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Name the databases of a test."""
+    kinds = ["sqlite"] if metafunc.function.__name__ in _CHECKS else ["sqlite", "postgresql"]
+    if "_database" in metafunc.fixturenames:
+        metafunc.parametrize("_database", kinds, indirect=True)
+
+
+@pytest.fixture(autouse=True)
+def _database(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make a database of this kind the place of services whose test names none."""
+    if request.param == "postgresql":
+        monkeypatch.setattr(service_fixture, "default_place", request.getfixturevalue("postgresql").emptied_place())
