@@ -18,6 +18,7 @@ from ._coordinator import (
     RecordKind,
     Submission,
 )
+from ._engine_errors import fenced
 from ._feed_gaps import with_gaps
 
 
@@ -156,4 +157,4 @@ class EngineModel:
 
     def _fenced(self, epoch: int, now: float) -> Fenced:
         newer = self._epoch if self._is_held(now) and self._epoch != epoch else None
-        return Fenced(f"epoch {epoch} does not hold the lease", epoch=epoch, newer=newer)
+        return fenced(epoch, newer)

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Final, TypeVar
 
-from ...errors import EngineUnavailable, InvalidOption
+from ...errors import EngineUnavailable
 from ._coordinator import (
     ClusterKey,
     Lease,
@@ -16,6 +16,7 @@ from ._coordinator import (
     Submission,
     check_member_name,
 )
+from ._engine_errors import check_size
 from ._engine_model import EngineModel
 
 T = TypeVar("T")
@@ -104,7 +105,7 @@ class MemoryCoordinator:
 
     async def publish(self, position: Position, payload: bytes) -> None:
         """As `Coordinator.publish`."""
-        self._check_size(payload)
+        check_size(payload, self.max_payload)
         known = self._acknowledged.number if self._acknowledged.epoch == position.epoch else 0
         await self._step("publish", lambda now: self._model.publish(self.member, position, payload, known, now))
         self._acknowledged = max(self._acknowledged, position)
@@ -115,7 +116,7 @@ class MemoryCoordinator:
 
     async def submit(self, position: Position, payload: bytes) -> None:
         """As `Coordinator.submit`."""
-        self._check_size(payload)
+        check_size(payload, self.max_payload)
         await self._step("submit", lambda now: self._model.submit(self.member, position, payload, now))
 
     async def take(self, done: Position, wait: float) -> list[Submission]:
@@ -124,7 +125,7 @@ class MemoryCoordinator:
 
     async def answer(self, member: str, position: Position, payload: bytes) -> None:
         """As `Coordinator.answer`."""
-        self._check_size(payload)
+        check_size(payload, self.max_payload)
         await self._step("answer", lambda now: self._model.answer(self.member, member, position, payload, now))
 
     async def aclose(self) -> None:
@@ -159,7 +160,3 @@ class MemoryCoordinator:
     def _check_available(self) -> None:
         if self._is_closed or not self._engine.is_available:
             raise EngineUnavailable("the engine in memory is not available")
-
-    def _check_size(self, payload: bytes) -> None:
-        if len(payload) > self.max_payload:
-            raise InvalidOption(f"a payload has at most {self.max_payload} bytes, not {len(payload)}")

@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING, Any, Final
 
 from ...client._options import check_seconds
-from ...errors import EngineUnusable, Fenced, InvalidOption, MailboxFull, MissingExtra, VersionMismatch
+from ...errors import EngineUnusable, Fenced, MailboxFull, MissingExtra
 from . import _redis_scripts as scripts
 from ._boot_time import boot_time
 from ._coordinator import (
@@ -22,6 +22,7 @@ from ._coordinator import (
     Submission,
     check_member_name,
 )
+from ._engine_errors import check_size, fenced, other_format
 from ._feed_gaps import with_gaps
 from ._feed_retention import FeedRetention, Retention
 from ._redis_address import RedisAddress
@@ -113,7 +114,7 @@ class RedisKeyCoordinator:
             case [b"held", member, held, left, epoch, number]:
                 return LeaseInfo(member.decode(), int(held), max(0, left) / 1000, Position(int(epoch), int(number)))
             case _:
-                raise _other_format(self._where, reply[1])
+                raise other_format(self._where, reply[1].decode())
 
     async def renew(self, epoch: int, ttl: float) -> bool:
         """As `Coordinator.renew`."""
@@ -139,7 +140,7 @@ class RedisKeyCoordinator:
 
     async def publish(self, position: Position, payload: bytes) -> None:
         """As `Coordinator.publish`."""
-        self._check_size(payload)
+        check_size(payload, self.max_payload)
         keys, (epoch, number) = self._keys, position
         accepted = self._accepted.number if self._accepted.epoch == epoch else 0
         oldest = START
@@ -167,7 +168,7 @@ class RedisKeyCoordinator:
 
     async def submit(self, position: Position, payload: bytes) -> None:
         """As `Coordinator.submit`."""
-        self._check_size(payload)
+        check_size(payload, self.max_payload)
         keys = self._keys
         reply = await self._script(
             scripts.SUBMIT,
@@ -189,7 +190,7 @@ class RedisKeyCoordinator:
 
     async def answer(self, member: str, position: Position, payload: bytes) -> None:
         """As `Coordinator.answer`."""
-        self._check_size(payload)
+        check_size(payload, self.max_payload)
         keys, (epoch, number) = self._keys, position
         reply = await self._script(
             scripts.ANSWER,
@@ -206,7 +207,7 @@ class RedisKeyCoordinator:
         reply = await self._script(scripts.LEASE, [self._keys.lease, self._keys.state])
         member, held, left, epoch, number, used = reply
         if used not in (b"", str(FORMAT).encode()):
-            raise _other_format(self._where, used)
+            raise other_format(self._where, used.decode())
         return LeaseInfo(member.decode(), int(held or 0), max(0, left) / 1000, Position(int(epoch), int(number)))
 
     async def _read(
@@ -242,26 +243,11 @@ class RedisKeyCoordinator:
 
     def _check_fence(self, reply: Any, epoch: int) -> None:
         if reply[0] == b"fenced":
-            newer = int(reply[1]) if reply[1] else None
-            text = f"epoch {newer} leads" if newer is not None else "no member leads"
-            raise Fenced(f"epoch {epoch} does not hold the lease: {text}", epoch=epoch, newer=newer)
-
-    def _check_size(self, payload: bytes) -> None:
-        if len(payload) > self.max_payload:
-            raise InvalidOption(f"a payload has at most {self.max_payload} bytes, not {len(payload)}")
+            raise fenced(epoch, int(reply[1]) if reply[1] else None)
 
 
 def _milliseconds(seconds: float) -> int:
     return max(1, round(seconds * 1000))
-
-
-def _other_format(where: str, used: bytes) -> VersionMismatch:
-    return VersionMismatch(
-        f"the members of this cluster at {where} use another format ({used.decode()}, this release {FORMAT}): the same "
-        "release on all hosts, or another prefix",
-        ours=FORMAT,
-        theirs=int(used) if used.isdigit() else 0,
-    )
 
 
 def _client_class() -> type[RedisClient]:

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import re
-import ssl
 from typing import Final
 
 import redis.exceptions as failures
 
 from ...errors import (
-    CertificateInvalid,
     EngineCommandDenied,
     EngineFull,
     EngineLoginRefused,
     EngineUnavailable,
     EngineUnusable,
     OnesocketError,
-    TLSFailed,
 )
+from ._engine_errors import tls_error
 
 _COMMAND: Final = re.compile(r"run the '([^']+)' command")
 _UNKNOWN_COMMAND: Final = re.compile(r"unknown command '([^']+)'", re.IGNORECASE)
@@ -39,7 +37,7 @@ def engine_error(error: Exception, where: str, command: str, prefix: str) -> One
     text = str(cause)
     if isinstance(cause, failures.AuthenticationError):
         return EngineLoginRefused(f"{where} refused the login ({text}): check user name and password in the URL")
-    tls = _tls_error(error, where)
+    tls = tls_error(error, where)
     if tls is not None:
         return tls
     if isinstance(cause, failures.OutOfMemoryError) or text.startswith(_NO_ROOM):
@@ -85,13 +83,3 @@ def _key_denied(where: str, command: str, prefix: str) -> EngineCommandDenied:
     return EngineCommandDenied(
         f"{where}: this user may not access the cluster's keys: add ~{prefix}:*", command=command
     )
-
-
-def _tls_error(error: BaseException | None, where: str) -> OnesocketError | None:
-    while error is not None:
-        if isinstance(error, ssl.SSLCertVerificationError):
-            return CertificateInvalid(f"{where}: the certificate can't be trusted: {error.verify_message}")
-        if isinstance(error, ssl.SSLError):
-            return TLSFailed(f"{where}: the TLS handshake failed ({error.reason}); does that port speak TLS?")
-        error = error.__cause__ or error.__context__
-    return None
