@@ -63,7 +63,7 @@ setup: $(VENV)/.stamp
 
 # The three distributions, editable, with every extra that the tests need.
 PROJECTS := pyproject.toml $(wildcard packages/*/pyproject.toml) constraints.txt
-EDITABLE := --editable 'packages/onesocket[cli,otel,prometheus,redis,testing,uvloop]' \
+EDITABLE := --editable 'packages/onesocket[cli,nats,otel,prometheus,redis,testing,uvloop]' \
 	--editable 'packages/onesocket-discord[server,postgresql]' --editable packages/onesocket-chat
 
 $(VENV)/.stamp: $(PROJECTS)
@@ -155,7 +155,7 @@ wheel-test: setup
 	@$(call venv,$(VENV_WHEEL))
 	$(call install,$(VENV_WHEEL)) --constraint constraints.txt "$(CORE_WHEEL)[cli]" pytest
 	$(BIN)/python -m tools.core_wheel $(CORE_WHEEL) $(VENV_WHEEL)/bin c
-	$(call install,$(VENV_WHEEL)) --constraint constraints.txt --group tests "$(CORE_WHEEL)[cli,otel,prometheus,redis,testing,uvloop]" \
+	$(call install,$(VENV_WHEEL)) --constraint constraints.txt --group tests "$(CORE_WHEEL)[cli,nats,otel,prometheus,redis,testing,uvloop]" \
 		"$$(echo ./dist/onesocket_discord-*.whl)[server]" "$$(echo ./dist/onesocket_chat-*.whl)"
 	ONESOCKET_WIRE=c && export ONESOCKET_WIRE && $(wheel_tests) $(WHEEL_TESTS)
 	$(call install,$(VENV_WHEEL)) --force-reinstall --no-deps $(PURE_WHEEL)

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 PROJECTS = {
-    "onesocket": "[cli,otel,prometheus,redis,testing,uvloop]",
+    "onesocket": "[cli,nats,otel,prometheus,redis,testing,uvloop]",
     "onesocket-discord": "[server,postgresql]",
     "onesocket-chat": "",
 }

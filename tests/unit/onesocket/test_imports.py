@@ -14,6 +14,7 @@ OPTIONAL = {
     "backports",
     "sqlalchemy",
     "textual",
+    "nats",
     "redis",
 }
 

