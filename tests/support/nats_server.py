@@ -55,26 +55,24 @@ def nats_server(config: str = "jetstream: {}", *, data: Path | None = None, port
     place = Path(tempfile.mkdtemp(prefix="nats-"))
     store = data or place / "data"
     (place / "config").write_text(f'listen: "127.0.0.1:{port}"\nstore_dir: "{store}"\n{config}\n')
-    # `--ports_file_dir` has the server write down the port that it chose.
-    command = [nats_binary(), "--config", str(place / "config"), "--ports_file_dir", str(place)]
+    command = [nats_binary(), "--config", str(place / "config")]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL)  # noqa: S603 - our own
     try:
-        wait_until_ready(process)
-        (ports,) = place.glob("*.ports")
-        url: str = json.loads(ports.read_text())["nats"][0]
-        yield NatsServer(int(url.rpartition(":")[2]), process)
+        yield NatsServer(wait_until_ready(process), process)
     finally:
         process.kill()
         process.communicate()
         shutil.rmtree(place)
 
 
-def wait_until_ready(process: subprocess.Popen[bytes]) -> None:
-    """Read the server's log until it accepts connections."""
+def wait_until_ready(process: subprocess.Popen[bytes]) -> int:
+    """Read the server's log until it accepts connections; returns its port."""
     assert process.stderr is not None
-    lines: list[bytes] = []
+    port, lines = 0, list[bytes]()
     for line in process.stderr:
         lines.append(line)
+        if b"Listening for client connections" in line:
+            port = int(line.rpartition(b":")[2])
         if b"Server is ready" in line:
-            return
+            return port
     raise AssertionError(b"".join(lines).decode())
