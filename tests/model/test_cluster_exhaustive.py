@@ -1,0 +1,68 @@
+"""Every state of a small cluster that can be reached: one connection at a time, and one leader for each reader.
+
+`python -m tests.model.cluster_search` searches further. The second half shows that the search finds what it is to find.
+"""
+
+from collections.abc import Iterator
+
+import pytest
+
+from onesocket.sharing.cluster._coordinator import PreviousEpoch
+from onesocket.sharing.cluster._engine_model import EngineModel
+from onesocket.sharing.cluster._lease_clock import LeaseClock
+from tests.model import cluster_engine_steps
+from tests.model.cluster_search import search
+from tests.model.cluster_world import Bounds, Loss
+
+
+@pytest.fixture(autouse=True)
+def _fresh_engine() -> Iterator[None]:
+    """Forget what the engine did, as some tests change that."""
+    cluster_engine_steps.execute.cache_clear()
+    yield
+    cluster_engine_steps.execute.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("bounds", "states"),
+    [
+        (Bounds(members=3, faults=0), 10_000),
+        (Bounds(members=2, faults=1), 25_000),
+    ],
+    ids=["three members", "lost and late messages, and crashes"],
+)
+def test_no_state_breaks_a_promise(bounds: Bounds, states: int) -> None:
+    found = search(bounds)
+    assert not found.broken, found
+    assert found.states > states
+
+
+def test_an_engine_that_does_not_fence_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(EngineModel, "_check_leads", lambda *_: None)
+    assert search(Bounds(members=2)).broken == "a batch was accepted, and is not in the feed"
+
+
+def test_an_engine_that_grants_a_lease_twice_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(EngineModel, "lease", lambda *_: None)
+    assert search(Bounds(members=2, faults=0)).broken == "two members have a connection upstream"
+
+
+def test_an_engine_that_grants_an_epoch_twice_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Forgetful(EngineModel):
+        _floor = property(lambda _: 0, lambda *_: None)
+
+    monkeypatch.setattr(cluster_engine_steps, "EngineModel", Forgetful)
+    assert search(Bounds(members=2, epochs=3, loss=Loss.ALL)).broken == "two members wrote in one epoch"
+
+
+def test_a_lease_that_counts_from_the_reply_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    count = LeaseClock.granted
+    monkeypatch.setattr(LeaseClock, "granted", lambda clock, _requested_at: count(clock, 0.0))
+    assert search(Bounds(members=2, faults=0)).broken == "two members have a connection upstream"
+
+
+def test_a_leader_that_dials_at_once_after_a_loss_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(LeaseClock, "dial_delay", lambda _clock, previous: int(previous is PreviousEpoch.EXPIRED))
+    found = search(Bounds(members=2, epochs=3, loss=Loss.ALL))
+    assert found.broken == "two members have a connection upstream"
+    assert "the engine loses all" in found.path
