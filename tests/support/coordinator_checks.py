@@ -221,15 +221,17 @@ async def submissions_reach_the_leader_of_their_epoch_and_answers_their_member(c
 
 
 async def submissions_to_an_earlier_epoch_reach_no_later_leader(case: EngineUnderTest) -> None:
-    a, b = case.open("a"), case.open("b")
+    a, b, c = case.open("a"), case.open("b"), case.open("c")
     e = await lead(a)
-    await b.submit(Position(e, 1), b"old")
+    await b.submit(Position(e, 1), b"old 1")
+    await c.submit(Position(e, 1), b"old 1")
+    await c.submit(Position(e, 2), b"old 2")
     await case.expire()
     f = await lead(b, e)
     assert await b.take(Position(f, 0), 0) == []
-    await a.submit(Position(f, 1), b"new")
-    assert [each.payload for each in await b.take(Position(f, 0), LONG)] == [b"new"]
-    await close(a, b)
+    await c.submit(Position(f, 1), b"new 1")
+    assert [each.payload for each in await b.take(Position(f, 0), LONG)] == [b"new 1"]
+    await close(a, b, c)
 
 
 async def payloads_are_bounded_and_may_hold_any_byte(case: EngineUnderTest) -> None:

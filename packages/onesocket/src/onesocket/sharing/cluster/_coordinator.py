@@ -214,7 +214,8 @@ class Coordinator(Protocol):
         """Return the records after `feed`, in order, and the answers to this member after `answers`.
 
         Blocks up to `wait` seconds for the first one, and returns [] if none came. Bounded: the rest comes with the
-        next call. MISSED stands at its place where records are not held any more.
+        next call. MISSED stands at its place where records are not held any more; where the engine has lost the newest
+        ones, so that its feed ends before `feed`, a read tells that if it finds nothing.
         """
         ...
 

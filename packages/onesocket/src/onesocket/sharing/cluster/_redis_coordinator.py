@@ -243,7 +243,8 @@ class RedisKeyCoordinator:
 
     def _check_fence(self, reply: Any, epoch: int) -> None:
         if reply[0] == b"fenced":
-            raise fenced(epoch, int(reply[1]) if reply[1] else None)
+            leading = int(reply[1]) if reply[1] else None
+            raise fenced(epoch, leading if leading != epoch else None)  # else it leads, but with another member
 
 
 def _milliseconds(seconds: float) -> int:
