@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal, Unpack, overload
+from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
 
 from ..client._client_options import ConnectionOptions
 from ..client._error_reporter import check_on_error
@@ -18,11 +18,15 @@ from ..sharing._options import SharingOptions
 from ..wire._handshake import Data
 from ._shared_client import SharedClient
 
+if TYPE_CHECKING:  # most programs share with no other host
+    from ..sharing.cluster._cluster_options import ClusterOptions
+    from ..sharing.cluster._coordinator import ClusterEngine
+
 
 class BlockingJoinOptions(SharingOptions, total=False):
     """The options of `onesocket.blocking.join()`, besides `protocol` and `client_factory`."""
 
-    scope: Literal["process", "host"]
+    scope: Literal["process", "host", "cluster"]
     timeout: float | None
     limit: int
     overflow: Overflow | str
@@ -46,7 +50,7 @@ def join(
     url: str,
     *,
     key: str | None = None,
-    scope: Literal["process", "host"] = "process",
+    scope: Literal["process", "host", "cluster"] = "process",
     token: Token | None = None,
     linger: float = 0.0,
     timeout: float | None = None,
@@ -56,6 +60,7 @@ def join(
     on_error: Callable[[BaseException], object] | None = None,
     client_factory: ClientFactory[Any] | None = None,
     host_options: HostOptions | None = None,
+    cluster: ClusterOptions | ClusterEngine | str | None = None,
     protocol: Protocol[Any] | None = None,
     **options: Unpack[ConnectionOptions],
 ) -> SharedClient[Any]:
@@ -68,8 +73,8 @@ def join(
 
     `limit` and `overflow` are those of the client's own stream (``for message in client``).
     """
-    if scope not in ("process", "host"):
-        raise InvalidOption(f"scope must be 'process' or 'host' without an event loop, not {scope!r}")
+    if scope not in ("process", "host", "cluster"):
+        raise InvalidOption(f"scope must be 'process', 'host' or 'cluster' without an event loop, not {scope!r}")
     parameters = JoinParameters(
         url,
         key=key,
@@ -78,6 +83,7 @@ def join(
         linger=linger,
         client_factory=client_factory,
         host_options=host_options,
+        cluster=cluster,
         options=dict(options) if protocol is None else {**options, "protocol": protocol},
     )
     return SharedClient(

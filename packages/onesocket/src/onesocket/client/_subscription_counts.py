@@ -42,6 +42,10 @@ class SubscriptionCounts(Generic[S]):
         """All keys that have a subscriber."""
         return frozenset(self._total)
 
+    def by_subscriber(self) -> list[tuple[S, list[Hashable]]]:
+        """The keys of each subscriber, as often as they were added."""
+        return [(subscriber, list(keys.elements())) for subscriber, keys in self._by_subscriber.items()]
+
     def add_keys(self, subscriber: S, keys: Iterable[Hashable]) -> list[Hashable]:
         """Count keys for a subscriber; returns those that had none before. Raises `InvalidOption`: too many."""
         keys = list(keys)

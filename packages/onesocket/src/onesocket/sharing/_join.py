@@ -34,6 +34,10 @@ from ._shared_client import SharedClient
 from ._shared_connection import SharedConnection
 from ._upstream import ConnectionSpec, Upstream
 
+if TYPE_CHECKING:  # most programs share with no other host
+    from .cluster._cluster_options import ClusterOptions
+    from .cluster._coordinator import ClusterEngine
+
 ClientFactory = Callable[[], Client[M]] | Callable[[Any], Client[M]]
 
 _DISCONNECTED_FOR_ALL: Final = (
@@ -67,20 +71,23 @@ def join(
     on_error: Callable[[BaseException], object] | None = None,
     client_factory: ClientFactory[Any] | None = None,
     host_options: HostOptions | None = None,
+    cluster: ClusterOptions | ClusterEngine | str | None = None,
     protocol: Protocol[Any] | None = None,
     **options: Unpack[ConnectionOptions],
 ) -> JoinRequest[Any]:
     """Join the one connection of this URL and identity: ``async with onesocket.join(url) as client:``.
 
     The first caller opens it; all others, in any task, thread or event loop (with scope "host", in any process of this
-    user), join it. Entering waits for the connection as `Client.connect()` does and raises the same, for all who join
-    at once; the cancellation of one affects no other. Leaving closes the client; the last one closes the connection.
+    user; with scope "cluster", on any host), join it. Entering waits for the connection as `Client.connect()` does and
+    raises the same, for all who join at once; the cancellation of one affects no other. Leaving closes the client; the
+    last one closes the connection.
 
     Parameters:
         url: As for `Client`; its query counts, its user info is part of the identity.
         key: A name for the identity, instead of the token: for token sources that differ from call to call, and for
             accounts that other options tell apart.
         scope: ``"loop"``: this event loop only. ``"process"``: every thread and loop. ``"host"``: every process.
+            ``"cluster"``: every process of every host that uses the same engine.
         token: As for `Client`. Equal strings, or the same callable, mean the same identity. Callables are called on the
             loop of the client that brought them (for blocking clients in a thread), as long as that client is open.
         wait: False to join without waiting for the connection, which is then connected with ``retry=True``: the client
@@ -91,7 +98,9 @@ def join(
         client_factory: A function that builds the `Client` (or a subclass) of this key, instead of `options`. It is
             called with the token (or its source) if there is a `token=`, else without arguments; scope "host" needs
             that, or `key`. It brings the protocol, too: a `protocol=` beside it has to be the same.
-        host_options: For scope "host".
+        host_options: For the scopes "host" and "cluster".
+        cluster: For scope "cluster": the engine that coordinates the hosts, such as ``RedisCoordinator("redis://…")``,
+            its URL, or `ClusterOptions` with one. None: the URL in `ONESOCKET_CLUSTER`.
         protocol: As for `Client`; it gives the type of messages.
         options: As for `Client`. A caller with another value than the first gets `OptionConflict`. Of `headers`,
             `subprotocols`, `protocol`, `ssl`, `proxy`, `server_hostname`, `local_address`, `pace` and `control_pace`,
@@ -108,6 +117,7 @@ def join(
             linger=linger,
             client_factory=client_factory,
             host_options=host_options,
+            cluster=cluster,
             options=dict(options) if protocol is None else {**options, "protocol": protocol},
         ),
         on_error,
@@ -128,10 +138,12 @@ class JoinParameters:
         linger: float,
         client_factory: ClientFactory[Any] | None,
         host_options: HostOptions | None,
+        cluster: ClusterOptions | ClusterEngine | str | None,
         options: dict[str, Any],
     ) -> None:
-        if scope not in ("loop", "process", "host"):
-            raise InvalidOption(f"scope must be 'loop', 'process' or 'host', not {scope!r}")
+        if scope not in ("loop", "process", "host", "cluster"):
+            raise InvalidOption(f"scope must be 'loop', 'process', 'host' or 'cluster', not {scope!r}")
+        crosses_processes = scope in ("host", "cluster")
         if not is_number(linger) or not 0 <= linger < float("inf"):
             raise InvalidOption(f"linger must be a number of seconds, 0 or more, not {linger!r}")
         unknown = set(options) - OPTION_NAMES
@@ -139,17 +151,18 @@ class JoinParameters:
             raise InvalidOption(f"join() has no option {min(unknown)}=; it takes those of Client")
         if client_factory is not None and set(options) - {"protocol"}:
             raise InvalidOption("client_factory= builds the client: give the options to that, not to join()")
-        if client_factory is not None and scope == "host" and key is None and token is None:
+        if client_factory is not None and crosses_processes and key is None and token is None:
             raise InvalidOption(
                 "processes can't tell whether the clients of client_factory= mean the same identity: pass key='a name' "
                 "or token=, which client_factory= is then called with"
             )
         _check_kinds(client_factory, host_options, scope)
         _check_options(options)
-        if scope == "host" and "outbox" in options:
+        if crosses_processes and "outbox" in options:
             _check_no_durable_outbox(check_outbox(options["outbox"]))
         self.key = ConnectionKey.of(url, key=key, token=token)
         self.scope: Scope = scope
+        self._cluster = _cluster_of(cluster, scope)
         self.linger = float(linger)
         self.url = url
         self.shown = redact(url)
@@ -167,6 +180,8 @@ class JoinParameters:
             requested["client_factory"] = client_factory
         if host_options is not None:
             requested["host_options"] = host_options
+        if cluster is not None:
+            requested["cluster"] = cluster
         self._requested = RequestedOptions(requested, scope=scope)
 
     @property
@@ -194,7 +209,7 @@ class JoinParameters:
             tokens=tokens,
             host_options=self._host_options or HostOptions(),
         )
-        make = self._make_host if self.scope == "host" else _make_process_upstream
+        make = _make_process_upstream if self.scope in ("loop", "process") else self._make_host
         return current_registry().find(
             spec, self._requested, make, scope=self.scope, linger=self.linger, loop=loop, run_lookup=run_lookup
         )
@@ -208,7 +223,11 @@ class JoinParameters:
             _check_no_durable_outbox(made.durable_outbox)
             options = {**spec.options, "instruments": made.instruments, "recorder": made.recorder}
             spec = dataclasses.replace(spec, protocol=made.protocol, options=options)
-        return HostUpstream(spec), spec.protocol
+        if self._cluster is None:
+            return HostUpstream(spec), spec.protocol
+        from .cluster._cluster_upstream import ClusterUpstream  # noqa: PLC0415 - as above
+
+        return ClusterUpstream(spec, self._cluster), spec.protocol
 
 
 class JoinRequest(Generic[M]):
@@ -299,10 +318,20 @@ def _check_kinds(client_factory: object, host_options: object, scope: Scope) -> 
     if client_factory is not None and not callable(client_factory):
         kind = type(client_factory).__name__
         raise InvalidOption(f"client_factory must be a function that builds a Client, not {kind}")
-    if host_options is not None and scope != "host":
-        raise InvalidOption("host_options= is for scope='host'")
+    if host_options is not None and scope not in ("host", "cluster"):
+        raise InvalidOption("host_options= is for scope='host' and scope='cluster'")
     if host_options is not None and not isinstance(host_options, HostOptions):
         raise InvalidOption(f"host_options must be HostOptions(...), not {type(host_options).__name__}")
+
+
+def _cluster_of(cluster: ClusterOptions | ClusterEngine | str | None, scope: Scope) -> ClusterOptions | None:
+    if scope != "cluster":
+        if cluster is not None:
+            raise InvalidOption("cluster= is for scope='cluster'")
+        return None
+    from .cluster._named_engine import cluster_options  # noqa: PLC0415 - most programs share with no other host
+
+    return cluster_options(cluster)
 
 
 def _check_options(options: dict[str, Any]) -> None:

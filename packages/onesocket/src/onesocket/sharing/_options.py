@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from ..client._client import Client
 from ..client._client_options import ConnectionOptions
@@ -25,7 +25,11 @@ from ._option_digests import (
     opaque_conflict,
 )
 
-Scope = Literal["loop", "process", "host"]
+if TYPE_CHECKING:  # most programs share with no other host
+    from .cluster._cluster_options import ClusterOptions
+    from .cluster._coordinator import ClusterEngine
+
+Scope = Literal["loop", "process", "host", "cluster"]
 
 
 class SharingOptions(ConnectionOptions, total=False):
@@ -37,6 +41,7 @@ class SharingOptions(ConnectionOptions, total=False):
     wait: bool
     on_error: Callable[[BaseException], object] | None
     host_options: HostOptions | None
+    cluster: ClusterOptions | ClusterEngine | str | None
 
 
 class JoinOptions(SharingOptions, total=False):

@@ -34,6 +34,7 @@ from ...lifecycle._events import EarlierConnection
 from ...lifecycle._outbox import OutboxLimits
 from ...lifecycle._retry import ReconnectPolicy
 from ...lifecycle._states import State
+from ...protocols._fingerprint import digest
 from ...protocols._request_template import RequestTemplate
 from ...recording._recorder import FlightRecorder
 from ...urls import redact
@@ -78,6 +79,11 @@ _WANTED_STATES: Final = frozenset({State.CONNECTED, State.CONNECTING, State.BACK
 
 class HostUpstream:
     """An `Upstream`. `Membership` decides which process holds the connection, `ProcessOutbox` the fate of messages."""
+
+    _owner_type: Callable[..., Owner] = Owner
+    """Makes the role of the process that holds the connection; of a cluster's host, another."""
+    _scope = "host"
+    """Processes that share a connection have the same."""
 
     def __init__(self, spec: ConnectionSpec) -> None:
         options, key = spec.options, spec.key
@@ -150,14 +156,17 @@ class HostUpstream:
     @property
     def is_owner(self) -> bool:
         """True while this process holds the connection."""
-        return isinstance(self._membership.role, Owner)
+        role = self._membership.role
+        return isinstance(role, Owner) and role.holds_connection
 
     def attach(self, sink: UpstreamEvents) -> None:
         """Begin. Raises the errors of the client's options."""
         # Made before it's needed: on a take-over there's no time for imports, and none for errors.
         self._spare_client = self._spec.make_client()
         check_comparable_between_processes(self._spare_client, self._spec.key)
-        self._credentials = dataclasses.replace(self._credentials, digests=option_digests(self._spare_client))
+        self._credentials = dataclasses.replace(
+            self._credentials, digests={**option_digests(self._spare_client), "scope": digest(self._scope)}
+        )
         self._local_status.attach(sink)
         self._inbound.attach(sink)
         self._membership.begin()
@@ -289,7 +298,7 @@ class HostUpstream:
     def _make_owner(self, lock: OwnerLock, reserve: DescriptorReserve) -> Owner:
         client, self._spare_client = self._spare_client, None
         last_epoch = 0 if lock.predecessor is None else lock.predecessor.epoch
-        return Owner(
+        return self._owner_type(
             lock,
             reserve,
             client=install_forwarding(client or self._spec.make_client()),
@@ -441,7 +450,7 @@ class HostUpstream:
 
     async def _close(self) -> None:
         self._operations.begin_close()
-        was_owner = self.is_owner
+        was_owner = isinstance(self._membership.role, Owner)
         await self._membership.aclose(lambda: self._operations.drain(self._close_timeout), self._deadline)
         self._operations.close(was_owner=was_owner)
         self._local_status.enter(State.CLOSED, None, cause="Close")

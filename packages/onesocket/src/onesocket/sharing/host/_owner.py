@@ -64,7 +64,7 @@ from ._next_owner import find_next_owner, hand_over_refusal, preferrer
 from ._owner_files import OwnerFiles
 from ._owner_lock import OwnerLock
 from ._owner_snapshot import OwnerSnapshot
-from ._pending_operations import LocalRequester, PendingOperations
+from ._pending_operations import LocalRequester, PendingOperations, SubscribingRequester
 
 _REFRESH_INTERVAL: Final = 600.0
 """Seconds between two touches of the lock file; cleaners take what is days old."""
@@ -182,6 +182,11 @@ class Owner:
         return self._lock.ownership_id
 
     @property
+    def holds_connection(self) -> bool:
+        """True: in a cluster, the owner of a host may use the connection of another host."""
+        return True
+
+    @property
     def epoch(self) -> int:
         """Epoch of the present connection, as all processes count."""
         return self._base_epoch + self.client.epoch
@@ -217,10 +222,14 @@ class Owner:
         await self.client.aclose()  # bounded by its own deadlines; before its end another must not dial
         await self._pending_operations.finish()  # messages sent meanwhile need their result, or would be sent twice
         self._forward_batch()
+        await self._before_release()
         self._followers.send_heartbeat(self.connection_stats)  # the next owner counts on from there
         self._files.release(self.epoch if self._followers else 0)
         followers = self._followers.attached
         await self._followers.shut_down(self._next_owner if self._next_owner in followers else preferrer(followers))
+
+    async def _before_release(self) -> None:
+        """Nothing: an owner in a cluster has its lease to release."""
 
     def _may_send(self) -> bool:
         return self._current_phase() is OwnerPhase.SERVING
@@ -249,12 +258,16 @@ class Owner:
         stats, before = self.client.stats, self._message_counts
         self._message_counts = stats.received, stats.sent
         self._rates = (stats.received - before[0]) / elapsed, (stats.sent - before[1]) / elapsed
-        status = self.client.status
-        if (status.rtt, status.attempt) != (self.status.rtt, self.status.attempt):
-            self._publish_present()
+        self._refresh_status()
         self._followers.send_heartbeat(self.connection_stats)
         if self._options.own is not Own.PREFER and self._phase is OwnerPhase.SERVING:
             self._hand_over_to_preferrer()
+
+    def _refresh_status(self) -> None:
+        """Publish what changes without a change of the state."""
+        status = self.client.status
+        if (status.rtt, status.attempt) != (self.status.rtt, self.status.attempt):
+            self._publish_present()
 
     # --- from the connection ----------------------------------------------------------------------------------------
 
@@ -287,16 +300,13 @@ class Owner:
         if self._current_phase() is OwnerPhase.REPLACED:
             return
         self._publish_early()
-        gap = dataclasses.replace(gap, epoch=self._base_epoch + gap.epoch)
-        self._followers.send_gap(gap)
-        self._emit(GapNotice(gap))
+        self._deliver_gap(dataclasses.replace(gap, epoch=self._base_epoch + gap.epoch))
 
     def _forward(self, batch: list[Data]) -> None:
         if self._current_phase() is OwnerPhase.REPLACED:
             return
         self._publish_early()
-        self._followers.send_batch(batch, self.epoch)
-        self._emit(MessageBatch(batch))
+        self._deliver_batch(batch)
 
     def _on_change(self, change: Change) -> None:
         if change.new is State.CONNECTED:
@@ -321,9 +331,7 @@ class Owner:
     def _publish(self, state: State, epoch: int) -> None:
         if self._phase is not OwnerPhase.SERVING:
             return  # further states are the next owner's
-        self.status = self._shared_status(state, epoch)
-        self._followers.send_status(self.status)
-        self._emit(StatusUpdate(self.status))
+        self._deliver_status(self._shared_status(state, epoch))
 
     def _shared_status(self, state: State, epoch: int) -> Status:
         """The client's status with the state and epoch as all processes count them, without its own queues."""
@@ -337,6 +345,21 @@ class Owner:
             is_held=False,
         )
 
+    # --- to the processes of this host --------------------------------------------------------------------------------
+
+    def _deliver_batch(self, batch: list[Data]) -> None:
+        self._followers.send_batch(batch, self.epoch)
+        self._emit(MessageBatch(batch))
+
+    def _deliver_gap(self, gap: Gap) -> None:
+        self._followers.send_gap(gap)
+        self._emit(GapNotice(gap))
+
+    def _deliver_status(self, status: Status) -> None:
+        self.status = status
+        self._followers.send_status(status)
+        self._emit(StatusUpdate(status))
+
     # --- requests ---------------------------------------------------------------------------------------------------
 
     def submit(self, frame: ToOwner) -> None:
@@ -347,7 +370,7 @@ class Owner:
         finally:
             self._local_requester.end_batch()
 
-    def _perform(self, requester: FollowerConnection | LocalRequester, frame: ToOwner) -> None:
+    def _perform(self, requester: SubscribingRequester, frame: ToOwner) -> None:
         match frame:
             case SendMessages(first, messages):
                 self._pending_operations.send(requester, first, messages)
@@ -368,7 +391,7 @@ class Owner:
             case _:
                 pass
 
-    def _subscribe(self, requester: FollowerConnection | LocalRequester, add: list[Any], remove: list[Any]) -> None:
+    def _subscribe(self, requester: SubscribingRequester, add: list[Any], remove: list[Any]) -> None:
         if self._upstream_subscriptions is None:
             raise IpcError("a follower subscribed, but the protocol describes no subscriptions")
         keys = [checked_key(key) for key in add]
@@ -378,7 +401,7 @@ class Owner:
             requester.refused(SubscriptionRefused.of(keys, str(error), retryable=True))
         self._upstream_subscriptions.remove_keys(requester, map(checked_key, remove))
 
-    def _send_snapshot(self, requester: FollowerConnection | LocalRequester, request: SnapshotRequest) -> None:
+    def _send_snapshot(self, requester: SubscribingRequester, request: SnapshotRequest) -> None:
         if self._current_phase() is not OwnerPhase.SERVING:
             return  # the next owner answers
         self._forward_batch()
@@ -424,11 +447,15 @@ class Owner:
                 self._step_down(follower)
             case None:
                 self._followers.detach(follower)
-                if self._upstream_subscriptions is not None:
-                    self._upstream_subscriptions.remove_keys(follower)
-                self._pending_operations.cancel_all(follower)
+                self._forget(follower)
             case _:
                 self._perform(follower, frame)
+
+    def _forget(self, requester: SubscribingRequester) -> None:
+        """Drop the operations and subscriptions of a requester that is gone."""
+        if self._upstream_subscriptions is not None:
+            self._upstream_subscriptions.remove_keys(requester)
+        self._pending_operations.cancel_all(requester)
 
     def _attach(self, follower: FollowerConnection, hello: Hello) -> None:
         if self._current_phase() is not OwnerPhase.SERVING:

@@ -48,7 +48,7 @@ Operation: TypeAlias = Callable[[], Awaitable[Outcome | None]]
 
 
 class Requester(Protocol):
-    """A follower's connection, or the owner's own process."""
+    """A follower's connection, the owner's own process, or another host of a cluster."""
 
     def add_result(self, number: int, outcome: Outcome | None, error: OnesocketError | None) -> None:
         """Report the result of message or request `number`."""
@@ -59,6 +59,16 @@ class Requester(Protocol):
 
     def release_slot(self) -> None:
         """Count one message or request without a result less."""
+
+
+class SubscribingRequester(Requester, Protocol):
+    """A requester that has subscriptions, too, and late readers."""
+
+    def refused(self, error: SubscriptionRefused) -> None:
+        """Report keys that were refused, which the requester doesn't have any more."""
+
+    def send_snapshot(self, number: int, frames: list[Data]) -> None:
+        """Answer the request for a snapshot with this number."""
 
 
 class ResultBatch:

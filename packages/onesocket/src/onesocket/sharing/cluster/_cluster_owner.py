@@ -1,0 +1,499 @@
+"""The owner of a host in a cluster: it leads, with the connection, or follows, with the feed of another host."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import enum
+import logging
+import os
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+from ...client._gap import Gap, GapReason
+from ...client._status import ConnectionStats, Status
+from ...errors import (
+    EngineFull,
+    EngineUnavailable,
+    IpcError,
+    OnesocketError,
+)
+from ...lifecycle._events import EarlierConnection
+from ...lifecycle._states import State
+from ...wire._handshake import Data
+from ..host._descriptor_reserve import DescriptorReserve
+from ..host._ipc_frames import (
+    GapNotice,
+    MessageBatch,
+    OwnerHeartbeat,
+    Request,
+    SnapshotAnswer,
+    SnapshotRequest,
+    StatusUpdate,
+    Subscribe,
+    ToFollower,
+    ToOwner,
+    Verb,
+    Welcome,
+    checked_key,
+    split_by_size,
+)
+from ..host._owner import HandOverDue, Owner
+from ..host._owner_lock import OwnerLock
+from ..host._pending_operations import SubscribingRequester
+from ._boot_time import boot_time
+from ._cluster_options import ClusterOptions, OnEngineLost
+from ._coordinator import ClusterKey, Lease, new_member_name
+from ._following import Following
+from ._leader_status import LeaderStatus
+from ._leadership import Leadership, LeadershipEnd
+from ._lease_clock import LeaseClock
+from ._relay import Relay
+from ._remote_members import RemoteMembers
+from ._retrying import Backoff
+
+_log: Final = logging.getLogger("onesocket")
+_WANTED_STATES: Final = frozenset({State.CONNECTED, State.CONNECTING, State.BACKING_OFF, State.CLOSING})
+"""States in which a connection whose leader is gone is restored."""
+_FINISH_TIMEOUT: Final = 1.0
+"""Seconds for the last results when this process lets go of the host's part."""
+
+
+class ClusterPhase(enum.Enum):
+    """Part of a host."""
+
+    FOLLOWING = "following"
+    """Another host leads, or none does."""
+    LEADING = "leading"
+    ALONE = "alone"
+    """The host has the connection without a lease, as the engine is away (`on_engine_lost="keep"`)."""
+    OVER = "over"
+    """The lease is lost, and the connection is being closed."""
+
+
+class ClusterOwner(Owner):
+    """Role of the process that is the member of the cluster for its host.
+
+    Its client dials while this member leads. A role leads once: when its lease is lost, it ends as one that hands over,
+    and the next one follows first.
+    """
+
+    _phase_in_cluster = ClusterPhase.FOLLOWING
+
+    def __init__(
+        self,
+        lock: OwnerLock,
+        reserve: DescriptorReserve,
+        *,
+        cluster: ClusterOptions,
+        cluster_key: ClusterKey,
+        now: Callable[[], float] = boot_time,
+        **given: Any,
+    ) -> None:
+        """`given`: as for `Owner`; `now`: the time by which leases are counted."""
+        super().__init__(lock, reserve, **given)
+        self._cluster = cluster
+        self._now = now
+        self._clock = LeaseClock(cluster.lease, cluster.margin)
+        self._coordinator = cluster.engine.open(cluster_key, new_member_name())
+        self._relay = Relay()
+        self._following = Following(self._coordinator, self._relay, given["credentials"], self, cluster.lease)
+        self._leadership: Leadership | None = None
+        self._members = RemoteMembers(self, given["credentials"], 4 * cluster.lease)
+        self._heard = LeaderStatus(given["stats"])
+        self._earlier: EarlierConnection | None = None
+        self._due: Gap | None = None
+        """Marker of a change of leaders; it goes before the first message of the next connection."""
+        self._has_state = False
+        """True once this member has what late readers begin with."""
+        self._asked_snapshots: list[tuple[SubscribingRequester, SnapshotRequest]] = []
+        """Those that wait for that."""
+        self._failure: OnesocketError | None = None
+        """The error that keeps this host out until a user changes something."""
+        self._running: asyncio.Task[None] | None = None
+        self._closing: asyncio.Task[None] | None = None
+        self._is_leaving = False
+        """True from `hand_over` on: it leads no more."""
+
+    def __repr__(self) -> str:
+        part = self._leadership or self._following
+        return f"<ClusterOwner {self._phase_in_cluster.value} {part!r} {super().__repr__()}>"
+
+    @property
+    def leadership(self) -> Leadership | None:
+        """The present epoch, while this host leads."""
+        return self._leadership
+
+    @property
+    def holds_connection(self) -> bool:
+        """True while this host leads, or is alone."""
+        return self._phase_in_cluster is not ClusterPhase.FOLLOWING
+
+    @property
+    def epoch(self) -> int:
+        """Epoch of the present connection, as the processes of this host count."""
+        return super().epoch if self.holds_connection else self.status.epoch
+
+    @property
+    def connection_stats(self) -> ConnectionStats:
+        """Counters of the connection over all leaders; those of another host are as old as its last renewal."""
+        return super().connection_stats if self.holds_connection else self._heard.stats
+
+    # --- phases -----------------------------------------------------------------------------------------------------
+
+    def resume(self, state: State, earlier: EarlierConnection) -> None:
+        """Take part in the cluster if the connection was wanted under the last owner, or was stopped."""
+        self._heard.state, self._earlier = state, earlier
+        if state in _WANTED_STATES or state is State.STOPPED:
+            self._begin()
+
+    def _begin(self) -> None:
+        if self._running is None and self._phase_in_cluster is ClusterPhase.FOLLOWING:
+            self._failure = None
+            self._running = self._loop.create_task(self._run(), name="onesocket cluster member")
+
+    async def _run(self) -> None:
+        """Lead whenever the lease is free, and follow while it isn't."""
+        backoff = Backoff()
+        try:
+            await self._check()
+            while self._phase_in_cluster is not ClusterPhase.OVER and not self._is_leaving:
+                requested_at = self._now()
+                try:
+                    got = await self._coordinator.acquire(self._clock.ttl, self._following.epoch)
+                except (EngineUnavailable, EngineFull) as error:
+                    if not self._on_engine_failed(error):
+                        return
+                    await backoff.wait()
+                    continue
+                backoff.reset()
+                if isinstance(got, Lease):
+                    self._clock.granted(requested_at)
+                    await self._lead(got)
+                elif self._phase_in_cluster is ClusterPhase.ALONE:
+                    self._end_leadership(LeadershipEnd.LEASE_LOST)  # another host leads
+                else:
+                    await self._following.run(got)
+        except OnesocketError as error:
+            self._fail(error)
+        finally:
+            if self._running is asyncio.current_task():
+                self._running = None
+
+    async def _check(self) -> None:
+        backoff = Backoff()
+        while True:
+            try:
+                return await self._coordinator.check()
+            except (EngineUnavailable, EngineFull) as error:
+                if not self._on_engine_failed(error):
+                    raise
+            await backoff.wait()
+
+    def _on_engine_failed(self, error: OnesocketError) -> bool:
+        """Report that the engine is away; returns whether any process waits for it."""
+        if self._phase_in_cluster is not ClusterPhase.FOLLOWING:
+            return True
+        self._relay.refuse(error, verbs=frozenset({Verb.CONNECT}))
+        is_wanted = self.status.state in _WANTED_STATES or self._heard.state in _WANTED_STATES or self._relay.has_frames
+        if not is_wanted:
+            return False
+        if self.status.state not in (State.CONNECTING, State.STOPPED):
+            self._following.note_silence(error)
+        return True
+
+    def _fail(self, error: OnesocketError) -> None:
+        if self._phase_in_cluster is ClusterPhase.OVER:
+            _log.error("%s: %s", self.status.url, error)
+            return  # the next role meets it
+        self._failure = error
+        self._relay.leader_gone(in_order=False)
+        self._deliver_status(dataclasses.replace(self.status, state=State.FAILED, last_error=error, connected_at=None))
+        self._relay.refuse(error)
+
+    async def hand_over(self) -> None:
+        """As `Owner.hand_over`; the lease is renewed until the connection is closed, and released then."""
+        self._is_leaving = True
+        if self._closing is not None:
+            await asyncio.wait([self._closing])
+        await super().hand_over()
+
+    async def _before_release(self) -> None:
+        """Settle what other hosts and this one have under way, and release the lease."""
+        running, self._running = self._running, None
+        if running is not None:
+            if self._following.is_led:
+                await self._leave(running)
+            running.cancel()
+            await asyncio.wait([running])
+        self._relay.leader_gone(in_order=False)
+        leadership, self._leadership = self._leadership, None
+        if leadership is not None:
+            self._members.flush()
+            await leadership.finish(max(0.0, min(self._clock.close_at - self._now(), 5 * _FINISH_TIMEOUT)))
+        await self._coordinator.aclose()
+
+    async def _leave(self, running: asyncio.Task[None]) -> None:
+        """Wait for the results of the leader, and end the subscriptions of this process; those of others go on."""
+        for done in (self._relay.settled, self._following.idle):
+            await asyncio.wait([running, done()], timeout=_FINISH_TIMEOUT, return_when=asyncio.FIRST_COMPLETED)
+            self._relay.leader_gone(in_order=False)
+            self._relay.forget(self._local_requester)
+
+    # --- leading ----------------------------------------------------------------------------------------------------
+
+    async def _lead(self, lease: Lease) -> None:
+        leadership = Leadership(self._coordinator, lease, self._clock, self._now, self._options.buffer)
+        self._following.leads_itself(lease.epoch)
+        if self._phase_in_cluster is ClusterPhase.FOLLOWING:
+            delay = self._clock.dial_delay(lease.previous)
+            if delay and not self._is_leaving and await self._hold(leadership, delay) is not None:
+                return  # it has not dialled
+            if self._is_leaving:
+                await leadership.finish(_FINISH_TIMEOUT)
+                return
+            self._leadership = leadership
+            self._begin_leading()
+        else:
+            self._leadership, self._phase_in_cluster = leadership, ClusterPhase.LEADING
+            self._on_renewed()
+        try:
+            end = await leadership.run(self._members.on_submission, self._on_renewed)
+        except Exception:
+            self._end_leadership(LeadershipEnd.LEASE_LOST)  # the engine can't serve any more
+            raise
+        self._end_leadership(end)
+
+    async def _hold(self, leadership: Leadership, delay: float) -> LeadershipEnd | None:
+        """Keep the lease without dialling; cancelled, release it."""
+        try:
+            return await leadership.hold(delay)
+        except asyncio.CancelledError:
+            await leadership.finish(_FINISH_TIMEOUT)
+            raise
+
+    def _begin_leading(self) -> None:
+        """Dial, and perform what the processes of this host wait for."""
+        self._phase_in_cluster = ClusterPhase.LEADING
+        self._base_epoch, self._base_stats = self.status.epoch, self._heard.stats
+        self._set_state_known()
+        for requester, frame in self._relay.take_all():
+            super()._perform(requester, frame)
+        super().resume(self._heard.state, self._earlier or EarlierConnection(0.0))
+
+    def _end_leadership(self, end: LeadershipEnd) -> None:
+        """Close the connection, or keep it for this host alone."""
+        if self._phase_in_cluster is ClusterPhase.OVER:
+            return
+        self._members.drop_all()
+        self._leadership = None
+        if end is LeadershipEnd.ENGINE_LOST and self._cluster.on_engine_lost is OnEngineLost.KEEP:
+            self._phase_in_cluster = ClusterPhase.ALONE
+            _log.warning("%s: the engine of the cluster is away; this host goes on alone", self.status.url)
+            return
+        self._phase_in_cluster = ClusterPhase.OVER
+        left = self._clock.close_at + self._clock.margin - self._now() if end is LeadershipEnd.ENGINE_LOST else 0.0
+        _log.warning("%s: this host doesn't lead the cluster any more: %s", self.status.url, end.value)
+        self._clock.ended()
+        self._closing = self._loop.create_task(self._close_client(max(0.0, left / 2)))
+        self._emit(HandOverDue(is_requested=False))
+
+    async def _close_client(self, timeout: float) -> None:
+        """Close in order for so many seconds, and then at once: the next leader may dial."""
+        closing = self._loop.create_task(self.client.aclose())
+        await asyncio.wait([closing], timeout=timeout)
+        runner = self.client.internals.runner
+        for attempt in (runner.attempt, runner.side):
+            if attempt is not None:
+                attempt.abort()
+        await closing
+
+    def _may_send(self) -> bool:
+        return super()._may_send() and self._may_use()
+
+    def _may_use(self) -> bool:
+        """True while this host may use its connection."""
+        if self._phase_in_cluster is ClusterPhase.LEADING:
+            return self._leadership is None or self._leadership.may_send
+        return self._phase_in_cluster is ClusterPhase.ALONE
+
+    def _forward(self, batch: list[Data]) -> None:
+        if self._check_lease():
+            super()._forward(batch)
+
+    def _refresh_status(self) -> None:
+        if self.holds_connection and self._check_lease():
+            super()._refresh_status()
+
+    def _check_lease(self) -> bool:
+        """End the leadership if its time is up: timers don't count suspended time."""
+        if self._phase_in_cluster is ClusterPhase.LEADING and not self._may_use():
+            self._end_leadership(LeadershipEnd.LEASE_LOST)
+        return self._may_use()
+
+    def _on_renewed(self) -> None:
+        """Show that this host leads, and drop the members of which nothing is heard."""
+        leadership = self._leadership
+        if leadership is not None:
+            self._members.drop_silent()
+            leadership.feed.add_status(self.status)
+            leadership.feed.add_stats(self.connection_stats)
+            leadership.wake()
+
+    # --- to the processes of this host, and to other hosts ------------------------------------------------------------
+
+    def _deliver_batch(self, batch: list[Data]) -> None:
+        super()._deliver_batch(batch)
+        if self._leadership is not None:
+            self._leadership.feed.add_batch(batch)
+            self._leadership.wake()
+
+    def _deliver_gap(self, gap: Gap) -> None:
+        super()._deliver_gap(gap)
+        if self._leadership is not None:
+            self._leadership.feed.add_gap(gap)
+            self._leadership.wake()
+
+    def _deliver_status(self, status: Status) -> None:
+        super()._deliver_status(status)
+        if self._leadership is not None:
+            self._leadership.feed.add_status(status)
+            self._leadership.wake()
+        if status.state is State.CONNECTED and self._due is not None:
+            due, self._due = self._due, None
+            gap = dataclasses.replace(due, epoch=status.epoch)
+            if self._snapshot is not None:
+                self._snapshot.keeper.lose(gap)
+            super()._deliver_gap(gap)  # each host has its own
+
+    def send_state(self, member: str) -> None:
+        """Publish, for one member, the status and what late readers begin with, at this place of the feed."""
+        leadership = self._leadership
+        if leadership is None:
+            return
+        self._forward_batch()
+        frames: list[ToFollower] = [
+            Welcome(os.getpid(), leadership.epoch, self._options.heartbeat, self.status, self.connection_stats)
+        ]
+        if self._snapshot is not None:
+            portions = split_by_size(self._snapshot.frames(), len) or [[]]
+            frames += [SnapshotAnswer(0, each, each is not portions[-1]) for each in portions]
+        leadership.feed.add_for(member, frames)
+        leadership.wake()
+
+    # --- from the processes of this host ------------------------------------------------------------------------------
+
+    def perform_for(self, member: SubscribingRequester, frame: ToOwner) -> None:
+        """Perform a frame of another host. Raises `IpcError`."""
+        super()._perform(member, frame)
+
+    def forget_member(self, member: SubscribingRequester) -> None:
+        """Drop the operations of another host."""
+        super()._forget(member)
+
+    def _perform(self, requester: SubscribingRequester, frame: ToOwner) -> None:
+        if isinstance(frame, Request):
+            self._begin()
+        if self.holds_connection or isinstance(frame, SnapshotRequest):
+            super()._perform(requester, frame)
+            return
+        if isinstance(frame, Subscribe):
+            frame = self._checked_subscribe(frame)
+        self._relay.perform(requester, frame, is_up=self.status.state is State.CONNECTED)
+        if self._failure is not None:
+            self._relay.refuse(self._failure)
+        self._following.wake()
+
+    def _checked_subscribe(self, frame: Subscribe) -> Subscribe:
+        if self._upstream_subscriptions is None:
+            raise IpcError("a follower subscribed, but the protocol describes no subscriptions")
+        add, remove = [checked_key(key) for key in frame.add], [checked_key(key) for key in frame.remove]
+        return Subscribe(add, remove)
+
+    def _forget(self, requester: SubscribingRequester) -> None:
+        self._asked_snapshots = [each for each in self._asked_snapshots if each[0] is not requester]
+        self._relay.forget(requester)
+        super()._forget(requester)
+        self._following.wake()
+
+    def _send_snapshot(self, requester: SubscribingRequester, request: SnapshotRequest) -> None:
+        if self._snapshot is None or self._has_state:
+            super()._send_snapshot(requester, request)
+        else:
+            self._asked_snapshots.append((requester, request))
+            self._begin()
+
+    def _set_state_known(self) -> None:
+        self._has_state = True
+        asked, self._asked_snapshots = self._asked_snapshots, []
+        for requester, request in asked:
+            super()._send_snapshot(requester, request)
+
+    # --- from the leader --------------------------------------------------------------------------------------------
+
+    def on_frame(self, frame: ToFollower) -> None:
+        """As `FollowingEvents.on_frame`."""
+        match frame:
+            case MessageBatch(messages):
+                if self._snapshot is not None:
+                    self._snapshot.on_batch(messages)
+                self._deliver_batch(messages)
+            case GapNotice(gap):
+                gap = dataclasses.replace(gap, epoch=self._heard.epoch_of(gap.epoch))
+                if self._snapshot is not None:
+                    self._snapshot.keeper.lose(gap)
+                self._deliver_gap(gap)
+            case StatusUpdate(status):
+                self._on_leader_status(status)
+            case Welcome(status=status, stats=stats):
+                self._heard.stats = stats
+                self._on_leader_status(status)
+            case SnapshotAnswer(_, messages, more):
+                if self._snapshot is not None:
+                    self._snapshot.on_batch(messages)
+                if not more:
+                    self._set_state_known()
+            case OwnerHeartbeat(stats):
+                self._heard.stats = stats
+            case _:
+                pass
+
+    def _on_leader_status(self, status: Status) -> None:
+        status = self._heard.take(status, self.status.epoch)
+        if status.state is State.CONNECTED and status.epoch != self.status.epoch:
+            self._lock.note(status.epoch)
+        self._following.connection_epoch = status.epoch
+        self._deliver_status(status)
+
+    def on_leader_gone(self, error: OnesocketError) -> None:
+        """As `FollowingEvents.on_leader_gone`."""
+        if self._heard.present is not None:
+            self._set_state_known()  # nothing else comes
+            if self.status.epoch and self._due is None:
+                self._due = Gap(GapReason.RECONNECTED, self.status.epoch, error=error)
+        self._heard.present = None
+        self.on_silence(error)
+
+    def on_silence(self, error: OnesocketError) -> None:
+        """As `FollowingEvents.on_silence`."""
+        present = self.status
+        if present.state in (State.STOPPED, State.FAILED):
+            return
+        changed = dataclasses.replace(present, state=State.CONNECTING, last_error=error, connected_at=None)
+        if present.state is State.CONNECTED:
+            changed = dataclasses.replace(changed, last_loss=error, last_lost_at=time.time())
+            self._relay.on_lost()
+        self._deliver_status(changed)
+
+    def on_heard(self) -> None:
+        """As `FollowingEvents.on_heard`."""
+        if self._heard.present is not None:
+            self._deliver_status(self._heard.present)
+
+    def on_rejected(self, error: OnesocketError) -> None:
+        """As `FollowingEvents.on_rejected`."""
+        running, self._running = self._running, None
+        if running is not None:
+            running.cancel()
+        self._fail(error)

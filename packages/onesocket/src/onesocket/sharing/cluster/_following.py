@@ -1,0 +1,364 @@
+"""This member while another one leads: it reads the feed and its answers, and submits what its processes ask for."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final, Protocol
+
+from ...errors import EngineFull, EngineUnavailable, Fenced, IpcError, MailboxFull, OnesocketError, OwnerLost
+from .._host_options import Own
+from ..host._ipc_frames import (
+    Answer,
+    FrameSplitter,
+    Rejection,
+    Results,
+    Shutdown,
+    SubscriptionRefusal,
+    ToFollower,
+    decode_owner_frame,
+    encode_ipc_frame,
+)
+from ..host._join_credentials import JoinCredentials
+from ._byte_queue import ByteQueue
+from ._coordinator import START, Coordinator, LeaseInfo, Position, Record, RecordKind
+from ._feed_payload import FeedReader
+from ._leadership import MAX_BATCH
+from ._relay import Relay
+from ._retrying import Backoff, until_done
+
+_WAIT: Final = 5.0
+"""Seconds for which the engine is asked to wait for records, at most."""
+_ENDS: Final = frozenset({RecordKind.BEGAN, RecordKind.ENDED})
+_IS_KNOWN: Final = 1
+"""`Hello.ownership_id` of a member that reads the epoch from its beginning: it needs no state."""
+
+
+def nonce_for(member: str, epoch: int) -> bytes:
+    """The nonce of a member's proofs to the leader of an epoch."""
+    return f"cluster {epoch} {member}".encode()
+
+
+def needs_state(ownership_id: int) -> bool:
+    """True if a member with this `Hello` begins to read within the epoch."""
+    return ownership_id != _IS_KNOWN
+
+
+class FollowingEvents(Protocol):
+    """Receives what a member hears of the leader. None of these raises."""
+
+    def on_frame(self, frame: ToFollower) -> None:
+        """Take a frame of the feed."""
+
+    def on_leader_gone(self, error: OnesocketError) -> None:
+        """Note that the epoch ended: the next frame is of another leader."""
+
+    def on_silence(self, error: OnesocketError) -> None:
+        """Note that the engine has been away for a while."""
+
+    def on_heard(self) -> None:
+        """Note that the engine is back; nothing is known to be missing."""
+
+    def on_rejected(self, error: OnesocketError) -> None:
+        """Note that the leader keeps this member out, for good."""
+
+
+class Following:
+    """Follows one epoch after another, for as long as this member does not lead."""
+
+    def __init__(
+        self,
+        coordinator: Coordinator,
+        relay: Relay,
+        credentials: JoinCredentials,
+        events: FollowingEvents,
+        ttl: float,
+    ) -> None:
+        """`ttl`: of leases, seconds."""
+        self._coordinator = coordinator
+        self._relay = relay
+        self._credentials = credentials
+        self._events = events
+        self._ttl = ttl
+        self._loop = asyncio.get_running_loop()
+        self.epoch = 0
+        """The newest epoch that this member has heard of."""
+        self.connection_epoch = 0
+        """Of the connection, for gap markers; told by the owner of this."""
+        self._feed = START
+        self._answers = START
+        self._reader = FeedReader(coordinator.member)
+        self._answer_splitter = FrameSplitter()
+        self._is_led = False
+        """True while the epoch has not ended, as far as is known."""
+        self._expires = 0.0
+        """Time of the loop at which the lease may have ended, if nothing is heard."""
+        self._is_silent = False
+        self._is_rejected = False
+        """True if the leader keeps this member out."""
+        self._hello: bytes = b""
+        """Introduces this member to the leader; submitted before all else."""
+        self._queue = ByteQueue()
+        """Frames that were taken from the relay."""
+        self._is_first = False
+        """True if nothing of those was submitted."""
+        self._submitting: bytes | None = None
+        """The newest payload, until the engine has it for certain."""
+        self._was_refused = True
+        """True if the engine certainly doesn't have it."""
+        self._submitted = 0
+        """Its number."""
+        self._wake = asyncio.Event()
+        self._idle: asyncio.Future[None] | None = None
+
+    def __repr__(self) -> str:
+        return f"<Following epoch={self.epoch}{' led' if self._is_led else ''} feed={tuple(self._feed)}>"
+
+    @property
+    def is_led(self) -> bool:
+        """True while another member leads, as far as is known."""
+        return self._is_led
+
+    def wake(self) -> None:
+        """Submit what the relay has."""
+        self._wake.set()
+
+    def idle(self) -> asyncio.Future[None]:
+        """Done once the engine has everything that was to be submitted."""
+        self._idle = self._loop.create_future()
+        self._wake.set()
+        return self._idle
+
+    async def run(self, lease: LeaseInfo) -> None:
+        """Follow the member with this lease, until the lease is free, or may be."""
+        self._begin(lease)
+        submitting = asyncio.ensure_future(self._submit_all())
+        try:
+            await self._read_all()
+        finally:
+            submitting.cancel()
+            await asyncio.gather(submitting, return_exceptions=True)
+
+    def leads_itself(self, epoch: int) -> None:
+        """Note that this member has the lease: the epoch before is over."""
+        self._end_epoch(OwnerLost("another host held the connection, and let go of it, or is gone"), in_order=False)
+        self.epoch = epoch
+
+    def note_silence(self, error: OnesocketError) -> None:
+        """Note that the engine has been away for the time of a lease."""
+        if not self._is_silent:
+            self._is_silent = True
+            self._events.on_silence(error)
+
+    def _note_heard(self) -> None:
+        if self._is_silent:
+            self._is_silent = False
+            self._events.on_heard()
+
+    # --- epochs -----------------------------------------------------------------------------------------------------
+
+    def _begin(self, lease: LeaseInfo) -> None:
+        self._expires = self._loop.time() + lease.remaining
+        if self._feed == START:  # new: what was before is not for this member
+            self._feed = lease.end
+            self._answers = Position(lease.epoch, 0)
+            self._begin_epoch(lease.epoch, from_start=False)
+        elif self._is_rejected or (lease.epoch > self.epoch and self._feed.epoch >= lease.epoch):
+            self._begin_epoch(lease.epoch, from_start=False)
+        elif lease.epoch == self.epoch:
+            self._note_heard()
+
+    def _begin_epoch(self, epoch: int, *, from_start: bool) -> None:
+        self._end_epoch(OwnerLost("the host that held the connection let go of it, or is gone"), in_order=False)
+        if epoch != self.epoch:
+            self._submitted = 0
+        self.epoch, self._is_led, self._is_rejected = epoch, True, False
+        self._reader.begin(from_start=from_start)
+        self._introduce(is_known=from_start)
+
+    def _introduce(self, *, is_known: bool) -> None:
+        """Have the leader take this member as a new one."""
+        self._answer_splitter = FrameSplitter()
+        nonce = nonce_for(self._coordinator.member, self.epoch)
+        self._hello = encode_ipc_frame(self._credentials.hello(nonce, Own.ALLOW, _IS_KNOWN if is_known else 0))
+        self._queue = ByteQueue()
+        self._relay.begin_epoch()
+        self._wake.set()
+
+    def _end_epoch(self, error: OnesocketError, *, in_order: bool) -> None:
+        if self._is_led:
+            self._is_led = False
+            if self._submitting is not None and self._was_refused and self._is_first:
+                self._relay.put_back()
+            self._submitting = None
+            self._relay.leader_gone(in_order=in_order)
+            self._events.on_leader_gone(error)
+            self._wake.set()
+
+    # --- reading ----------------------------------------------------------------------------------------------------
+
+    async def _read_all(self) -> None:
+        """Read until the epoch ends, or its lease may have."""
+        backoff = Backoff()
+        failure: OnesocketError | None = None
+        while True:
+            left = self._expires - self._loop.time()
+            if left <= 0:
+                if failure is not None:
+                    self.note_silence(failure)
+                return  # `acquire` finds out
+            try:
+                records = await self._coordinator.follow(self._feed, self._answers, min(left, _WAIT))
+            except EngineUnavailable as error:
+                failure = error
+                await backoff.wait()
+                continue
+            failure = None
+            backoff.reset()
+            if records:
+                self._expires = self._loop.time() + self._ttl
+                self._note_heard()
+            if any(each.kind in _ENDS for each in records):
+                await self._take_answers(records)
+            for record in records:
+                self._on_record(record)
+            if records and not self._is_led:
+                return
+
+    async def _take_answers(self, records: list[Record]) -> None:
+        """Take the answers of an epoch that ends, before its end decides about what has none."""
+        while answers := [each for each in records if each.kind is RecordKind.ANSWER]:
+            for each in answers:
+                self._on_answer(each)
+            records = await until_done(lambda: self._coordinator.follow(self._feed, self._answers, 0))
+
+    def _on_record(self, record: Record) -> None:
+        if record.kind is RecordKind.ANSWER:
+            self._on_answer(record)
+            return
+        self._feed = record.position
+        epoch = record.position.epoch
+        if record.kind is RecordKind.MISSED:
+            if epoch == self.epoch:
+                self._reader.miss()
+            return
+        if epoch != self.epoch or record.kind is RecordKind.BEGAN:
+            self._begin_epoch(epoch, from_start=record.kind is RecordKind.BEGAN)
+        if record.kind is RecordKind.ENDED:
+            self._end_epoch(OwnerLost("the host that held the connection let go of it"), in_order=True)
+        elif record.kind is RecordKind.BATCH:
+            self._on_batch(record.payload)
+
+    def _on_batch(self, payload: bytes) -> None:
+        try:
+            frames = self._reader.read(payload, self.connection_epoch)
+        except IpcError:
+            self._reader.miss()
+            return
+        for frame in frames:
+            self._events.on_frame(frame)
+
+    def _on_answer(self, record: Record) -> None:
+        last = self._answers
+        if record.position <= last:
+            return
+        self._answers = record.position
+        if record.position.epoch != self.epoch:
+            return  # of an epoch that is over
+        expected = last.number + 1 if last.epoch == self.epoch else 1
+        try:
+            if record.position.number != expected:
+                raise IpcError("answers of the leader are missing")
+            bodies = self._answer_splitter.feed(record.payload)
+            frames = [decode_owner_frame(body) for body in bodies]
+        except IpcError:
+            self._attach_again()
+            return
+        for frame in frames:
+            self._on_answer_frame(frame)
+
+    def _on_answer_frame(self, frame: ToFollower) -> None:
+        match frame:
+            case Results():
+                self._relay.on_results(frame)
+                if self._relay.has_frames:
+                    self._wake.set()
+            case Answer():
+                self._relay.on_answer(frame)
+            case SubscriptionRefusal():
+                self._relay.on_refusal(frame)
+                self._wake.set()
+            case Rejection(error):
+                self._is_rejected = True
+                self._relay.leader_gone(in_order=True)
+                self._events.on_rejected(error)
+            case Shutdown():
+                self._attach_again()
+            case _:
+                pass
+
+    def _attach_again(self) -> None:
+        """Introduce this member anew: the leader doesn't know it any more, or its answers are lost."""
+        self._relay.leader_gone(in_order=False)
+        self._introduce(is_known=True)
+
+    # --- submitting -------------------------------------------------------------------------------------------------
+
+    async def _submit_all(self) -> None:
+        most = min(self._coordinator.max_payload, MAX_BATCH)
+        while True:
+            if not self._is_led:
+                self._note_idle()
+                await self._awake(None)
+                continue
+            if self._submitting is None:
+                self._fill_queue()
+                if not self._queue:
+                    self._note_idle()
+                    if not await self._awake(self._ttl):
+                        self._queue.put(encode_ipc_frame(self._relay.bounds()))  # a sign of life
+                    continue
+                self._submitting, self._was_refused = self._queue.take(most), True
+                self._submitted += 1
+            await self._submit(Position(self.epoch, self._submitted), self._submitting)
+
+    def _note_idle(self) -> None:
+        if self._idle is not None and not self._idle.done():
+            self._idle.set_result(None)
+
+    def _fill_queue(self) -> None:
+        hello, self._hello = self._hello, b""
+        if hello:
+            self._queue.put(hello)
+            self._is_first = False
+        elif not self._queue:
+            self._is_first = True
+            for frame in self._relay.take_frames():
+                self._queue.put(encode_ipc_frame(frame))
+
+    async def _submit(self, position: Position, payload: bytes) -> None:
+        """Submit one payload, again and again while that may help."""
+        backoff = Backoff()
+        while self._submitting is payload and self.epoch == position.epoch:
+            try:
+                await self._coordinator.submit(position, payload)
+            except MailboxFull:
+                await backoff.wait()
+            except (EngineUnavailable, EngineFull):
+                self._was_refused = False
+                await backoff.wait()
+            except Fenced:
+                await self._awake(self._ttl)  # the end of the epoch comes with the feed
+            else:
+                if self._submitting is payload:
+                    self._submitting = None
+                    self._is_first = False
+
+    async def _awake(self, timeout: float | None) -> bool:
+        """Wait until there may be something to do; False: the time is up."""
+        self._wake.clear()
+        try:
+            async with asyncio.timeout(timeout):
+                await self._wake.wait()
+        except TimeoutError:
+            return False
+        return True

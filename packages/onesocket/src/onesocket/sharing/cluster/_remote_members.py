@@ -1,0 +1,108 @@
+"""The members that follow, as the leader knows them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Final
+
+from ...errors import IpcError, OnesocketError
+from ..host._ipc_frames import (
+    Hello,
+    Rejection,
+    Shutdown,
+    StatusRequest,
+    StepDown,
+    ToOwner,
+)
+from ..host._join_credentials import JoinCredentials
+from ._coordinator import Submission
+from ._following import needs_state, nonce_for
+from ._remote_member import RemoteMember
+
+if TYPE_CHECKING:
+    from ._cluster_owner import ClusterOwner
+
+_log: Final = logging.getLogger("onesocket")
+
+
+class RemoteMembers:
+    """Takes what other hosts submit, and has the owner of this one perform it."""
+
+    def __init__(self, owner: ClusterOwner, credentials: JoinCredentials, patience: float) -> None:
+        """`patience`: seconds after which a member that submits nothing is gone."""
+        self._owner = owner
+        self._credentials = credentials
+        self._patience = patience
+        self._members: dict[str, RemoteMember] = {}
+
+    def __repr__(self) -> str:
+        return f"<RemoteMembers {len(self._members)}>"
+
+    def __len__(self) -> int:
+        """Number of members that have introduced themselves."""
+        return sum(member.is_attached for member in self._members.values())
+
+    def on_submission(self, submission: Submission) -> None:
+        """Perform what a member submitted."""
+        leadership = self._owner.leadership
+        if leadership is None:
+            return
+        now = asyncio.get_running_loop().time()
+        member = self._members.get(submission.member)
+        if member is None:
+            member = self._members[submission.member] = RemoteMember(submission.member, leadership.answer, now)
+        member.heard_at = now
+        try:
+            for frame in member.frames(submission.payload):
+                self._on_frame(member, frame)
+        except IpcError as error:
+            _log.warning("cluster: %s", error)
+            self._drop(member)
+            member.send_frame(Shutdown())
+
+    def flush(self) -> None:
+        """Report the results so far."""
+        for member in self._members.values():
+            member.flush_results()
+
+    def drop_silent(self) -> None:
+        """Drop the members of which nothing was heard for long."""
+        now = asyncio.get_running_loop().time()
+        for member in list(self._members.values()):
+            if now - member.heard_at > self._patience:
+                self._drop(member)
+
+    def drop_all(self) -> None:
+        """Drop all: this host can't answer them any more."""
+        for member in list(self._members.values()):
+            self._drop(member)
+
+    def _drop(self, member: RemoteMember) -> None:
+        self._members.pop(member.name, None)
+        if self._owner.leadership is not None:
+            self._owner.leadership.forget(member.name)
+        self._owner.forget_member(member)
+
+    def _on_frame(self, member: RemoteMember, frame: ToOwner) -> None:
+        if isinstance(frame, Hello):
+            self._attach(member, frame)
+        elif not member.is_attached:
+            member.send_frame(Shutdown())
+        elif not isinstance(frame, StatusRequest | StepDown):
+            self._owner.perform_for(member, frame)
+
+    def _attach(self, member: RemoteMember, hello: Hello) -> None:
+        leadership = self._owner.leadership
+        if leadership is None:
+            return
+        if member.is_attached:  # it has lost its answers
+            self._owner.forget_member(member)
+        try:
+            self._credentials.check_hello(hello, nonce_for(member.name, leadership.epoch))
+        except OnesocketError as error:
+            member.send_frame(Rejection(error))
+            return
+        member.is_attached = True
+        if needs_state(hello.ownership_id):
+            self._owner.send_state(member.name)

@@ -1,0 +1,288 @@
+"""Hosts that share one connection through an engine. Several in one process; the *server* counts the connections."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from onesocket import Client, Json, Raw, Rotation, State, join
+from onesocket.client import GapReason
+from onesocket.errors import (
+    EngineLoginRefused,
+    EngineUnavailable,
+    InvalidOption,
+    ManuallyDisconnected,
+    OptionConflict,
+    TokenMismatch,
+)
+from onesocket.lifecycle._effects import Outcome
+from onesocket.protocols import LastValues
+from onesocket.sharing._upstream import ConnectionSpec
+from onesocket.sharing.cluster._boot_time import boot_time
+from onesocket.sharing.cluster._memory_engine import MemoryEngine
+from onesocket.sharing.host import HostOptions, HostUpstream
+from onesocket.testing import FaultyServer
+from tests.support.cluster_hosts import LEASE, MARGIN, Cluster
+
+pytestmark = pytest.mark.skipif(not hasattr(asyncio, "open_unix_connection"), reason="Unix only")
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[FaultyServer]:
+    async with FaultyServer() as server:
+        yield server
+
+
+@pytest.fixture
+async def cluster(server: FaultyServer, tmp_path: Path) -> AsyncIterator[Cluster]:
+    cluster = Cluster(server, tmp_path)
+    yield cluster
+    cluster.engine.is_available = True
+    await asyncio.gather(*(host.upstream.aclose() for host in cluster.hosts))
+    assert server.counts.most_open <= 1
+
+
+async def test_all_hosts_receive_from_one_connection(cluster: Cluster) -> None:
+    hosts = await cluster.connected(3)
+    assert [host.upstream.is_owner for host in hosts] == [True, False, False]
+    for message in ("one", "two"):
+        await cluster.server.broadcast(message)
+    for host in hosts:
+        await host.got("two")
+        assert host.received == ["one", "two"]
+    assert cluster.server.counts.upgraded == 1
+
+
+async def test_the_next_host_dials_at_once_after_an_orderly_leave(cluster: Cluster) -> None:
+    leader, *others = await cluster.connected(3)
+    await leader.upstream.aclose()
+    for host in others:
+        await host.connected(2)
+    await cluster.server.broadcast("after")
+    for host in others:
+        await host.got("after")
+        (gap,) = host.received[:-1]
+        assert (gap.reason, gap.epoch) == (GapReason.RECONNECTED, 2)
+    assert cluster.server.counts.upgraded == 2
+
+
+async def test_a_leader_without_the_engine_closes_before_another_dials(cluster: Cluster) -> None:
+    leader, other = await cluster.connected(2)
+    began = asyncio.get_running_loop().time()
+    cluster.partition(leader)
+    await other.connected(2)
+    assert asyncio.get_running_loop().time() - began < LEASE + MARGIN + 0.5
+    assert cluster.server.counts.most_open == 1
+    cluster.heal_all()
+    await leader.connected(2)
+    await cluster.server.broadcast("after")
+    for host in (leader, other):
+        await host.got("after")
+        assert [item.reason for item in host.received[:-1]] == [GapReason.RECONNECTED]
+
+
+async def test_a_leader_that_was_suspended_delivers_nothing_and_closes(cluster: Cluster) -> None:
+    leader, other = await cluster.connected(2)
+    leadership = leader.owner.leadership
+    assert leadership is not None
+    leadership._now = lambda: boot_time() + LEASE  # timers don't count suspended time
+    await cluster.server.broadcast("too late")
+    for host in (leader, other):
+        await host.connected(2)
+        assert [item.reason for item in host.received] == [GapReason.RECONNECTED]
+
+
+async def test_a_leader_may_keep_its_connection_for_its_own_host_while_the_engine_is_away(cluster: Cluster) -> None:
+    leader = cluster.host(rule="keep")
+    other = cluster.host()
+    for host in (leader, other):
+        await host.upstream.connect()
+    for host in (leader, other):
+        cluster.partition(host)
+    await other.until(lambda host: host.upstream.status.state is State.CONNECTING)
+    await cluster.server.broadcast("alone")
+    await leader.got("alone")
+    cluster.engine.after = lambda *_: leader.look()
+    cluster.heal(leader)
+    await leader.until(lambda host: host.owner.leadership is not None)
+    cluster.heal(other)
+    await other.connected(1)
+    await cluster.server.broadcast("together")
+    for host in (leader, other):
+        await host.got("together")
+    assert leader.received == ["alone", "together"]
+    assert [item.reason for item in other.received[:-1]] == [GapReason.RECONNECTED]
+    assert cluster.server.counts.upgraded == 1
+
+
+async def test_a_host_that_was_away_for_less_than_the_feed_holds_misses_nothing(cluster: Cluster) -> None:
+    leader, other = await cluster.connected(2)
+    cluster.partition(other)
+    for number in range(5):
+        await cluster.server.broadcast(str(number))
+        await leader.got(str(number))
+    await other.until(lambda host: host.upstream.status.state is State.CONNECTING)
+    cluster.heal(other)
+    await other.connected(1)
+    await other.got("4")
+    assert other.received == ["0", "1", "2", "3", "4"]
+
+
+async def test_a_host_that_was_away_for_longer_is_told_how_many_messages_it_missed(
+    server: FaultyServer, tmp_path: Path
+) -> None:
+    cluster = Cluster(server, tmp_path, MemoryEngine(records=3))
+    leader, other = await cluster.connected(2)
+    cluster.partition(other)
+    for number in range(20):
+        await server.broadcast(str(number))
+        await leader.got(str(number))
+    cluster.heal(other)
+    await other.got("19")
+    gap, *rest = other.received
+    assert gap.reason is GapReason.OVERFLOW
+    assert gap.missed == int(rest[0])
+    assert rest == [str(number) for number in range(gap.missed, 20)]
+    await asyncio.gather(*(host.upstream.aclose() for host in cluster.hosts))
+
+
+async def test_connecting_fails_with_the_error_of_the_engine(cluster: Cluster) -> None:
+    cluster.engine.is_available = False
+    host = cluster.host()
+    with pytest.raises(EngineUnavailable):
+        await host.upstream.connect(retry=False)
+    connecting = asyncio.create_task(host.upstream.connect(retry=True))
+    await host.got(State.CONNECTING)
+    cluster.engine.is_available = True
+    assert await connecting is Outcome.OPENED
+
+
+async def test_disconnect_holds_for_all_hosts_until_one_reconnects(cluster: Cluster) -> None:
+    leader, other = await cluster.connected(2)
+    await other.upstream.disconnect()
+    for host in (leader, other):
+        await host.got(State.STOPPED)
+        with pytest.raises(ManuallyDisconnected):
+            await host.upstream.connect()
+    assert cluster.server.counts.open_now == 0
+    await leader.upstream.aclose()
+    with pytest.raises(ManuallyDisconnected):
+        await other.upstream.send("no")
+    assert await other.upstream.reconnect() is Outcome.OPENED
+    assert cluster.server.counts.most_open == 1
+
+
+async def test_a_rotation_is_for_all_hosts(cluster: Cluster) -> None:
+    leader, other = await cluster.connected(2, rotation=Rotation(identity=hash, overlap=0.01))
+    assert await other.upstream.rotate() is Outcome.OPENED
+    assert cluster.server.counts.upgraded == 2
+    cluster.server.reset_counts()  # a successor is opened beside the connection
+    for host in (leader, other):
+        await host.connected(2)
+
+
+async def test_a_host_that_joins_late_begins_with_the_state_of_the_leader(cluster: Cluster) -> None:
+    hosts = [cluster.host(Json(snapshot=LastValues("key"))) for _ in range(2)]
+    await hosts[0].upstream.connect()
+    for key, value in (("a", 1), ("b", 2), ("a", 3)):
+        await cluster.server.broadcast(json.dumps({"key": key, "value": value}))
+    await hosts[0].got({"key": "a", "value": 3})
+    asked: list[Any] = []
+    hosts[1].upstream.ask_snapshot(asked.append)
+    await hosts[1].upstream.connect()
+    await cluster.server.broadcast(json.dumps({"key": "b", "value": 4}))
+    await hosts[1].got({"key": "b", "value": 4})
+    assert asked == [[{"key": "b", "value": 2}, {"key": "a", "value": 3}]]
+    hosts[1].upstream.ask_snapshot(asked.append)
+    assert asked[1] == [{"key": "a", "value": 3}, {"key": "b", "value": 4}]
+
+
+async def test_another_token_under_the_same_key_is_refused(cluster: Cluster) -> None:
+    first, second = cluster.host(token="one"), cluster.host(token="two")
+    await first.upstream.connect()
+    with pytest.raises(TokenMismatch):
+        await second.upstream.connect()
+    assert second.upstream.status.state is State.FAILED
+
+
+async def test_another_protocol_under_the_same_key_is_refused(cluster: Cluster) -> None:
+    first, second = cluster.host(), cluster.host(Json())
+    await first.upstream.connect()
+    with pytest.raises(OptionConflict):
+        await second.upstream.connect()
+
+
+async def test_the_processes_of_a_host_use_its_member(cluster: Cluster) -> None:
+    leader, other = await cluster.connected(2)
+    processes = [cluster.host(beside=host) for host in (leader, other)]
+    for process in processes:
+        await process.upstream.connect()
+    await cluster.server.broadcast("one")
+    for host in cluster.hosts:
+        await host.got("one")
+        await host.upstream.send(f"from {cluster.hosts.index(host)}")
+    assert cluster.server.received == [f"from {number}" for number in range(4)]
+    cluster.partition(leader)
+    for host in (other, processes[1]):
+        await host.connected(2)
+    cluster.heal_all()
+    for host in (leader, processes[0]):
+        await host.connected(2)
+    await cluster.server.broadcast("two")
+    for host in cluster.hosts:
+        await host.got("two")
+        shown = [item if isinstance(item, str) else item.reason for item in host.received]
+        assert [item for item in shown if not item.startswith("from")] == ["one", GapReason.RECONNECTED, "two"]
+
+
+async def test_a_host_that_shares_alone_is_no_part_of_a_cluster(cluster: Cluster) -> None:
+    (leader,) = await cluster.connected(1)
+    url = cluster.server.url
+    alone = HostUpstream(
+        ConnectionSpec(
+            key=leader.key,
+            options={},
+            protocol=Raw(),
+            make_client=lambda: Client(url),
+            host_options=HostOptions(directory=str(leader.directory)),
+        )
+    )
+    alone.attach(leader)
+    with pytest.raises(OptionConflict, match="scope"):
+        await alone.connect()
+    await alone.aclose()
+
+
+async def test_join_and_the_environment_name_the_engine(
+    server: FaultyServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = HostOptions(directory=str(tmp_path))
+    async with join(server.url, scope="cluster", cluster=MemoryEngine(), host_options=options) as client:
+        await client.send("echo")
+        assert await anext(aiter(client)) == "echo"
+    monkeypatch.delenv("ONESOCKET_CLUSTER", raising=False)
+    with pytest.raises(InvalidOption, match="ONESOCKET_CLUSTER"):
+        join(server.url, scope="cluster")
+    monkeypatch.setenv("ONESOCKET_CLUSTER", "mysql://host")
+    with pytest.raises(InvalidOption, match="must begin with"):
+        join(server.url, scope="cluster")
+    with pytest.raises(InvalidOption, match="scope='cluster'"):
+        join(server.url, cluster=MemoryEngine())
+
+
+async def test_a_leader_whose_engine_serves_no_more_closes(cluster: Cluster) -> None:
+    (leader,) = await cluster.connected(1)
+
+    def refuse(member: str, operation: str) -> None:
+        raise EngineLoginRefused(f"{operation} of {member}")
+
+    cluster.engine.before = refuse
+    await leader.got(State.FAILED)
+    assert isinstance(leader.upstream.status.last_error, EngineLoginRefused)
+    await cluster.server.wait_until(lambda counts: counts.open_now == 0)
+    cluster.engine.before = None
+    await leader.upstream.connect()
+    assert leader.upstream.status.is_connected
