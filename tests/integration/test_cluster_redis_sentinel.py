@@ -1,6 +1,7 @@
 """A primary that Sentinels name, and its fail-over to a replica; real servers."""
 
 import asyncio
+import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -10,12 +11,13 @@ from pathlib import Path
 import pytest
 import redis
 
-from onesocket.errors import EngineUnavailable, Fenced
+from onesocket.errors import EngineLoginRefused, EngineUnavailable, Fenced
 from onesocket.sharing.cluster._coordinator import START, ClusterKey, Position, PreviousEpoch, Record
 from onesocket.sharing.cluster._redis_coordinator import RedisCoordinator
 from tests.support.coordinator_checks import close, lead
 from tests.support.redis_server import free_port, redis_binary, redis_server, wait_until_ready
 
+PASSWORD = "hunter2"
 KEY = ClusterKey.of("0123456789abcdef" * 4)
 
 
@@ -25,7 +27,7 @@ def sentinel() -> Iterator[int]:
     port = free_port()
     with tempfile.TemporaryDirectory(prefix="sentinel-") as directory:
         config = Path(directory, "sentinel.conf")
-        config.write_text(f"port {port}\ndir {directory}\n")
+        config.write_text(f"port {port}\ndir {directory}\nrequirepass {PASSWORD}\n")
         command = [redis_binary(), str(config), "--sentinel"]
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL)  # noqa: S603 - our own
         try:
@@ -41,10 +43,10 @@ class Fleet:
 
     def __init__(self, ports: tuple[int, int], watcher: int) -> None:
         self.ports = ports
-        self.watcher = redis.Redis(port=watcher)
+        self.watcher = redis.Redis(port=watcher, password=PASSWORD)
         self.servers = [redis.Redis(port=port) for port in ports]
         self.watcher.sentinel_monitor("fleet", "127.0.0.1", ports[0], 1)
-        self.url = f"redis+sentinel://127.0.0.1:{watcher}/fleet"
+        self.url = f"redis+sentinel://127.0.0.1:{watcher}/fleet?sentinel_password={PASSWORD}"
 
     def wait_for_the_replica(self) -> None:
         """Return when the replica has all that the primary has."""
@@ -120,7 +122,23 @@ async def test_what_a_fail_over_loses_is_a_gap(fleet: Fleet) -> None:
 
 
 async def test_a_service_that_the_sentinels_do_not_know_is_unavailable(fleet: Fleet) -> None:
-    coordinator = RedisCoordinator(fleet.url.replace("fleet", "other")).open(KEY, "a")
+    coordinator = RedisCoordinator(fleet.url.replace("/fleet", "/other")).open(KEY, "a")
     with pytest.raises(EngineUnavailable, match="other"):
         await coordinator.check()
+    await coordinator.aclose()
+
+
+async def test_a_sentinel_that_does_not_answer_leaves_time_for_the_next(fleet: Fleet) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # the kernel accepts, and nobody reads
+        port = silent.getsockname()[1]
+        coordinator = RedisCoordinator(fleet.url.replace("//", f"//127.0.0.1:{port},"), timeout=0.9).open(KEY, "a")
+        await coordinator.check()
+        await coordinator.aclose()
+
+
+async def test_a_wrong_password_of_the_sentinels_is_a_refused_login(fleet: Fleet) -> None:
+    coordinator = RedisCoordinator(fleet.url.replace(PASSWORD, "hunter3")).open(KEY, "a")
+    with pytest.raises(EngineLoginRefused, match="sentinel_password") as caught:
+        await coordinator.check()
+    assert "hunter" not in str(caught.value)
     await coordinator.aclose()

@@ -9,15 +9,17 @@ from onesocket.sharing.cluster._redis_address import RedisAddress
 @pytest.mark.parametrize(
     ("url", "address", "shown"),
     [
-        ("redis://host", RedisAddress((("host", 6379),), tls_files={}), "redis://host:6379"),
+        ("redis://host", RedisAddress((("host", 6379),), sentinel_login={}, tls_files={}), "redis://host:6379"),
         (
             "redis://user:p%40ss@host:7000/3",
-            RedisAddress((("host", 7000),), database=3, username="user", password="p@ss", tls_files={}),
+            RedisAddress(
+                (("host", 7000),), database=3, username="user", password="p@ss", sentinel_login={}, tls_files={}
+            ),
             "redis://host:7000",
         ),
         (
             "redis://:pass@[::1]?db=2",
-            RedisAddress((("::1", 6379),), database=2, password="pass", tls_files={}),
+            RedisAddress((("::1", 6379),), database=2, password="pass", sentinel_login={}, tls_files={}),
             "redis://[::1]:6379",
         ),
         (
@@ -25,6 +27,7 @@ from onesocket.sharing.cluster._redis_address import RedisAddress
             RedisAddress(
                 (("host", 6379),),
                 secure=True,
+                sentinel_login={},
                 tls_files={"ssl_ca_certs": "/etc/ca.pem", "ssl_certfile": "/a.pem", "ssl_keyfile": "/b.pem"},
             ),
             "rediss://host:6379",
@@ -41,13 +44,25 @@ from onesocket.sharing.cluster._redis_address import RedisAddress
                 service="mymaster",
                 database=5,
                 password="pass",
+                sentinel_login={},
                 tls_files={},
             ),
             "redis+sentinel://a:26379,b:1,[::2]:26379/mymaster",
         ),
         (
+            "redis+sentinel://a/m?db=1&sentinel_user=s&sentinel_password=pass",
+            RedisAddress(
+                (("a", 26379),),
+                service="m",
+                database=1,
+                sentinel_login={"username": "s", "password": "pass"},
+                tls_files={},
+            ),
+            "redis+sentinel://a:26379/m",
+        ),
+        (
             "rediss+sentinel://a/m",
-            RedisAddress((("a", 26379),), secure=True, service="m", tls_files={}),
+            RedisAddress((("a", 26379),), secure=True, service="m", sentinel_login={}, tls_files={}),
             "rediss+sentinel://a:26379/m",
         ),
     ],
@@ -77,6 +92,7 @@ def test_each_kind_of_url_is_read_and_shown_without_its_login(url: str, address:
         ("redis://host/0#secret", "fragment"),
         ("redis://host?ca=/a", "unknown option"),
         ("rediss://host?secret=1", "unknown option"),
+        ("redis://host?sentinel_password=secret", "unknown option"),
         ("unix://", "path"),
         ("unix://host/path", "path"),
         ("unix:///path?db=x", "database"),

@@ -13,6 +13,8 @@ PORT: Final = 6379
 SENTINEL_PORT: Final = 26379
 _TLS_OPTIONS: Final = {"ca": "ssl_ca_certs", "cert": "ssl_certfile", "key": "ssl_keyfile"}
 """Options in the query of a URL with TLS, and redis-py's names for them: paths of PEM files."""
+_SENTINEL_OPTIONS: Final = {"sentinel_user": "username", "sentinel_password": "password"}
+"""... and in one of Sentinels: their own login, as that before the hosts is for the servers."""
 _RULES: Final = UrlRules(
     "Redis",
     ("redis", "rediss", "unix", "redis+sentinel", "rediss+sentinel"),
@@ -34,6 +36,8 @@ class RedisAddress:
     database: int = 0
     username: str | None = None
     password: str | None = None
+    sentinel_login: Mapping[str, str] | None = None
+    """Arguments of redis-py's connections to the Sentinels."""
     tls_files: Mapping[str, str] | None = None
     """Arguments of redis-py's TLS connections."""
 
@@ -73,11 +77,13 @@ class RedisAddress:
         service = path.pop(0) if is_sentinel else ""
         if is_sentinel and not service:
             raise _RULES.fault("it names no service: redis+sentinel://host1,host2/service")
-        options = _RULES.options(parts.query, ("db", *(_TLS_OPTIONS if secure else ())))
+        known = ("db", *(_TLS_OPTIONS if secure else ()), *(_SENTINEL_OPTIONS if is_sentinel else ()))
+        options = _RULES.options(parts.query, known)
         database = "/".join(path) or options.pop("db", "")
         username, password = _login(login)
         files = {_TLS_OPTIONS[name]: value for name, value in options.items() if name in _TLS_OPTIONS}
-        return cls(hosts, secure, "", service, _database(database), username, password, files)
+        asked = {_SENTINEL_OPTIONS[name]: value for name, value in options.items() if name in _SENTINEL_OPTIONS}
+        return cls(hosts, secure, "", service, _database(database), username, password, asked, files)
 
 
 def _login(text: str) -> tuple[str | None, str | None]:

@@ -62,7 +62,10 @@ class RedisClient:
             ((host, port),) = address.hosts
             return [redis.asyncio.Redis(host=host, port=port, **options, **login)]
         sentinel_class: Any = Sentinel
-        sentinel = sentinel_class(list(address.hosts), sentinel_kwargs={**options, "socket_timeout": self._timeout})
+        # They are asked one after the other: one that doesn't answer must leave time for the others, and the server.
+        each = self._timeout / (len(address.hosts) + 1)
+        asking = {"socket_timeout": each, "socket_connect_timeout": each, **(address.sentinel_login or {})}
+        sentinel = sentinel_class(list(address.hosts), sentinel_kwargs={**options, **asking})
         return [sentinel.master_for(address.service, **options, **login), *sentinel.sentinels]
 
     async def run(self, *command: str | bytes | int, wait: float = 0.0) -> Any:

@@ -6,6 +6,7 @@ import re
 from typing import Final
 
 import redis.exceptions as failures
+from redis.asyncio.sentinel import MasterNotFoundError
 
 from ...errors import (
     EngineCommandDenied,
@@ -40,6 +41,11 @@ def engine_error(error: Exception, where: str, command: str, prefix: str) -> One
     tls = tls_error(error, where)
     if tls is not None:
         return tls
+    if isinstance(cause, MasterNotFoundError):
+        # Its text shows the clients of all Sentinels, each with the class of its error.
+        if failures.AuthenticationError.__name__ in text:
+            return EngineLoginRefused(f"{where}: the Sentinels refused the login: check sentinel_password in the URL")
+        return EngineUnavailable(f"{where}: the Sentinels know no such service, have no primary for it, or are away")
     if isinstance(cause, failures.OutOfMemoryError) or text.startswith(_NO_ROOM):
         return EngineFull(f"{where} refused a write, nothing is lost: {text}")
     if isinstance(cause, failures.NoPermissionError) or "permissions to" in text or _COMMAND_DENIED_IN_SCRIPT in text:
