@@ -1,18 +1,39 @@
 """Coordination of a cluster by a real NATS server."""
 
+import asyncio
+import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TypeVar
 
 import pytest
 from nats.aio.client import Client
 
-from onesocket.sharing.cluster._coordinator import ClusterKey
+from onesocket.errors import EngineUnavailable, Fenced, MailboxFull
+from onesocket.sharing.cluster import _nats_reader
+from onesocket.sharing.cluster._coordinator import (
+    START,
+    ClusterKey,
+    Coordinator,
+    Lease,
+    LeaseInfo,
+    Position,
+    PreviousEpoch,
+    Record,
+    RecordKind,
+)
+from onesocket.sharing.cluster._feed_retention import Retention
 from onesocket.sharing.cluster._nats_coordinator import NatsCoordinator
-from tests.support.coordinator_checks import CHECKS, EngineUnderTest
-from tests.support.nats_server import NatsServer, ask, nats_server
+from onesocket.sharing.cluster._nats_key import NatsKeyCoordinator
+from tests.support.coordinator_checks import CHECKS, LONG, EngineUnderTest, close, follow_all, lead, take_all
+from tests.support.holding_relay import HoldingRelay
+from tests.support.nats_server import NatsServer, ask, delete_streams, nats_server
 
 KEY = ClusterKey.of("0123456789abcdef" * 4)
 STREAM = f"onesocket-{KEY.digest}"
 BASE = f"onesocket.{KEY.digest}."
+T = TypeVar("T")
 
 
 @pytest.fixture(scope="module")
@@ -25,8 +46,7 @@ def shared_server() -> Iterator[NatsServer]:
 async def raw(shared_server: NatsServer) -> AsyncIterator[Client]:
     """A client that is not ours, on a server without streams."""
     client = await shared_server.client()
-    for name in (await ask(client, "STREAM.NAMES")).get("streams") or ():
-        await ask(client, f"STREAM.DELETE.{name}")
+    await delete_streams(client)
     yield client
     await client.close()
 
@@ -44,3 +64,286 @@ async def test_nats_passes_the_checks_of_every_engine(
         assert (await ask(raw, f"STREAM.PURGE.{STREAM}", filter=BASE + "lease"))["purged"] == 1
 
     await check(EngineUnderTest(NatsCoordinator(server.url), KEY, expire))
+
+
+async def test_a_lease_ends_when_its_time_is_up(server: NatsServer) -> None:
+    a, b = pair(server)
+    lease = await a.acquire(0.05, 0)  # counts as 1 s there
+    assert isinstance(lease, Lease)
+    while isinstance(answer := await b.acquire(9, lease.epoch), LeaseInfo):
+        await b.follow(Position(lease.epoch, 0), START, answer.remaining)
+    assert answer.previous is PreviousEpoch.EXPIRED
+    with pytest.raises(Fenced):
+        await a.publish(Position(lease.epoch, 1), b"late")
+    await close(a, b)
+
+
+async def test_a_renewed_lease_ends_later_by_whole_seconds(server: NatsServer, raw: Client) -> None:
+    a, b = pair(server)
+    lease = await a.acquire(1, 0)
+    assert isinstance(lease, Lease)
+    await a.renew(lease.epoch, 499.5)
+    stored = await ask(raw, f"STREAM.INFO.{STREAM}", subjects_filter=BASE + "lease")
+    assert stored["state"]["subjects"] == {BASE + "lease": 1}
+    info = await b.lease()
+    assert isinstance(info, LeaseInfo)
+    assert 400 < info.remaining <= 500
+    await close(a, b)
+
+
+async def test_to_look_at_the_lease_makes_no_streams(server: NatsServer, raw: Client) -> None:
+    a, b = pair(server)
+    assert await a.lease() is None
+    assert (await ask(raw, "STREAM.NAMES"))["total"] == 0
+    await close(a, b)
+
+
+async def test_a_batch_whose_answer_was_lost_is_written_once(server: NatsServer, raw: Client) -> None:
+    async with through_relay(server) as (relay, a):
+        e = await lead(a)
+        await a.publish(Position(e, 1), b"1")
+        await lose_answer(relay, a.publish(Position(e, 2), b"2"), b'"seq":4}')
+        await a.publish(Position(e, 2), b"2")
+        await a.publish(Position(e, 3), b"3")
+        assert await payloads(raw) == [b"", b"1", b"2", b"3"]
+
+
+async def test_a_batch_that_arrives_after_later_ones_is_refused(server: NatsServer, raw: Client) -> None:
+    async with through_relay(server) as (relay, a):
+        e = await lead(a)
+        late = relay.connections[-1]
+        late.passes_up.clear()
+        publishing = asyncio.create_task(a.publish(Position(e, 1), b"given up"))
+        await late.wait_for_request(b"given up")
+        late.cut_from_client()
+        with pytest.raises(EngineUnavailable):
+            await publishing
+        await a.publish(Position(e, 2), b"2")
+        late.passes_up.set()
+        await late.wait_for_answer(b"wrong last sequence")
+        assert await payloads(raw) == [b"", b"2"]
+
+
+async def test_a_renewal_whose_answer_was_lost_changes_nothing_for_later_writes(server: NatsServer) -> None:
+    async with through_relay(server) as (relay, a):
+        e = await lead(a)
+        await lose_answer(relay, a.renew(e, 60), b'"seq":3}')
+        await a.answer("b", Position(e, 1), b"answer")
+        await lose_answer(relay, a.renew(e, 60), b'"seq":5}')
+        assert await a.renew(e, 60)
+        await a.release(Position(e, 1))
+        assert await a.lease() is None
+
+
+async def test_a_release_whose_answer_was_lost_may_be_repeated(server: NatsServer, raw: Client) -> None:
+    async with through_relay(server) as (relay, a):
+        e = await lead(a)
+        await lose_answer(relay, a.release(Position(e, 1)), b'"seq":4,"batch"')
+        await a.release(Position(e, 1))
+        assert len(await payloads(raw)) == 2
+        await lead(a, e, PreviousEpoch.RELEASED)
+
+
+async def test_a_cancelled_batch_may_be_repeated(server: NatsServer, raw: Client) -> None:
+    async with through_relay(server) as (relay, a):
+        e = await lead(a)
+        relay.connections[0].passes_down.clear()
+        publishing = asyncio.create_task(a.publish(Position(e, 1), b"1"))
+        await relay.connections[0].wait_for_answer(b'"seq":3')
+        publishing.cancel()
+        await asyncio.gather(publishing, return_exceptions=True)
+        relay.connections[0].passes_down.set()
+        await a.publish(Position(e, 1), b"1")
+        assert await payloads(raw) == [b"", b"1"]
+
+
+async def test_a_reader_goes_on_where_it_was_when_its_connection_was_lost(server: NatsServer) -> None:
+    a, _ = pair(server)
+    async with through_relay(server, "b") as (relay, b):
+        e = await lead(a)
+        await a.publish(Position(e, 1), b"1")
+        await a.answer("b", Position(e, 1), b"answer")
+        assert len(await follow_all(b, Position(e, 0), 2)) == 2
+        reading = asyncio.create_task(b.follow(Position(e, 1), Position(e, 1), LONG))
+        await b.lease()  # the read is under way
+        relay.connections[0].cut()
+        with pytest.raises(EngineUnavailable):
+            await reading
+        await a.publish(Position(e, 2), b"2")
+        assert [each.payload for each in await b.follow(Position(e, 1), Position(e, 1), LONG)] == [b"2"]
+        assert len(relay.connections) == 2
+    await close(a)
+
+
+async def test_a_reader_whose_consumer_is_gone_hears_of_it_and_goes_on(
+    server: NatsServer, raw: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_nats_reader, "_HEARTBEAT", 0.1)
+    monkeypatch.setattr(_nats_reader, "_MOST_SILENCE", 0.3)
+    a, b = pair(server)
+    e = await lead(a)
+    assert await b.follow(Position(e, 0), START, 0) == []
+    (consumer,) = (await ask(raw, f"CONSUMER.NAMES.{STREAM}"))["consumers"]
+    await ask(raw, f"CONSUMER.DELETE.{STREAM}.{consumer}")
+    await a.publish(Position(e, 1), b"1")
+    with pytest.raises(EngineUnavailable, match="consumer"):
+        await b.follow(Position(e, 0), START, LONG)
+    assert [each.payload for each in await b.follow(Position(e, 0), START, LONG)] == [b"1"]
+    await close(a, b)
+
+
+async def test_a_reader_that_does_not_read_is_pushed_a_few_megabytes_and_misses_nothing(server: NatsServer) -> None:
+    a, b = pair(server)
+    e = await lead(a)
+    assert await b.follow(Position(e, 0), START, 0) == []
+    for number in range(1, 31):
+        await a.publish(Position(e, number), b"x" * 1_000_000)
+    assert isinstance(b, NatsKeyCoordinator)
+    assert sum(len(each.data) for each in b._feed._reader._queue) < 10_000_000
+    assert [each.position.number for each in await follow_all(b, Position(e, 0), 30)] == list(range(1, 31))
+    await close(a, b)
+
+
+async def test_members_hear_that_the_engine_has_lost_everything(server: NatsServer, raw: Client) -> None:
+    a, b = pair(server)
+    e = await lead(a)
+    await a.publish(Position(e, 1), b"x")
+    assert len(await follow_all(b, Position(e, 0), 1)) == 1
+    await delete_streams(raw)
+    assert not await a.renew(e, 9)
+    with pytest.raises(Fenced):
+        await a.publish(Position(e, 2), b"x")
+    assert await a.follow(Position(e, 1), START, 0) == [Record(RecordKind.MISSED, START)]
+    f = await lead(a, e, PreviousEpoch.LOST)
+    kinds = [(each.kind, each.missed) for each in await follow_all(a, Position(e, 1), 2)]
+    assert kinds == [(RecordKind.MISSED, None), (RecordKind.BEGAN, None)]
+    await a.aclose()
+    c = NatsCoordinator(server.url).open(KEY, "c")
+    await c.submit(Position(f, 1), b"x")
+    await close(b, c)
+
+
+async def test_the_leader_hears_that_the_engine_has_lost_its_newest_records(tmp_path: Path) -> None:
+    with nats_server(data=tmp_path / "data") as first:
+        port = first.port
+        a, b = pair(first)
+        e = await lead(a)
+        await a.publish(Position(e, 1), b"1")
+        first.process.kill()
+        first.process.wait()
+    shutil.copytree(tmp_path / "data", tmp_path / "older")
+    with nats_server(data=tmp_path / "data", port=port):
+        await eventually(lambda: a.publish(Position(e, 2), b"2"))
+        assert len(await eventually(lambda: b.follow(Position(e, 0), START, LONG))) == 2
+    with nats_server(data=tmp_path / "older", port=port):
+        with pytest.raises(Fenced, match="lost records"):
+            await eventually(lambda: a.publish(Position(e, 3), b"3"))
+        assert await eventually(lambda: b.follow(Position(e, 2), START, 0)) == [
+            Record(RecordKind.MISSED, Position(e, 1))
+        ]
+        await lead(a, e, PreviousEpoch.RELEASED)
+        kinds = [(each.kind, each.missed) for each in await follow_all(b, Position(e, 2), 2)]
+        assert kinds == [(RecordKind.MISSED, None), (RecordKind.BEGAN, None)]
+        await close(a, b)
+
+
+async def test_the_feed_is_bounded_by_size(server: NatsServer, raw: Client) -> None:
+    engine = NatsCoordinator(server.url, retention=Retention(size=100_000))
+    a, b = engine.open(KEY, "a"), engine.open(KEY, "b")
+    e = await lead(a)
+    for number in range(1, 101):
+        await a.publish(Position(e, number), b"x" * 5000)
+    held = len(await payloads(raw))
+    assert 20 <= held <= 23  # it is trimmed when an eighth of it can go
+    missed, *rest = await follow_all(b, Position(e, 1), held + 1)
+    assert missed == Record(RecordKind.MISSED, Position(e, 100 - held), missed=99 - held)
+    assert [each.position.number for each in rest] == list(range(101 - held, 101))
+    await close(a, b)
+
+
+async def test_the_feed_is_bounded_by_number_and_keeps_the_lease(server: NatsServer, raw: Client) -> None:
+    engine = NatsCoordinator(server.url, retention=Retention(records=5))
+    a = engine.open(KEY, "a")
+    e = await lead(a)
+    for number in range(1, 20):
+        await a.publish(Position(e, number), b"%d" % number)
+    assert await payloads(raw) == [b"15", b"16", b"17", b"18", b"19"]
+    assert await a.renew(e, 9)
+    await close(a)
+
+
+async def test_the_mailbox_is_bounded(server: NatsServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("onesocket.sharing.cluster._nats_streams.MOST_MAILS", 2)
+    a, b = pair(server)
+    e = await lead(a)
+    await b.submit(Position(e, 1), b"1")
+    await b.submit(Position(e, 2), b"2")
+    with pytest.raises(MailboxFull):
+        await b.submit(Position(e, 3), b"3")
+    first, _ = await take_all(a, Position(e, 0), 2)
+    await a.take(first.position, 0)
+    await b.submit(Position(e, 3), b"3")
+    assert [each.number for each in await take_all(a, first.position, 2)] == [2, 3]
+    await close(a, b)
+
+
+async def test_what_was_submitted_to_earlier_epochs_takes_no_room(server: NatsServer, raw: Client) -> None:
+    a, b = pair(server)
+    e = await lead(a)
+    await b.submit(Position(e, 1), b"old")
+    await a.release(Position(e, 1))
+    f = await lead(a, e)
+    assert await a.take(Position(f, 0), 0) == []
+    assert (await ask(raw, f"STREAM.INFO.{STREAM}-mailbox"))["state"]["messages"] == 0
+    await close(a, b)
+
+
+async def test_members_that_take_the_lease_at_once_are_told_apart(server: NatsServer) -> None:
+    members = [NatsCoordinator(server.url).open(KEY, f"m{number}") for number in range(8)]
+    answers = await asyncio.gather(*(each.acquire(60, 0) for each in members))
+    (lease,) = (each for each in answers if isinstance(each, Lease))
+    assert {each.epoch for each in answers} == {lease.epoch}
+    await close(*members)
+
+
+def pair(server: NatsServer) -> tuple[Coordinator, Coordinator]:
+    engine = NatsCoordinator(server.url, timeout=5)
+    return engine.open(KEY, "a"), engine.open(KEY, "b")
+
+
+@asynccontextmanager
+async def through_relay(server: NatsServer, name: str = "a") -> AsyncIterator[tuple[HoldingRelay, Coordinator]]:
+    async with HoldingRelay.run(server.port) as relay:
+        coordinator = NatsCoordinator(f"nats://127.0.0.1:{relay.port}", timeout=5).open(KEY, name)
+        yield relay, coordinator
+        await coordinator.aclose()
+
+
+async def lose_answer(relay: HoldingRelay, operation: Awaitable[object], answer: bytes) -> None:
+    """Have an operation carried out, and its connection lost before the answer comes."""
+    relay.connections[-1].cut_at = answer
+    with pytest.raises(EngineUnavailable):
+        await operation
+
+
+async def payloads(client: Client) -> list[bytes]:
+    """The payloads that the feed holds, by a client that is not ours."""
+    found: list[bytes] = []
+    stream = client.jetstream()
+    sequence = 1
+    while True:
+        answer = await ask(client, f"STREAM.MSG.GET.{STREAM}", next_by_subj=BASE + "feed", seq=sequence)
+        if "error" in answer:
+            return found
+        sequence = answer["message"]["seq"]
+        found.append((await stream.get_msg(STREAM, sequence)).data or b"")
+        sequence += 1
+
+
+async def eventually(operation: Callable[[], Awaitable[T]]) -> T:
+    """Repeat an operation over the connection that ended with its server."""
+    while True:
+        try:
+            return await operation()
+        except EngineUnavailable:
+            pass

@@ -42,6 +42,14 @@ async def ask(client: Client, operation: str, **body: Any) -> dict[str, Any]:
     return found
 
 
+async def delete_streams(client: Client) -> None:
+    """Delete all streams, and see that they are gone."""
+    for name in (await ask(client, "STREAM.NAMES")).get("streams") or ():
+        assert (await ask(client, f"STREAM.DELETE.{name}"))["success"]
+        assert "error" in await ask(client, f"STREAM.INFO.{name}")
+    assert (await ask(client, "STREAM.NAMES"))["total"] == 0
+
+
 def nats_binary() -> str:
     """The path of the server."""
     found = os.environ.get("ONESOCKET_TEST_NATS") or shutil.which("nats-server", path=str(Path(sys.executable).parent))

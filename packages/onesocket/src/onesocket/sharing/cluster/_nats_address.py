@@ -47,7 +47,9 @@ class NatsAddress:
         secure = parts.scheme == "tls"
         login, _, netloc = parts.netloc.rpartition("@")
         hosts = tuple(_RULES.host(each, PORT) for each in netloc.split(","))
-        files = _RULES.options(parts.query, _FILES if secure else ())
+        if parts.query and not secure:
+            raise _RULES.fault("it has an option, which only tls:// can have")
+        files = _RULES.options(parts.query, _FILES)
         if "key" in files and "cert" not in files:
             raise _RULES.fault("it has a key without a cert")
         name, colon, password = login.partition(":")

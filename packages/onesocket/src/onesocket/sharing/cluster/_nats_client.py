@@ -60,6 +60,10 @@ class NatsClient:
         data = json.dumps(body).encode() if body else b""
         return await self._request(NatsMessage(_API + name, data, {}), over=over)
 
+    async def touch(self, message: NatsMessage) -> None:
+        """Publish a message to which nobody answers: raises `NatsRefused` for that, or `EngineCommandDenied`."""
+        await (await self.connection()).request(message)
+
     async def write(self, message: NatsMessage, *before: NatsMessage) -> int:
         """Store a message; returns its sequence in the stream. Those `before` are stored with it: all, or none."""
         if not before:

@@ -19,6 +19,8 @@ from ._nats_errors import NO_RESPONDERS, NatsRefused, connect_error, denied, den
 
 _PING_INTERVAL: Final = 10
 _CLOSE_TIMEOUT: Final = 1.0
+_FAILED_CLOSE_TIMEOUT: Final = 0.05
+"""After a failed TLS handshake, asyncio waits for an end that does not come."""
 _TASKS: Final = ("_reading_task", "_ping_interval_task", "_flusher_task")
 """Of nats-py's client."""
 
@@ -46,6 +48,7 @@ class NatsConnection:
         self._tokens = itertools.count(1)
         self._pending: dict[str, tuple[asyncio.Future[NatsMessage], tuple[str, ...]]] = {}
         self._failures: list[BaseException] = []
+        self._deaf: OnesocketError | None = None
         self.watchers: set[Callable[[], None]] = set()
         """Called when the connection is lost."""
 
@@ -56,22 +59,28 @@ class NatsConnection:
     async def open(cls, address: NatsAddress, host: tuple[str, int], name: str, timeout: float) -> NatsConnection:
         """Connect to one of the hosts; raises typed errors."""
         made = cls(str(address), timeout)
+        context = _tls_context(address.tls_files or {}, made.where) if address.secure else None
         try:
             async with asyncio.timeout(timeout):
-                await made._connect(address, host, name)
+                await made._connect(address, host, name, context)
                 made._inbox = made._raw.new_inbox()
                 await made._raw.subscribe(f"{made._inbox}.*", cb=made._answered)
         except BaseException as error:
-            await made.aclose()
+            await made.aclose(_FAILED_CLOSE_TIMEOUT)
             if isinstance(error, TimeoutError) and not made._failures:
                 raise EngineUnavailable(f"{made.where} did not answer within {timeout:g} s") from None
+            if isinstance(error, OSError) and made._info.get("tls_verify") and "cert" not in (address.tls_files or {}):
+                text = f"{made.where} wants a certificate of its clients: name the PEM files, tls://…?cert=…&key=…"
+                raise EngineLoginRefused(text) from error
             if isinstance(error, (nats.errors.Error, OSError, OnesocketError, ValueError)):
                 cause = made._failures[-1] if isinstance(error, nats.errors.NoServersError) else error
                 raise connect_error(cause, made.where) from error
             raise
         return made
 
-    async def _connect(self, address: NatsAddress, host: tuple[str, int], name: str) -> None:
+    async def _connect(
+        self, address: NatsAddress, host: tuple[str, int], name: str, context: ssl.SSLContext | None
+    ) -> None:
         def user() -> str:
             self._check_encrypted(address)
             return address.username or ""
@@ -81,8 +90,8 @@ class NatsConnection:
             return address.token or ""
 
         options: dict[str, Any] = {}
-        if address.secure:
-            options["tls"] = _tls_context(address.tls_files or {}, self.where)
+        if context is not None:
+            options["tls"] = context
         if address.username is not None:
             options |= {"user": user, "password": address.password or ""}
         elif address.token is not None:
@@ -131,6 +140,8 @@ class NatsConnection:
 
         Raises `NatsRefused` if nobody listens, `EngineCommandDenied`, or `EngineUnavailable`.
         """
+        if self._deaf is not None:
+            raise self._deaf
         token = str(next(self._tokens))
         future: asyncio.Future[NatsMessage] = asyncio.get_running_loop().create_future()
         self._pending[token] = future, tuple(each.subject for each in (*before, message))
@@ -179,13 +190,13 @@ class NatsConnection:
         with contextlib.suppress(nats.errors.Error, OSError):
             await subscription.unsubscribe()
 
-    async def aclose(self) -> None:
+    async def aclose(self, timeout: float = _CLOSE_TIMEOUT) -> None:
         """Close the connection. Idempotent."""
         # nats-py cancels its tasks, and does not wait for them.
         tasks: set[Any] = {getattr(self._raw, name) for name in _TASKS}
         tasks |= {each._wait_for_msgs_task for each in self._raw._subs.values()}  # noqa: SLF001 - there is no other way
         try:
-            async with asyncio.timeout(_CLOSE_TIMEOUT):
+            async with asyncio.timeout(timeout):
                 await self._raw.close()
                 await asyncio.gather(*tasks - {None}, return_exceptions=True)
         except (nats.errors.Error, OSError, TimeoutError):
@@ -202,6 +213,10 @@ class NatsConnection:
         if refused is None:
             return
         operation, subject = refused
+        if operation == "subscription":  # without it, no answer comes
+            self._deaf = denied(self.where, operation, subject.replace("_inbox", "_INBOX"))
+            self._fail_all(self._deaf)
+            return
         for future, subjects in self._pending.values():
             for each in subjects:
                 if each.lower() == subject and not future.done():  # nats-py has made it lower case

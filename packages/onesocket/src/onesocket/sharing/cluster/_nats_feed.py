@@ -22,7 +22,7 @@ _PART: Final = 8
 
 
 class _Place(NamedTuple):
-    """Positions up to which a member has read, and the sequence that the stream has there."""
+    """Positions up to which a member has read, and the sequence of the feed's record there (0: not known)."""
 
     feed: Position
     answers: Position
@@ -48,24 +48,36 @@ class NatsFeed:
 
     async def follow(self, feed: Position, answers: Position, wait: float) -> list[Record]:
         """As `Coordinator.follow`."""
-        place = self._place
-        if not self._reader.is_open or place is None or place[:2] != (feed, answers):
+        place = self._place if self._place is not None and self._place[:2] == (feed, answers) else None
+        if not self._reader.is_open or place is None:
             end, sequence = await self._lease.end()
             if feed > end.position:
                 return [Record(RecordKind.MISSED, end.position)]
-            start = await self._find(feed, answers, sequence if feed == end.position else None)
-            self._place = None
+            known = sequence if feed == end.position else await self._find(feed, place)
+            start = known
+            if place is None and (answer := await self._client.next_after(self._names.stream, self._names.answers, 0)):
+                start = min(known, answer.sequence - 1)
             await self._reader.open(start, (self._names.feed, self._names.answers))
+            place = self._place = _Place(feed, answers, known)
         until = asyncio.get_running_loop().time() + wait
         while stored := await self._reader.read_until(until, _MOST):
             found = self._records(stored, feed, answers)
-            last_feed = max((each.position for each in found if each.kind is not RecordKind.ANSWER), default=feed)
-            last_answer = max((each.position for each in found if each.kind is RecordKind.ANSWER), default=answers)
-            self._place = _Place(last_feed, last_answer, self._reader.sequence)
             if found:
+                self._place = self._place_after(stored, found, place)
                 return found
-        self._place = _Place(feed, answers, self._reader.sequence)
         return []
+
+    def _place_after(self, stored: list[StreamMessage], found: list[Record], place: _Place) -> _Place:
+        feed, answers, sequence = place
+        for each in found:
+            if each.kind is RecordKind.ANSWER:
+                answers = each.position
+            else:
+                feed = each.position
+        if feed != place.feed:
+            of_feed = (each for each in reversed(stored) if each.subject == self._names.feed)
+            sequence = next(each.sequence for each in of_feed if parse_record(each).position == feed)
+        return _Place(feed, answers, sequence)
 
     def _records(self, stored: list[StreamMessage], feed: Position, answers: Position) -> list[Record]:
         found = with_gaps(feed, (parse_record(each) for each in stored if each.subject == self._names.feed))
@@ -75,20 +87,14 @@ class NatsFeed:
                 found.append(answer)
         return found
 
-    async def _find(self, feed: Position, answers: Position, sequence: int | None) -> int:
-        """A sequence before all that follows two positions; `sequence`: that of `feed`, if it is known."""
-        stream = self._names.stream
-        place = self._place
-        if place is not None and place[:2] == (feed, answers):
-            state = (await self._client.ask(f"STREAM.INFO.{stream}"))["state"]
-            if place.sequence <= state["last_seq"]:  # else the engine has lost the newest messages
-                return place.sequence
-        if sequence is None:
-            sequence = self._lease.sequence_of(feed)
-        if sequence is None:
-            return 0  # all that is held is read again; positions tell what is new
-        answer = await self._client.next_after(stream, self._names.answers, 0)
-        return sequence if answer is None else min(sequence, answer.sequence - 1)
+    async def _find(self, feed: Position, place: _Place | None) -> int:
+        """The sequence of the feed's record at a position, or 0: positions tell what is new of all that is held."""
+        if known := self._lease.sequence_of(feed) if place is None else place.sequence:
+            # An engine that has lost messages gives their sequences to others.
+            stored = await self._client.next_after(self._names.stream, self._names.feed, known - 1)
+            if stored is not None and stored.sequence == known and parse_record(stored).position == feed:
+                return known
+        return 0
 
 
 class NatsFeedTrimmer:

@@ -10,7 +10,7 @@ from ._coordinator import FORMAT
 from ._engine_errors import other_format
 from ._nats_client import NatsClient
 from ._nats_connection import NatsConnection, NatsMessage
-from ._nats_errors import NAME_IN_USE, NO_STREAM, NatsRefused
+from ._nats_errors import NAME_IN_USE, NO_RESPONDERS, NO_STREAM, NatsRefused
 from ._nats_reader import NatsReader
 from ._nats_records import NatsNames
 
@@ -160,6 +160,11 @@ async def probe(client: NatsClient, names: NatsNames) -> None:
         except NatsRefused as refused:
             if not refused.is_wrong_sequence:
                 raise
+    try:
+        await client.touch(NatsMessage(f"$JS.FC.{names.stream}.probe", b"", {}))  # answers to flow control
+    except NatsRefused as refused:
+        if refused.code != NO_RESPONDERS:
+            raise
     for stream, subject in ((names.stream, names.feed), (names.mail_stream, names.mailbox(0))):
         await client.ask(f"STREAM.PURGE.{stream}", {"filter": subject, "seq": 1})
         reader = NatsReader(client, stream)
