@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from onesocket import Client, Json, Raw, Rotation, State, join
+from onesocket import Client, Json, OnesocketError, Raw, Rotation, State, join
 from onesocket.client import GapReason
 from onesocket.errors import (
     EngineLoginRefused,
@@ -286,3 +286,13 @@ async def test_a_leader_whose_engine_serves_no_more_closes(cluster: Cluster) -> 
     cluster.engine.before = None
     await leader.upstream.connect()
     assert leader.upstream.status.is_connected
+
+
+async def test_a_bug_of_an_engine_fails_the_calls_that_wait(cluster: Cluster) -> None:
+    def fail(member: str, operation: str) -> None:
+        raise ZeroDivisionError(f"{operation} of {member}")
+
+    cluster.engine.before = fail
+    host = cluster.host()
+    with pytest.raises(OnesocketError, match="the engine memory: failed: ZeroDivisionError"):
+        await host.upstream.connect()

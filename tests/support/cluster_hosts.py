@@ -17,7 +17,7 @@ from onesocket.sharing._upstream import ConnectionSpec
 from onesocket.sharing.cluster._cluster_options import ClusterOptions
 from onesocket.sharing.cluster._cluster_owner import ClusterOwner
 from onesocket.sharing.cluster._cluster_upstream import ClusterUpstream
-from onesocket.sharing.cluster._coordinator import ClusterKey
+from onesocket.sharing.cluster._coordinator import ClusterEngine, ClusterKey
 from onesocket.sharing.cluster._memory_engine import MemoryEngine
 from onesocket.sharing.host import HostOptions
 from onesocket.testing import FaultyServer
@@ -110,10 +110,15 @@ class Host:
 class Cluster:
     """The hosts of one test."""
 
-    def __init__(self, server: FaultyServer, directory: Path, engine: MemoryEngine | None = None) -> None:
+    def __init__(
+        self, server: FaultyServer, directory: Path, engine: ClusterEngine | None = None, *, lease: float = LEASE
+    ) -> None:
         self.server = server
-        self.engine = engine or MemoryEngine()
-        self.engine.before = self._fail_partitioned
+        memory = MemoryEngine() if engine is None else engine
+        if isinstance(memory, MemoryEngine):
+            memory.before = self._fail_partitioned
+        self.engine: Any = memory
+        self._lease = lease
         self.hosts: list[Host] = []
         self._partitioned: set[str] = set()
         self._mute: set[str] = set()
@@ -129,7 +134,7 @@ class Cluster:
         **options: Any,
     ) -> Host:
         """Another host, or another process of the one that this one is beside."""
-        cluster = ClusterOptions(engine=self.engine, lease=LEASE, margin=MARGIN, on_engine_lost=rule)
+        cluster = ClusterOptions(engine=self.engine, lease=self._lease, margin=MARGIN, on_engine_lost=rule)
         directory = self._directory / str(next(self._numbers)) if beside is None else beside.directory
         host = Host(self.server.url, directory, cluster, protocol or Raw(), **options)
         self.hosts.append(host)

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from ..protocols import Pace
     from ..services._registry import Service
     from ..sharing._upstream import Upstream
+    from ..sharing.cluster import ClusterOptions
 
 _MERGE_OPTIONS = ("merge_action", "merge_subscribe", "merge_unsubscribe", "merge_keys", "merge_key")
 _OPTION_FLAGS = {
@@ -217,15 +218,26 @@ def share(
     scope: Annotated[
         str,
         typer.Option(
-            metavar="process|host",
-            help="host: one connection together with your Python programs that join with scope='host'.",
+            metavar="process|host|cluster",
+            help="host: one connection together with your Python programs that join with scope='host'. cluster: "
+            "together with those of all hosts that join with scope='cluster'.",
         ),
     ] = "process",
+    cluster: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="The engine of the cluster: redis://, rediss://, unix:, redis+sentinel://, nats:// or tls://; implies "
+            "--scope cluster, for which ONESOCKET_CLUSTER names it otherwise. Better given there: other users of this "
+            "machine can see the arguments of a command.",
+        ),
+    ] = None,
     own: Annotated[
         str,
         typer.Option(
             metavar="prefer|allow|never",
-            help="--scope host: hold the connection if possible; if no other process does; or only use another's.",
+            help="--scope host or cluster: hold the connection of this host's processes if possible; if no other "
+            "process does; or only use another's.",
         ),
     ] = "prefer",
     open_timeout: Annotated[float, typer.Option(min=0.001, metavar="SECONDS", help="For one attempt upstream.")] = 10.0,
@@ -282,12 +294,7 @@ def share(
         elif merge is not None:
             chosen = load_merge(merge)
         paces = parse_pace("--pace", pace), parse_pace("--control-pace", control_pace)
-        on_host = one_of("--scope", scope, "process", "host") == "host"
-        if on_host and (discord or linger is not None):
-            fail("--scope host can't be combined with --discord or --linger: other processes may need the connection")
-        one_of("--own", own, "prefer", "allow", "never")
-        if not on_host and _is_given(context, "own"):
-            fail("--own has no effect without --scope host")
+        chosen_scope = _chosen_scope(context, scope, own)
         if discord and (chosen is not None or gap_message is not None or subprotocol or options.json or pace):
             fail("--discord can't be combined with --merge, --gap-message, --subprotocol, --pace or --protocol json")
         if discord and request_id is not None:
@@ -319,7 +326,8 @@ def share(
                 last_values=last_values,
                 request_id=request_id,
                 service=spoken,
-                own=own if on_host else None,
+                own=None if chosen_scope == "process" else own,
+                cluster=_named_cluster(cluster) if chosen_scope == "cluster" else None,
                 subprotocols=names,
                 server_hostname=server_hostname,
                 max_size=max_size or None,
@@ -351,6 +359,29 @@ def _check_combinations(context: typer.Context) -> None:
         fail("--max-size has no effect with --discord: a payload of the gateway has a limit of its own")
 
 
+def _chosen_scope(context: typer.Context, scope: str, own: str) -> str:
+    """The scope; ends the command for options that can't be combined with it."""
+    given = context.params
+    scope = one_of("--scope", scope, "process", "host", "cluster")
+    one_of("--own", own, "prefer", "allow", "never")
+    if given["cluster"] is not None:
+        if scope != "cluster" and _is_given(context, "scope"):
+            fail("--cluster is for --scope cluster")
+        scope = "cluster"
+    if scope == "process" and _is_given(context, "own"):
+        fail("--own has no effect without --scope host or cluster")
+    if scope != "process" and (given["discord"] or given["linger"] is not None):
+        fail(f"--scope {scope} can't be combined with --discord or --linger: other processes may need the connection")
+    return scope
+
+
+def _named_cluster(url: str | None) -> ClusterOptions:
+    """The cluster with this engine; None: the one that the environment names. Raises `InvalidOption`."""
+    from ..sharing.cluster._named_engine import cluster_options
+
+    return cluster_options(url)
+
+
 def _check_service_options(context: typer.Context) -> None:
     """End the command for an option that a service's protocol takes the place of."""
     for option in ("merge", "last_values", "request_id", "pace", "control_pace", "discord"):
@@ -370,11 +401,12 @@ def _make_hub(
     request_id: str | None,
     service: Service | None,
     own: str | None,
+    cluster: ClusterOptions | None,
     **given: Any,
 ) -> Hub:
     """Make a hub for any WebSocket; `given`: options of its client, the token among them.
 
-    `own`: with `--scope host`, whether this process holds the connection.
+    `own`: with `--scope host` or `cluster`, whether this process holds the connection; `cluster`: with the latter.
     """
     from ..client import Client
     from ..hub import Hub, JsonField, JsonRequests, MergedRaw, RawFrontend
@@ -421,7 +453,12 @@ def _make_hub(
             make_client=make_client,
             host_options=HostOptions(own=own),
         )
-        upstream = HostUpstream(spec)
+        if cluster is None:
+            upstream = HostUpstream(spec)
+        else:
+            from ..sharing.cluster._cluster_upstream import ClusterUpstream
+
+            upstream = ClusterUpstream(spec, cluster)
     else:
         upstream = ClientUpstream(client)
     frontend = RawFrontend(upstream, options, reader, snapshots=snapshot is not None, requests=requests)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 FIELDS: Final = (
     *("kind", "url", "pid", "listen", "followers", "state", "epoch", "received_per_second", "sent_per_second", "rtt"),
-    *("started", "last_error", "last_loss", "last_lost_at", "key", "own", "next_owner"),
+    *("started", "last_error", "last_loss", "last_lost_at", "key", "own", "next_owner", "cluster"),
 )
 """The fields of a shared connection, which docs/hub.md describes."""
 _COLUMNS: Final = {
@@ -36,6 +36,7 @@ _COLUMNS: Final = {
     "IN/S": "received_per_second",
     "OUT/S": "sent_per_second",
     "LISTENS ON": "listen",
+    "CLUSTER": "cluster",
 }
 """The columns of the table, and the field that each one shows."""
 _CLEAR_SCREEN = "\x1b[H\x1b[2J"
@@ -56,6 +57,9 @@ def status(
             "runtime directory.",
         ),
     ] = None,
+    cluster: Annotated[
+        bool, typer.Option("--cluster", help="Only those of processes that joined with scope='cluster'.")
+    ] = False,
     hand_over: Annotated[
         str | None,
         typer.Option(
@@ -67,15 +71,17 @@ def status(
 ) -> None:
     """Show this machine's shared connections: their owners, followers and states.
 
-    Those of processes that joined with scope="host", and hubs (`onesocket share`). Only your own: other users' can't
-    be asked. Exit status: 0, also if there are none; 1 if the list can't be written, or an owner can't hand over; 2 if
-    the command was misused, or no single connection has this KEY.
+    Those of processes that joined with scope="host" or "cluster", and hubs (`onesocket share`). Only your own: other
+    users' can't be asked. Exit status: 0, also if there are none; 1 if the list can't be written, or an owner can't
+    hand over; 2 if the command was misused, or no single connection has this KEY.
     """
     if hand_over is not None and watch:
         fail("--hand-over can't be combined with --watch")
     try:
         while True:
             found = rows(directory) if hand_over is None else [_hand_over(hand_over, directory)]
+            if cluster:
+                found = [row for row in found if row["cluster"] is not None]
             if as_json:
                 _write(json.dumps(found))
             else:
@@ -108,7 +114,7 @@ def _hand_over(name: str, directory: str | None) -> dict[str, Any]:
         one = hand_over(name, directory)
     except (HandOverRefused, OwnerSilent) as error:
         fail(str(error), EXIT_FAILED)
-    return _row(one, kind="host", listen=None, followers=one.followers)
+    return _host_row(one)
 
 
 def rows(directory: str | None = None) -> list[dict[str, Any]]:
@@ -116,13 +122,16 @@ def rows(directory: str | None = None) -> list[dict[str, Any]]:
     from ..hub._discovery import hubs
     from ..sharing.host._listing import listing
 
-    found = [_row(one, kind="host", listen=None, followers=one.followers) for one in listing(directory)]
+    found = [_host_row(one) for one in listing(directory)]
+    nothing: dict[str, Any] = dict.fromkeys(("key", "own", "next_owner", "cluster"))
     for one in hubs(directory):
         kind = "hub" if one.kind == "raw" else f"hub ({one.kind})"
-        found.append(
-            _row(one, kind=kind, listen=one.listen, followers=one.clients, key=None, own=None, next_owner=None)
-        )
+        found.append(_row(one, kind=kind, listen=one.listen, followers=one.clients, **nothing))
     return found
+
+
+def _host_row(one: Listing) -> dict[str, Any]:
+    return _row(one, kind="host" if one.cluster is None else "cluster", listen=None, followers=one.followers)
 
 
 def _row(one: Listing | HubListing, **given: Any) -> dict[str, Any]:
@@ -133,8 +142,10 @@ def _row(one: Listing | HubListing, **given: Any) -> dict[str, Any]:
 def _table(found: Sequence[Mapping[str, Any]]) -> str:
     if not found:
         return "nothing is shared on this machine: no process joined with scope='host', and no hub runs"
-    body = [tuple(_cell(name, row[name]) for name in _COLUMNS.values()) for row in found]
-    table = (tuple(_COLUMNS), *body)
+    has_clusters = any(row["cluster"] is not None for row in found)
+    columns = {title: name for title, name in _COLUMNS.items() if has_clusters or name != "cluster"}
+    body = [tuple(_cell(name, row[name]) for name in columns.values()) for row in found]
+    table = (tuple(columns), *body)
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     lines = ("  ".join(map(str.ljust, line, widths)).rstrip() for line in table)
     return "\n".join(lines)

@@ -131,6 +131,20 @@ class ClusterOwner(Owner):
         return self._phase_in_cluster is not ClusterPhase.FOLLOWING
 
     @property
+    def cluster_part(self) -> str:
+        """Part of this host, and the leader's name."""
+        match self._phase_in_cluster:
+            case ClusterPhase.FOLLOWING:
+                leader = self._following.leader
+                return f"follows {leader}" if leader else "looks for a leader"
+            case ClusterPhase.LEADING:
+                return "leads"
+            case ClusterPhase.ALONE:
+                return "alone"
+            case ClusterPhase.OVER:
+                return "lets go"
+
+    @property
     def epoch(self) -> int:
         """Epoch of the present connection, as the processes of this host count."""
         return super().epoch if self.holds_connection else self.status.epoch
@@ -177,6 +191,10 @@ class ClusterOwner(Owner):
                     await self._following.run(got)
         except OnesocketError as error:
             self._fail(error)
+        except Exception as error:  # noqa: BLE001 - an engine's bug: its callers would wait for ever
+            failure = OnesocketError(f"the engine {self._cluster.engine} failed: {type(error).__name__}")
+            failure.__cause__ = error
+            self._fail(failure)
         finally:
             if self._running is asyncio.current_task():
                 self._running = None

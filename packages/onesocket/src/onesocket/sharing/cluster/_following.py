@@ -82,6 +82,7 @@ class Following:
         self._loop = asyncio.get_running_loop()
         self.epoch = 0
         """The newest epoch that this member has heard of."""
+        self._leader = ""
         self.connection_epoch = 0
         """Of the connection, for gap markers; told by the owner of this."""
         self._feed = START
@@ -112,6 +113,11 @@ class Following:
 
     def __repr__(self) -> str:
         return f"<Following epoch={self.epoch}{' led' if self._is_led else ''} feed={tuple(self._feed)}>"
+
+    @property
+    def leader(self) -> str | None:
+        """The member that leads, as far as is known."""
+        return self._leader if self._is_led else None
 
     @property
     def is_led(self) -> bool:
@@ -158,6 +164,7 @@ class Following:
 
     def _begin(self, lease: LeaseInfo) -> None:
         self._expires = self._loop.time() + lease.remaining
+        self._leader = lease.member
         if self._feed == START:  # new: what was before is not for this member
             self._feed = lease.end
             self._answers = Position(lease.epoch, 0)
@@ -243,6 +250,7 @@ class Following:
             return
         if epoch != self.epoch or record.kind is RecordKind.BEGAN:
             self._begin_epoch(epoch, from_start=record.kind is RecordKind.BEGAN)
+            self._leader = record.member
         if record.kind is RecordKind.ENDED:
             self._end_epoch(OwnerLost("the host that held the connection let go of it"), in_order=True)
         elif record.kind is RecordKind.BATCH:

@@ -167,6 +167,8 @@ class StatusReport(_Frame, frozen=True, tag=10):
     """Process id of the follower to which the owner would hand over; None: no other process may own."""
     key: str | None
     """The `key=` of the connection."""
+    cluster: str | None = None
+    """Part of this host in its cluster, and the member that leads; None: the scope is another."""
 
 
 class Answer(_Frame, frozen=True, tag=11):

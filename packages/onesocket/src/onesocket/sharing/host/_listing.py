@@ -45,6 +45,8 @@ class Listing:
     """The owner's option."""
     next_owner: int | None = None
     """Process id of the follower to which the owner would hand over; None: no other process may own."""
+    cluster: str | None = None
+    """Part of this host in a cluster: ``leads`` or ``alone``, ``follows`` and the leader; None: the scope is "host"."""
     followers: int | None = None
     """Number of other processes attached."""
     dropped: int | None = None
@@ -130,6 +132,7 @@ def _listing_from(report: StatusReport, release: str) -> Listing:
         key=report.key,
         own=report.own,
         next_owner=report.next_owner,
+        cluster=report.cluster,
         pid=report.pid,
         release=release,
         started=report.started,

@@ -187,6 +187,11 @@ class Owner:
         return True
 
     @property
+    def cluster_part(self) -> str | None:
+        """None: this host is no part of a cluster."""
+        return None
+
+    @property
     def epoch(self) -> int:
         """Epoch of the present connection, as all processes count."""
         return self._base_epoch + self.client.epoch
@@ -508,6 +513,7 @@ class Owner:
             own=Own(self._options.own),
             next_owner=None if next_owner is None else next_owner.peer_pid,
             key=self._key,
+            cluster=self.cluster_part,
         )
 
 

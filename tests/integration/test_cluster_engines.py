@@ -1,0 +1,147 @@
+"""Hosts that share one connection through real engines: Valkey and NATS."""
+
+import asyncio
+import json
+import os
+import signal
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+from websockets.asyncio.client import connect
+
+from onesocket import State
+from onesocket.cli._app import app
+from onesocket.client import GapReason
+from onesocket.sharing.cluster import NatsCoordinator, RedisCoordinator
+from onesocket.sharing.cluster._coordinator import ClusterEngine
+from onesocket.testing import FaultyServer
+from tests.support.cluster_hosts import Cluster
+from tests.support.commands import end_by_signal, read_introduction, start_command
+from tests.support.nats_server import nats_server
+from tests.support.redis_server import RedisServer, redis_server
+
+pytestmark = pytest.mark.skipif(not hasattr(asyncio, "open_unix_connection"), reason="Unix only")
+
+
+class RunningEngine:
+    """A server, and what names it."""
+
+    def __init__(self, engine: ClusterEngine, pid: int, lease: float) -> None:
+        self.engine = engine
+        self.pid = pid
+        self.lease = lease
+
+
+@pytest.fixture(params=["valkey", "nats"])
+def running(request: pytest.FixtureRequest) -> Iterator[RunningEngine]:
+    if request.param == "valkey":
+        with redis_server() as valkey:
+            yield RunningEngine(RedisCoordinator(valkey.url, timeout=0.3), valkey.process.pid, 0.8)
+    else:
+        with nats_server() as nats:
+            yield RunningEngine(NatsCoordinator(nats.url, timeout=0.3), nats.process.pid, 1.0)
+
+
+@pytest.fixture
+async def cluster(running: RunningEngine, tmp_path: Path) -> AsyncIterator[Cluster]:
+    async with FaultyServer() as server:
+        cluster = Cluster(server, tmp_path, running.engine, lease=running.lease)
+        yield cluster
+        await asyncio.gather(*(host.upstream.aclose() for host in cluster.hosts))
+        assert server.counts.most_open <= 1
+
+
+async def test_hosts_share_one_connection_and_hand_over_in_order(cluster: Cluster) -> None:
+    leader, *others = await cluster.connected(3)
+    long = "x" * 1_000_000
+    await others[0].upstream.send(long)
+    for host in cluster.hosts:
+        await host.got(long)
+    await asyncio.gather(*(host.upstream.send(str(number)) for host in cluster.hosts for number in range(20)))
+    await leader.upstream.aclose()
+    for host in others:
+        await host.connected(2)
+    await cluster.server.broadcast("after")
+    for host in others:
+        await host.got("after")
+        assert [item.reason for item in host.received if not isinstance(item, str)] == [GapReason.RECONNECTED]
+    assert cluster.server.counts.upgraded == 2
+    assert len(cluster.server.received) == 61
+
+
+async def test_an_engine_that_stands_still_ends_the_connection_and_serves_again(
+    cluster: Cluster, running: RunningEngine
+) -> None:
+    hosts = await cluster.connected(2)
+    os.kill(running.pid, signal.SIGSTOP)
+    try:
+        await cluster.server.wait_until(lambda counts: counts.open_now == 0)
+        for host in hosts:
+            await host.got(State.CONNECTING)
+    finally:
+        os.kill(running.pid, signal.SIGCONT)
+    for host in hosts:
+        await host.connected(2)
+    await cluster.server.broadcast("after")
+    for host in hosts:
+        await host.got("after")
+
+
+@pytest.fixture(scope="module")
+def valkey() -> Iterator[RedisServer]:
+    with redis_server() as running:
+        yield running
+
+
+@asynccontextmanager
+async def hub(directory: Path, *arguments: str) -> AsyncIterator[str]:
+    """A hub on a host of its own, by its runtime directory; gives its URL."""
+    environment = {**os.environ, "ONESOCKET_RUNTIME_DIR": str(directory)}
+    process = await start_command("share", "--listen", "127.0.0.1:0", *arguments, env=environment)
+    try:
+        lines = dict(line.split(" ", 1) for line in await read_introduction(process, "ready"))
+        yield lines["ready"].strip()
+    finally:
+        assert (await end_by_signal(process, signal.SIGTERM))[0] == 0
+
+
+async def test_hubs_of_several_hosts_share_one_connection_and_status_names_the_leader(
+    valkey: RedisServer, tmp_path: Path
+) -> None:
+    async with (
+        FaultyServer() as server,
+        hub(tmp_path / "1", "--cluster", valkey.url, server.url),
+        hub(tmp_path / "2", "--cluster", valkey.url, server.url) as url,
+    ):
+        async with connect(url) as websocket:
+            await websocket.send("through the leader")
+            assert await websocket.recv() == "through the leader"
+        for name, part in (("1", "leads"), ("2", "follows")):
+            there = ("--directory", str(tmp_path / name))
+            result = await asyncio.to_thread(CliRunner().invoke, app, ["status", "--cluster", "--json", *there])
+            (row,) = json.loads(result.stdout)
+            assert (row["kind"], row["cluster"].split()[0]) == ("cluster", part)
+            result = await asyncio.to_thread(CliRunner().invoke, app, ["status", *there])
+            assert "CLUSTER" in result.stdout
+        assert server.counts.most_open == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (("--scope", "cluster"), "ONESOCKET_CLUSTER"),
+        (("--cluster", "mysql://host"), "must begin with"),
+        (("--scope", "host", "--cluster", "redis://host"), "--cluster is for --scope cluster"),
+        (("--cluster", "redis://host", "--linger", "1"), "can't be combined"),
+    ],
+)
+def test_the_command_names_what_is_missing(
+    arguments: tuple[str, ...], text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("ONESOCKET_CLUSTER", raising=False)
+    result = CliRunner().invoke(app, ["share", *arguments, "ws://127.0.0.1:9/"])
+    assert result.exit_code == 2
+    assert text in result.stderr
