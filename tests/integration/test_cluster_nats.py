@@ -10,8 +10,10 @@ from typing import TypeVar
 import pytest
 from nats.aio.client import Client
 
+from onesocket import Raw
 from onesocket.errors import EngineUnavailable, Fenced, MailboxFull
 from onesocket.sharing.cluster import _nats_reader
+from onesocket.sharing.cluster._cluster_options import ClusterOptions
 from onesocket.sharing.cluster._coordinator import (
     START,
     ClusterKey,
@@ -26,6 +28,8 @@ from onesocket.sharing.cluster._coordinator import (
 from onesocket.sharing.cluster._feed_retention import Retention
 from onesocket.sharing.cluster._nats_coordinator import NatsCoordinator
 from onesocket.sharing.cluster._nats_key import NatsKeyCoordinator
+from onesocket.testing import FaultyServer
+from tests.support.cluster_hosts import Host
 from tests.support.coordinator_checks import CHECKS, LONG, EngineUnderTest, close, follow_all, lead, take_all
 from tests.support.holding_relay import HoldingRelay
 from tests.support.nats_server import NatsServer, ask, delete_streams, nats_server
@@ -223,7 +227,8 @@ async def test_members_hear_that_the_engine_has_lost_everything(server: NatsServ
     await close(b, c)
 
 
-async def test_the_leader_hears_that_the_engine_has_lost_its_newest_records(tmp_path: Path) -> None:
+@pytest.mark.parametrize("is_renewed", [False, True])
+async def test_the_leader_hears_that_the_engine_has_lost_its_newest_records(is_renewed: bool, tmp_path: Path) -> None:
     with nats_server(data=tmp_path / "data") as first:
         port = first.port
         a, b = pair(first)
@@ -233,17 +238,22 @@ async def test_the_leader_hears_that_the_engine_has_lost_its_newest_records(tmp_
         first.process.wait()
     shutil.copytree(tmp_path / "data", tmp_path / "older")
     with nats_server(data=tmp_path / "data", port=port):
-        await eventually(lambda: a.publish(Position(e, 2), b"2"))
-        assert len(await eventually(lambda: b.follow(Position(e, 0), START, LONG))) == 2
+        await eventually(a.lease)
+        await a.publish(Position(e, 2), b"2")
+        await eventually(b.lease)
+        assert len(await follow_all(b, Position(e, 0), 2)) == 2
+        if is_renewed:
+            assert await a.renew(e, 60)
     with nats_server(data=tmp_path / "older", port=port):
+        await eventually(b.lease)
+        assert await b.follow(Position(e, 2), START, 0) == [Record(RecordKind.MISSED, Position(e, 1))]
+        await eventually(a.lease)
         with pytest.raises(Fenced, match="lost records"):
-            await eventually(lambda: a.publish(Position(e, 3), b"3"))
-        assert await eventually(lambda: b.follow(Position(e, 2), START, 0)) == [
-            Record(RecordKind.MISSED, Position(e, 1))
-        ]
+            await a.publish(Position(e, 3), b"3")
         await lead(a, e, PreviousEpoch.RELEASED)
-        kinds = [(each.kind, each.missed) for each in await follow_all(b, Position(e, 2), 2)]
-        assert kinds == [(RecordKind.MISSED, None), (RecordKind.BEGAN, None)]
+        assert [each.kind for each in await follow_all(b, Position(e, 2), 2)] == [RecordKind.BATCH, RecordKind.BEGAN]
+        kinds = [(each.kind, each.missed) for each in await follow_all(b, Position(e, 1), 3)]
+        assert kinds == [(RecordKind.MISSED, 1), (RecordKind.BATCH, None), (RecordKind.BEGAN, None)]
         await close(a, b)
 
 
@@ -304,6 +314,28 @@ async def test_members_that_take_the_lease_at_once_are_told_apart(server: NatsSe
     (lease,) = (each for each in answers if isinstance(each, Lease))
     assert {each.epoch for each in answers} == {lease.epoch}
     await close(*members)
+
+
+async def test_hosts_share_a_connection_and_hand_it_over(server: NatsServer, tmp_path: Path) -> None:
+    options = ClusterOptions(engine=NatsCoordinator(server.url), lease=9, margin=1)
+    async with FaultyServer() as upstream:
+        hosts = [Host(upstream.url, tmp_path / str(number), options, Raw()) for number in range(3)]
+        for host in hosts:
+            await host.upstream.connect()
+            await host.connected(1)
+        await upstream.broadcast("one")
+        for host in hosts:
+            await host.got("one")
+        leader, *others = hosts
+        assert leader.upstream.is_owner
+        await leader.upstream.aclose()
+        for host in others:
+            await host.connected(2)
+        await upstream.broadcast("two")
+        for host in others:
+            await host.got("two")
+            await host.upstream.aclose()
+        assert (upstream.counts.upgraded, upstream.counts.most_open) == (2, 1)
 
 
 def pair(server: NatsServer) -> tuple[Coordinator, Coordinator]:

@@ -223,8 +223,6 @@ class NatsLease:
         mark = await self._mark()
         if mark is None or (mark.epoch, mark.member) != (held.epoch, self._member):
             raise self._fenced(held.epoch, mark)
-        if mark.sequence < held.sequence:
-            raise self._lost(held)
         held.sequence = mark.sequence
 
     async def _mark(self) -> LeaseMark | None:
@@ -250,14 +248,13 @@ class NatsLease:
 
     def _note_written(self, held: HeldLease, written: int, known_before: int) -> None:
         if written <= known_before:
-            raise self._lost(held)
+            raise Fenced(
+                f"{self._where} has lost records of epoch {held.epoch}, which this host leads", epoch=held.epoch
+            )
         held.newest = max(held.newest, written)
 
     def _fenced(self, epoch: int, mark: LeaseMark | None) -> Fenced:
         return fenced(epoch, mark.epoch if mark is not None and mark.member and mark.epoch != epoch else None)
-
-    def _lost(self, held: HeldLease) -> Fenced:
-        return Fenced(f"{self._where} has lost records of epoch {held.epoch}, which this host leads", epoch=held.epoch)
 
     def _restless(self) -> EngineUnavailable:
         return EngineUnavailable(f"{self._where}: the lease changed {_ATTEMPTS} times meanwhile")
