@@ -64,7 +64,7 @@ setup: $(VENV)/.stamp
 # The three distributions, editable, with every extra that the tests need.
 PROJECTS := pyproject.toml $(wildcard packages/*/pyproject.toml) constraints.txt
 EDITABLE := --editable 'packages/onesocket[cli,nats,otel,prometheus,redis,testing,uvloop]' \
-	--editable 'packages/onesocket-discord[server,postgresql]' --editable packages/onesocket-chat
+	--editable 'packages/onesocket-discord[server,postgresql,redis]' --editable packages/onesocket-chat
 
 $(VENV)/.stamp: $(PROJECTS)
 	@$(call venv,$(VENV))

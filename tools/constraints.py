@@ -8,7 +8,7 @@ from pathlib import Path
 
 PROJECTS = {
     "onesocket": "[cli,nats,otel,prometheus,redis,testing,uvloop]",
-    "onesocket-discord": "[server,postgresql]",
+    "onesocket-discord": "[server,postgresql,redis]",
     "onesocket-chat": "",
 }
 TARGET = Path("constraints.txt")

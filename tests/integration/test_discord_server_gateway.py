@@ -440,7 +440,7 @@ async def test_identifying_too_fast_is_an_invalid_session_for_bots_only() -> Non
         async with dial(gateway.url) as client:
             await client.identify(wait=False)
             assert await client.receive() == {"t": None, "s": None, "op": 9, "d": False}
-            assert gateway.session_start_limit(await bot())["remaining"] == 999
+            assert (await gateway.session_start_limit(await bot()))["remaining"] == 999
 
 
 async def test_a_spent_budget_of_identifies_is_4004() -> None:

@@ -149,7 +149,7 @@ async def app_with_deadlines(
 ) -> AsyncIterator[tuple[Any, ...]]:
     """The application on a socket, with deadlines of one's own: the world, the connections, and where they are."""
 
-    def nothing(_: object) -> dict[str, Any]:
+    async def nothing(_: object) -> dict[str, Any]:
         return {}
 
     async with running_service() as world:

@@ -94,7 +94,7 @@ async def start() -> AsyncIterator[Start]:
             hooks: list[RequestHook] = []
             now = [0.0]
 
-            def starts(account: Account) -> Json:
+            async def starts(account: Account) -> Json:
                 return {**SESSION_START_LIMIT, "remaining": 5 if account.bot else 4}
 
             limiter = RateLimiter(usual, clock=lambda: now[0], wall=lambda: 1000 + now[0], **limits)

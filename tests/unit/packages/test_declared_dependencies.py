@@ -25,7 +25,7 @@ EXTRAS: dict[str, dict[str, tuple[str, ...]]] = {
 """The parts of a distribution that may import what an extra brings."""
 EXTRAS_OF_ONESOCKET = {"onesocket.cli": "cli", "onesocket.testing": "testing"}
 """The packages of onesocket that can't be imported without an extra."""
-NEVER_IMPORTED = {"aiosqlite", "uvloop"}
+NEVER_IMPORTED = {"aiosqlite", "asyncpg", "uvloop"}
 """Loaded by another library (SQLAlchemy), or chosen by the program."""
 LOADED_BY_PYTEST = ("pytest_plugin",)
 PYTEST = {"pytest", "pytest-asyncio"}

@@ -26,7 +26,7 @@ from ._client_payloads import (
     read_resume,
 )
 from ._options import GatewayOptions
-from ._server_payloads import HEARTBEAT_ACK, EncodedDispatch, hello, invalid_session
+from ._server_payloads import HEARTBEAT_ACK, RESUMED, hello, invalid_session
 from ._session import ServedSession
 from ._session_registry import ServedSessions
 
@@ -212,7 +212,7 @@ class ServedConnection(abc.ABC, Generic[S]):
             self.attach(session)
             for payload in missed:
                 self.write(payload)
-            session.push(EncodedDispatch("RESUMED", {"_trace": []}))
+            session.push(RESUMED)
             return True
         self._sessions.end(session)
         if previous is not None:

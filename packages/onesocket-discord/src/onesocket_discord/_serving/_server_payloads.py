@@ -45,6 +45,17 @@ class EncodedDispatch:
         self.size = len(head) + len(tail)
         """Bytes, without `s`."""
 
+    @classmethod
+    def from_pattern(cls, pattern: bytes) -> EncodedDispatch:
+        """The dispatch with this `pattern`, encoded by another process."""
+        dispatch = cls.__new__(cls)
+        dispatch.pattern = pattern
+        dispatch.size = len(pattern)
+        return dispatch
+
     def payload(self, seq: int) -> bytes:
         """The payload with this sequence number."""
         return self.pattern % seq
+
+
+RESUMED: Final = EncodedDispatch("RESUMED", {"_trace": []})

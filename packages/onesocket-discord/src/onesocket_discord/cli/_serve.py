@@ -73,6 +73,18 @@ def serve(
         list[str] | None,
         typer.Option(metavar="ADDRESS", help="A reverse proxy whose X-Forwarded-For is believed; may be repeated."),
     ] = None,
+    cluster: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            envvar="ONESOCKET_CHAT_CLUSTER",
+            help="redis://HOST of Redis or Valkey: servers with the same --database are as one.",
+        ),
+    ] = None,
+    gateway_url: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="The gateway's address that clients are told, of a balancer in front."),
+    ] = None,
 ) -> None:
     """Run a chat server that speaks Discord's gateway and HTTP API, version 10.
 
@@ -97,6 +109,8 @@ def serve(
             control_file=place.control_file,
             trusted_proxies=trusted_proxy or (),
             login_lifetime=login_days * 86_400,
+            cluster=cluster,
+            public_gateway_url=gateway_url,
         )
         asyncio.run(_run(server, place.options))
 
@@ -267,11 +281,13 @@ def _manage(data: Path | None, database: str | None, what: str, body: dict[str, 
 
 
 async def _manage_database(place: ServerPlace, what: str, body: dict[str, Any]) -> dict[str, Any]:
-    from ..server import ChatServer
     from ..server._control_endpoint import manage_accounts
+    from ..server.gateway import GatewayServer
+    from ..server.service import ChatService
 
-    async with ChatServer(place.database) as server:
-        return await manage_accounts(server.service.accounts, what, body)
+    # Beside the servers of a cluster, which publish what this changes.
+    async with ChatService.open(place.database, GatewayServer(), shared=place.file is None) as service:
+        return await manage_accounts(service.accounts, what, body)
 
 
 def _ask_server(place: ServerPlace, what: str, body: dict[str, Any]) -> dict[str, Any] | None:

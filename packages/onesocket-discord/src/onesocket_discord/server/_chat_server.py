@@ -7,12 +7,12 @@ import contextlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
 from aiohttp import web
 from argon2 import PasswordHasher
 
-from onesocket.errors import InvalidOption, UsageError
+from onesocket.errors import InvalidOption, MissingExtra, UsageError
 from onesocket.testing import ThreadedServer
 
 from ._control_endpoint import ControlEndpoint
@@ -20,6 +20,9 @@ from ._fault_injector import FaultInjector
 from .gateway import GatewayOptions, GatewayServer, Stats
 from .rest import HttpConnectionLimiter, TrustedProxies, make_app, reject_foreign_origins, scripted_rate_limit_response
 from .service import LOGIN_LIFETIME, ChatService, PasswordService
+
+if TYPE_CHECKING:
+    from .cluster import ClusterNode
 
 _MEMORY: Final = ":memory:"
 _BACKLOG: Final = 1024
@@ -37,8 +40,12 @@ class ChatServer:
     - `login_lifetime`: seconds without use after which a person's login expires.
     - `trusted_proxies`: addresses or networks of reverse proxies whose ``X-Forwarded-For`` is believed.
 
+    - `cluster`: the URL of Redis or Valkey, ``redis://…``, by which the servers of one database are as one.
+    - `public_gateway_url`: the gateway's address that clients are told; by default this server's own.
+
     Its start raises `PortTaken` if a port is in use, `InvalidOption` for a place that can't be, `StoreInUse` if another
-    server uses the database, `StoreUnreachable`, `StoreBroken` and `StoreTooNew` if it can't be used.
+    server uses the database, `StoreUnreachable`, `StoreBroken` and `StoreTooNew` if it can't be used, and
+    `EngineUnavailable` or `EngineUnusable` for the cluster's.
     """
 
     def __init__(
@@ -52,6 +59,8 @@ class ChatServer:
         control_file: Path | None = None,
         trusted_proxies: Iterable[str] = (),
         login_lifetime: float = LOGIN_LIFETIME,
+        cluster: str | None = None,
+        public_gateway_url: str | None = None,
     ) -> None:
         if port and port == gateway_port:
             raise InvalidOption(f"port and gateway_port are both {port}; they must differ")
@@ -61,7 +70,9 @@ class ChatServer:
         self._control_file = control_file
         self._proxies = TrustedProxies(trusted_proxies)
         self._login_lifetime = login_lifetime
-        self._gateway = GatewayServer(options)
+        self._gateway = GatewayServer(options, public_gateway_url)
+        self._public_gateway_url = public_gateway_url
+        self._cluster = None if cluster is None else _cluster_node(cluster, self._gateway)
         self._service: ChatService | None = None
         self._stack = contextlib.AsyncExitStack()
         self.api_url = ""
@@ -120,8 +131,16 @@ class ChatServer:
         """Open the store and listen."""
         async with contextlib.AsyncExitStack() as stack:
             cheap = PasswordService(PasswordHasher(1, 8, 1)) if self._where == _MEMORY else None
-            opening = ChatService.open(self._where, self._gateway, passwords=cheap, login_lifetime=self._login_lifetime)
+            opening = ChatService.open(
+                self._where,
+                self._gateway,
+                shared=self._cluster is not None,
+                passwords=cheap,
+                login_lifetime=self._login_lifetime,
+            )
             self._service = await stack.enter_async_context(opening)
+            if self._cluster is not None:
+                await stack.enter_async_context(self._cluster.running(self._service))
             stack.push_async_callback(self._gateway.stop)
             await self._listen(stack)
             self._stack = stack.pop_all()
@@ -140,7 +159,7 @@ class ChatServer:
         control = ControlEndpoint(self._gateway.state, self.faults, self.service.accounts)
         app = make_app(
             self.service,
-            gateway_url=lambda: self.gateway_url,
+            gateway_url=lambda: self._public_gateway_url or self.gateway_url,
             session_start_limit=self._gateway.session_start_limit,
             proxies=self._proxies,
             hooks=[reject_foreign_origins, control.hook, self.faults.hook],
@@ -171,6 +190,19 @@ class ChatServer:
             await runner.cleanup()
         finally:
             await gateway
+
+
+def _cluster_node(url: str, gateway: GatewayServer) -> ClusterNode:
+    try:
+        from .cluster import ClusterNode as Node  # noqa: PLC0415 - it needs redis-py
+    except ImportError as error:
+        if (error.name or "").partition(".")[0] != "redis":
+            raise
+        raise MissingExtra('a cluster needs redis: pip install "onesocket-discord[server,postgresql,redis]"') from error
+    node = Node(url, gateway.state, gateway.deliver, gateway.sign_out)
+    gateway.state.cluster = node
+    gateway.state.presences.share(node)
+    return node
 
 
 class PortTaken(UsageError):

@@ -9,17 +9,20 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from onesocket.errors import ConnectionFailure, PeerError
+
 from ..._serving import ClientViolation, Identify, RequestGuildMembers, Resume, ServedConnection
 from ..._serving._client_payloads import read_presence, read_request_guild_members
 from ...protocol._close_codes import CloseCode
 from ...protocol._compression import COMPRESSORS
 from ...protocol._identification import Presence
 from ...protocol._opcodes import Opcode
+from .._api_error import ApiError
 from . import _session_start as session_start
 from ._dispatch_fault_injector import DispatchFaultInjector
 from ._fault_schedule import Fault
 from ._gateway_state import GatewayState
-from ._guild_members import may_request_members, push_members
+from ._guild_members import may_request_members, member_chunks
 from ._presence_tracker import shown_presence
 from ._session import GatewaySession
 
@@ -213,7 +216,7 @@ class GatewayConnection(ServedConnection[GatewaySession]):
             directory = self.state.get_directory()
             members = await directory.members(session.account, request.guild_id, request.user_ids)
             if members is not None and session is self.session:
-                push_members(session, request, members, self.state.presences)
+                await self.state.push(session, list(member_chunks(session, request, members, self.state.presences)))
 
     def _do(self, job: Job) -> None:
         self._jobs.append(job)
@@ -226,6 +229,13 @@ class GatewayConnection(ServedConnection[GatewaySession]):
                 await self._jobs.popleft()()
         except ClientViolation as violation:
             self.close(violation.code, violation.reason)
+        except (
+            ApiError,
+            ConnectionFailure,
+            PeerError,
+        ) as error:  # the cluster's engine or the database can't be reached
+            log.warning("a request of a client failed: %s", error)
+            self.close(CloseCode.UNKNOWN_ERROR)
         except Exception:
             log.exception("the gateway failed on a request of a client")
             self.close(CloseCode.UNKNOWN_ERROR)

@@ -40,9 +40,10 @@ _GOING_AWAY: Final = (1001, "Discord WebSocket requesting client reconnect.")
 class GatewayServer:
     """A WebSocket server that speaks Discord's gateway, version 10, on behalf of a `Directory`."""
 
-    def __init__(self, options: GatewayOptions | None = None) -> None:
+    def __init__(self, options: GatewayOptions | None = None, public_url: str | None = None) -> None:
+        """`public_url`: the address that clients are told for a resume; by default the server's own."""
         self.options = options if options is not None else GatewayOptions()
-        self.state = GatewayState(self.options, self.publish, lambda: self.url)
+        self.state = GatewayState(self.options, self.publish, lambda: public_url or self.url)
         self.handshake_timeout = self.options.handshake_timeout
         self.url = ""
         """Its address, with a slash at the end; empty before `start()`."""
@@ -79,6 +80,8 @@ class GatewayServer:
         for transport in tuple(self._accepted):  # those that never asked for an upgrade too
             transport.abort()
         await self._until_empty(1.0)
+        if self.state.cluster is not None:
+            await self.state.cluster.sessions.stop()  # so that the sessions can be resumed on another server
         self.state.sessions.end_all()
 
     async def _until_empty(self, seconds: float) -> None:
@@ -87,7 +90,14 @@ class GatewayServer:
     # --- published events ---------------------------------------------------------------------------------------------
 
     def publish(self, event: Event) -> None:
-        """Push the event to the sessions of its recipients; doesn't block and doesn't fail."""
+        """Push the event to the sessions of its recipients, on every server; doesn't block and doesn't fail."""
+        if self.state.cluster is not None:
+            self.state.cluster.publish(event)
+        else:
+            self.deliver(event)
+
+    def deliver(self, event: Event) -> None:
+        """Push the event to the sessions of its recipients on this server."""
         try:
             self._fan_out(PublishedDispatch(event), event.recipients)
         except Exception:
@@ -143,9 +153,9 @@ class GatewayServer:
         """``online``, ``idle``, ``dnd`` or ``offline``."""
         return str(self.state.presences.of(user_id)["status"])
 
-    def session_start_limit(self, account: Account) -> Json:
+    async def session_start_limit(self, account: Account) -> Json:
         """The `session_start_limit` of ``GET /gateway/bot`` for this account."""
-        return self.state.identify_limiter.limit(account)
+        return await self.state.session_start_limit(account)
 
     # --- accepting connections ----------------------------------------------------------------------------------------
 

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from onesocket.transports._server_connection import ServerConnectionLimits
 
-from ..._serving import GatewayOptions
+from ..._serving import EncodedDispatch, GatewayOptions
 from ...protocol._close_codes import REASONS, CloseCode
 from ...protocol._limits import PAYLOAD_LIMIT
-from .._ports import Directory, Event
+from .._ports import Account, Directory, Event, Json
 from ._fault_schedule import Fault, FaultSchedule
-from ._identify_limiter import IdentifyLimiter
+from ._identify_limiter import IdentifyLimiter, IdentifyVerdict
 from ._presence_tracker import PresenceTracker
 from ._session import GatewaySession
 from ._session_registry import SessionRegistry
 from ._stats import StatsCounter
 
 if TYPE_CHECKING:
+    from ..cluster import ClusterNode
     from ._connection import GatewayConnection
 
 
@@ -41,7 +42,9 @@ class GatewayState:
         self.fault_schedule = FaultSchedule()
         self.fault_schedule.on_change = self._faults_changed
         self.presences = PresenceTracker(self.get_directory, self.sessions_of, publish)
-        self.sessions = SessionRegistry(options, self.stats_counter, self.presences.changed)
+        self.sessions = SessionRegistry(options, self.stats_counter, self.presences.changed, self._session_ended)
+        self.cluster: ClusterNode | None = None
+        """Shares sessions, presences and limits with other servers; None: there are none."""
         self.connections: set[GatewayConnection] = set()
         self.directory: Directory | None = None
 
@@ -57,6 +60,30 @@ class GatewayState:
     def sessions_of(self, user_id: int) -> tuple[GatewaySession, ...]:
         """Every session of this user."""
         return self.sessions.of(user_id)
+
+    async def push(self, session: GatewaySession, dispatches: Sequence[EncodedDispatch]) -> None:
+        """Push dispatches that this session alone is sent."""
+        if self.cluster is not None:
+            await self.cluster.sessions.push(session, dispatches)
+        else:
+            for dispatch in dispatches:
+                session.push(dispatch)
+
+    async def check_identify(self, account: Account, shard: int) -> IdentifyVerdict:
+        """Decide about one Identify of this account."""
+        if self.cluster is not None:
+            return await self.cluster.identifies.check(account, shard)
+        return self.identify_limiter.check(account, shard)
+
+    async def session_start_limit(self, account: Account) -> Json:
+        """The `session_start_limit` of ``GET /gateway/bot`` for this account."""
+        if self.cluster is not None:
+            return await self.cluster.identifies.limit(account)
+        return self.identify_limiter.limit(account)
+
+    def _session_ended(self, session: GatewaySession) -> None:
+        if self.cluster is not None:
+            self.cluster.sessions.ended(session)
 
     def connection_opened(self, connection: GatewayConnection) -> None:
         """Add an open connection."""

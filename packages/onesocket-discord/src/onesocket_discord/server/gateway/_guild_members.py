@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from ..._serving import EncodedDispatch, RequestGuildMembers
@@ -20,10 +20,10 @@ def may_request_members(session: GatewaySession, request: RequestGuildMembers) -
     return request.user_ids is not None or bool(request.query) or bool(session.intents & Intents.GUILD_MEMBERS)
 
 
-def push_members(
+def member_chunks(
     session: GatewaySession, request: RequestGuildMembers, members: Sequence[Json], presences: PresenceTracker
-) -> None:
-    """Push GUILD_MEMBERS_CHUNK to this session: those of `members` that match the request."""
+) -> Iterator[EncodedDispatch]:
+    """GUILD_MEMBERS_CHUNK for this session: those of `members` that match the request."""
     if request.user_ids is None:
         members = _matching_members(members, request.query or "", request.limit)
     chunks = [members[start : start + _CHUNK_SIZE] for start in range(0, len(members), _CHUNK_SIZE)] or [()]
@@ -42,7 +42,7 @@ def push_members(
             data["presences"] = [update for update in updates if update["status"] != "offline"]
         if request.nonce is not None:
             data["nonce"] = request.nonce
-        session.push(EncodedDispatch("GUILD_MEMBERS_CHUNK", data))
+        yield EncodedDispatch("GUILD_MEMBERS_CHUNK", data)
 
 
 def _matching_members(members: Sequence[Json], query: str, limit: int) -> Sequence[Json]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, Callable
 from typing import Any
 
-from ..._serving import GatewayOptions, ServedSession
+from ..._serving import EncodedDispatch, GatewayOptions, ServedSession
 from ...protocol._intents import Intents
 from .._ports import Account
 from ._published_dispatch import PublishedDispatch
@@ -16,6 +18,7 @@ class GatewaySession(ServedSession):
 
     __slots__ = (
         "_max_early",
+        "_own_lock",
         "account",
         "blind",
         "early",
@@ -48,6 +51,12 @@ class GatewaySession(ServedSession):
         self.write_frame: Callable[[bytes], object] | None = None
         """Writes an encoded frame to the connection; None without one, and where dispatches need more than that."""
         self._max_early = options.replay_count
+        self._own_lock = asyncio.Lock()
+
+    @property
+    def has_begun(self) -> bool:
+        """True once READY was sent."""
+        return self.seq > 0
 
     def begin(self) -> list[PublishedDispatch]:
         """Push dispatches from now on. Returns the events from before."""
@@ -55,15 +64,42 @@ class GatewaySession(ServedSession):
         self.plain = self.shard[1] == 1
         return early
 
+    @contextlib.asynccontextmanager
+    async def paused(self) -> AsyncGenerator[None, None]:
+        """Collect events meanwhile, and push them after it: the numbers of what is pushed inside are known before.
+
+        One at a time; what is cancelled or fails inside changes nothing. Raises `EventsLost` if there were too many.
+        """
+        async with self._own_lock:
+            self.early, self.plain = [], False
+            try:
+                yield
+            finally:
+                early = self.begin()
+                for dispatch in early:
+                    self.offer(dispatch)
+            if len(early) >= self._max_early:
+                raise EventsLost
+
     def offer(self, dispatch: PublishedDispatch) -> None:
         """Push the event if it is for this session, in the form that it may see."""
-        number, count = self.shard
         if self.early is not None:
             if len(self.early) < self._max_early:  # the login fails when the list is full
                 self.early.append(dispatch)
-        elif (not dispatch.intents or self.intents & dispatch.intents) and dispatch.shard_key % count == number:
-            audience = dispatch.audience
-            if self.blind and audience is not None and self.account.user_id not in audience:
-                self.push(dispatch.hidden)
-            else:
-                self.push(dispatch.shown)
+        else:
+            form = self.form_of(dispatch)
+            if form is not None:
+                self.push(form)
+
+    def form_of(self, dispatch: PublishedDispatch) -> EncodedDispatch | None:
+        """The form of the event that this session may see; None if it may see none."""
+        number, count = self.shard
+        if (dispatch.intents and not self.intents & dispatch.intents) or dispatch.shard_key % count != number:
+            return None
+        audience = dispatch.audience
+        is_hidden = self.blind and audience is not None and self.account.user_id not in audience
+        return dispatch.hidden if is_hidden else dispatch.shown
+
+
+class EventsLost(Exception):
+    """More events came while a session was paused than are kept."""

@@ -14,12 +14,18 @@ class SessionRegistry(ServedSessions[GatewaySession]):
     """Sessions from Identify to their end; without a connection their users are soon shown as offline."""
 
     def __init__(
-        self, options: GatewayOptions, stats_counter: StatsCounter, presence_changed: Callable[[int], None]
+        self,
+        options: GatewayOptions,
+        stats_counter: StatsCounter,
+        presence_changed: Callable[[int], None],
+        ended: Callable[[GatewaySession], None] = lambda _: None,
     ) -> None:
+        """`ended` is called with each session that can't be resumed any more."""
         super().__init__(options.session_ttl)
         self._options = options
         self._stats_counter = stats_counter
         self._presence_changed = presence_changed
+        self._ended = ended
         self.by_user: dict[int, tuple[GatewaySession, ...]] = {}
         """Tuples, so that an iteration is not disturbed when a session is added or ended."""
 
@@ -54,6 +60,20 @@ class SessionRegistry(ServedSessions[GatewaySession]):
 
     def end(self, session: GatewaySession) -> bool:
         """Forget the session; returns whether it was there. Its connection is left alone."""
+        if not self._forget(session):
+            return False
+        self._set_absent(session)
+        self._ended(session)
+        return True
+
+    def give_away(self, session: GatewaySession) -> None:
+        """Forget a session that another server has now: its user is shown as before for the grace."""
+        if self._forget(session) and session.present:
+            session.present = False
+            grace = self._options.presence_grace
+            asyncio.get_running_loop().call_later(grace, self._presence_changed, session.account.user_id)
+
+    def _forget(self, session: GatewaySession) -> bool:
         if not super().end(session):
             return False
         user_id = session.account.user_id
@@ -63,7 +83,6 @@ class SessionRegistry(ServedSessions[GatewaySession]):
         else:
             self.by_user.pop(user_id, None)
         self._stats_counter.add("sessions", -1)
-        self._set_absent(session)
         return True
 
     def _on_grace_over(self, session: GatewaySession) -> None:

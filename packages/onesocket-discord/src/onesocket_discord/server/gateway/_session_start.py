@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..._serving import ClientViolation, EncodedDispatch, Identify, Resume
+from ..._serving._server_payloads import RESUMED
 from ...protocol._close_codes import CloseCode
 from ...protocol._intents import Intents
 from ...protocol._limits import API_VERSION
@@ -15,6 +16,7 @@ from ._presence_tracker import shown_presence
 from ._session import GatewaySession
 
 if TYPE_CHECKING:
+    from ..cluster._shared_sessions import SharedSessions
     from ._connection import GatewayConnection
 
 
@@ -24,8 +26,8 @@ async def identify(connection: GatewayConnection, wanted: Identify) -> None:
     account = await _authenticate(connection, wanted.token)
     if account.bot and wanted.intents & state.options.disallowed_intents:
         raise ClientViolation(CloseCode.DISALLOWED_INTENTS)
-    number, count = shard = wanted.shard or (0, 1)
-    verdict = state.identify_limiter.check(account, number)
+    shard = wanted.shard or (0, 1)
+    verdict = await state.check_identify(account, shard[0])
     if verdict is IdentifyVerdict.TOO_FAST:
         connection.invalidate()
         return
@@ -37,38 +39,71 @@ async def identify(connection: GatewayConnection, wanted: Identify) -> None:
     if not state.sessions.add(session):  # from now on it collects events
         raise ClientViolation(CloseCode.RATE_LIMITED)
     try:
-        ready_data = await state.get_directory().ready_data(account)
-        guilds = [guild for guild in ready_data.guilds if shard_of(guild["id"], count) == number]
-        if len(guilds) > state.options.guilds_per_shard:
-            raise ClientViolation(CloseCode.SHARDING_REQUIRED)
-        early = session.begin()
-        if len(early) >= state.options.replay_count:  # some are missing
-            raise ClientViolation(CloseCode.UNKNOWN_ERROR)
-        if connection.websocket.closing:
-            return
-        if state.sessions.get(session.id) is not session:  # signed out meanwhile
-            raise ClientViolation(CloseCode.AUTHENTICATION_FAILED)
-        connection.attach(session)
-        ready = EncodedDispatch("READY", _ready_body(session, ready_data, guilds, state.url()))
-        _send_ready(connection, session, ready, guilds, wanted)
-        for dispatch in early:
-            session.offer(dispatch)
+        await _begin(connection, session, wanted)
     finally:
         if connection.session is not session and session.connection is None and session.seq == 0:
             state.sessions.end(session)
     state.stats_counter.add("identifies")
 
 
+async def _begin(connection: GatewayConnection, session: GatewaySession, wanted: Identify) -> None:
+    """Send a session that collects events what it begins with, and then these events."""
+    state, (number, count) = connection.state, session.shard
+    at = None if state.cluster is None else state.cluster.sessions.position
+    ready_data = await state.get_directory().ready_data(session.account)
+    guilds = [guild for guild in ready_data.guilds if shard_of(guild["id"], count) == number]
+    if len(guilds) > state.options.guilds_per_shard:
+        raise ClientViolation(CloseCode.SHARDING_REQUIRED)
+    own = [EncodedDispatch("READY", _ready_body(session, ready_data, guilds, state.url()))]
+    if session.intents & Intents.GUILDS:
+        bodies = (_guild_body(guild, session, wanted.large_threshold) for guild in guilds)
+        own += [EncodedDispatch("GUILD_CREATE", body) for body in bodies]
+    if state.cluster is not None and at is not None:
+        await state.cluster.sessions.begin(session, at, own)
+    early = session.begin()
+    if len(early) >= state.options.replay_count:  # some are missing
+        raise ClientViolation(CloseCode.UNKNOWN_ERROR)
+    if connection.websocket.closing:
+        return
+    if state.sessions.get(session.id) is not session:  # signed out meanwhile
+        raise ClientViolation(CloseCode.AUTHENTICATION_FAILED)
+    connection.attach(session)
+    _send_first(connection, session, own, wanted)
+    for dispatch in early:
+        session.offer(dispatch)
+
+
 async def resume(connection: GatewayConnection, wanted: Resume) -> None:
     """Continue a session: send the missed dispatches, then RESUMED; or op 9. Raises `ClientViolation`."""
     state = connection.state
     account = await _authenticate(connection, wanted.token)
+    if state.cluster is not None:
+        sessions = state.cluster.sessions
+        await sessions.finish(_resume_shared(connection, wanted, account, sessions))
+        return
     session = state.sessions.get(wanted.session_id)
     if session is not None and (session.account.user_id != account.user_id or session.early is not None):
         session = None
     if connection.restore(session, wanted.seq) and session is not None:
         session.login = token_digest(wanted.token)
         state.stats_counter.add("resumes")
+
+
+async def _resume_shared(
+    connection: GatewayConnection, wanted: Resume, account: Account, sessions: SharedSessions
+) -> None:
+    """Continue a session of this server or of another one; RESUMED is recorded before it is sent."""
+    state, login = connection.state, token_digest(wanted.token)
+    async with sessions.held(wanted.session_id, account, login, wanted.seq) as session:
+        if session is None or not await sessions.record(session, [RESUMED]):  # or a third server has taken it
+            connection.restore(None, wanted.seq)
+        elif connection.restore(session, wanted.seq):
+            session.login = login
+            state.stats_counter.add("resumes")
+        elif session in state.sessions:  # the connection is closing
+            session.push(RESUMED)
+            if session.connection is None:
+                state.sessions.detached(session)
 
 
 async def _authenticate(connection: GatewayConnection, token: str) -> Account:
@@ -78,17 +113,17 @@ async def _authenticate(connection: GatewayConnection, token: str) -> Account:
     return account
 
 
-def _send_ready(
-    connection: GatewayConnection, session: GatewaySession, ready: EncodedDispatch, guilds: list[Json], wanted: Identify
+def _send_first(
+    connection: GatewayConnection, session: GatewaySession, own: list[EncodedDispatch], wanted: Identify
 ) -> None:
+    ready, *guilds = own
     if wanted.compress and not connection.is_compressed:
         session.write = connection.write_compressed
         connection.state.stats_counter.add("packed")
     session.push(ready)
     connection.update_writer()
-    if session.intents & Intents.GUILDS:
-        for guild in guilds:
-            session.push(EncodedDispatch("GUILD_CREATE", _guild_body(guild, session, wanted.large_threshold)))
+    for guild in guilds:
+        session.push(guild)
 
 
 def _ready_body(session: GatewaySession, ready_data: ReadyData, guilds: list[Json], url: str) -> Json:

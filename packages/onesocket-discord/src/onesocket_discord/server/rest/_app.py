@@ -42,7 +42,7 @@ def make_app(
     service: ChatService,
     *,
     gateway_url: Callable[[], str],
-    session_start_limit: Callable[[Account], Json],
+    session_start_limit: Callable[[Account], Awaitable[Json]],
     hooks: Sequence[RequestHook] = (),
     loses: Callable[[web.Request], bool] = lambda _: False,
     limiter: RateLimiter | None = None,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,7 +30,7 @@ class RouteSettings:
     """The server's settings for the routes."""
 
     gateway_url: Callable[[], str]
-    session_start_limit: Callable[[Account], Json]
+    session_start_limit: Callable[[Account], Awaitable[Json]]
     limiter: RateLimiter
     proxies: TrustedProxies
 

@@ -22,7 +22,7 @@ async def _get_gateway(context: RequestContext) -> Json:
 
 
 async def _get_gateway_bot(context: RequestContext) -> Json:
-    limit = context.settings.session_start_limit(context.account)
+    limit = await context.settings.session_start_limit(context.account)
     return {"url": context.settings.gateway_url(), "shards": 1, "session_start_limit": limit}
 
 

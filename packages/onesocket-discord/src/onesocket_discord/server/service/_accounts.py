@@ -152,6 +152,7 @@ class AccountService(Service):
         values = {"username": name, "username_key": name_key(name)}
         await work.execute(update(users).where(users.c.id == user_id).values(values))
         work.after_commit(lambda: self._logins.forget(user_id))
+        self._context.account_changed(work, user_id)
         mine = serialize.current_user(account)
         self._context.publish(work, "USER_UPDATE", mine, frozenset({user_id}))
         user = serialize.user_from_account(account)

@@ -59,6 +59,11 @@ class ChatService:
         self.commands = CommandService(context)
         self.invites = InviteService(context)
 
+    @property
+    def store(self) -> Store:
+        """The database."""
+        return self._context.store
+
     def __repr__(self) -> str:
         return f"<ChatService {self._context.store!r}>"
 

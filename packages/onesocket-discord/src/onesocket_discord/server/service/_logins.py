@@ -7,7 +7,6 @@ import secrets
 from collections import OrderedDict
 from collections.abc import Collection
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Final
 
 from sqlalchemy import Row, delete, func, insert, select, update
@@ -119,9 +118,9 @@ class LoginService(Service):
         await work.execute(gone if keys is None else gone.where(tokens.c.hash.in_(list(keys))))
         work.after_commit(lambda: self.forget(user_id))
         if keys is None:
-            work.after_commit(lambda: self._context.publisher.sign_out(user_id))
+            self._context.sign_out(work, user_id)
         for key in keys or ():
-            work.after_commit(partial(self._context.publisher.sign_out, user_id, key))
+            self._context.sign_out(work, user_id, key)
 
     async def expire(self) -> None:
         """Make unused tokens void; those with an open connection count as used."""

@@ -12,6 +12,7 @@ from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ...protocol._snowflakes import SnowflakeGenerator
+from .._cluster_entry import EntryOfAccount, EntryOfEvent, EntryOfSignOut, encode_entry
 from .._ports import Event, Json, Publisher
 from ..store import Isolation, Store, UnitOfWork
 from ..store._tables import guilds, members
@@ -73,8 +74,24 @@ class ServiceContext:
     ) -> None:
         """Publish an event after the commit of the transaction."""
         event = Event(name, data, recipients, intents, content_of)
-        if recipients:
+        if not recipients:
+            return
+        if self.store.is_shared:
+            work.outgoing.append(encode_entry(EntryOfEvent.of(event)))
+        else:
             work.after_commit(lambda: self.publisher.publish(event))
+
+    def sign_out(self, work: UnitOfWork, user_id: int, login: bytes | None = None) -> None:
+        """End sessions of a user after the commit of the transaction: those of one login, or all."""
+        if self.store.is_shared:
+            work.outgoing.append(encode_entry(EntryOfSignOut(user_id, login)))
+        else:
+            work.after_commit(lambda: self.publisher.sign_out(user_id, login))
+
+    def account_changed(self, work: UnitOfWork, user_id: int) -> None:
+        """Let other servers know after the commit that what they remember of an account is outdated."""
+        if self.store.is_shared:
+            work.outgoing.append(encode_entry(EntryOfAccount(user_id)))
 
     async def publish_to_guild(self, work: UnitOfWork, guild_id: int, name: str, data: Json, intents: int) -> None:
         """Publish an event to the members of a guild after the commit of the transaction."""

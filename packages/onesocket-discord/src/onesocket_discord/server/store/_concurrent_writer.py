@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from .._api_error import ApiError
 from . import _postgresql as postgresql
+from ._outgoing_events import store_outgoing_events
 from ._server_lease import ServerLease
 from ._unit_of_work import UnitOfWork
 from ._writer import Isolation, Operation
@@ -40,6 +41,8 @@ class ConcurrentWriter:
         self._running: set[asyncio.Task[Any]] = set()
         self._order = _CommitOrder()
         self._open = True
+        self.has_outgoing = asyncio.Event()
+        """Set when a commit has stored events for all servers."""
 
     def start(self) -> None:
         """Do nothing: there is no task beside the operations."""
@@ -102,6 +105,9 @@ class ConcurrentWriter:
             try:
                 async with connection.begin() as transaction:
                     result = await operation(work)
+                    if work.outgoing:
+                        await store_outgoing_events(connection, work.outgoing)
+                        work.after_commit(self.has_outgoing.set)
                     # From here on: whoever waits for a row of this transaction gets a later place.
                     place = self._order.take()
                     try:

@@ -26,7 +26,7 @@ _SETTINGS: Final = {
     "application_name": "onesocket serve",
     "jit": "off",  # compiling takes longer than any of these statements
     # A server that is stopped in a transaction, or whose machine is gone, must not hold its locks for ever.
-    "idle_in_transaction_session_timeout": "30s",
+    "idle_in_transaction_session_timeout": "10s",
     "tcp_keepalives_idle": "10",
     "tcp_keepalives_interval": "5",
     "tcp_keepalives_count": "3",
@@ -50,7 +50,7 @@ def create_engine(url: URL, **options: object) -> AsyncEngine:
 
 def create_engines(url: URL) -> tuple[AsyncEngine, AsyncEngine]:
     """Return the engine for operations that write and the one for readers."""
-    writer = create_engine(url, pool_size=MAX_WRITERS, max_overflow=0)
+    writer = create_engine(url, pool_size=MAX_WRITERS + 1, max_overflow=0)  # one passes events on
     reader = create_engine(url, pool_size=_MAX_READERS, max_overflow=0, pool_timeout=60)
     # A reader sees one committed state, as with SQLite.
     snapshot = reader.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
@@ -107,7 +107,7 @@ def _connect_error(url: URL, error: BaseException) -> OnesocketError | None:
     if code == "53300":
         return StoreUnreachable(
             f"PostgreSQL at {_address(url)} has no connection left; a server takes up to "
-            f"{MAX_WRITERS + _MAX_READERS + 1}: raise its max_connections"
+            f"{MAX_WRITERS + _MAX_READERS + 2}: raise its max_connections"
         )
     if is_lost(error):
         return StoreUnreachable(

@@ -113,7 +113,8 @@ class ServerLease:
             while not await connection.scalar(_TAKE_LOCK[self._shared], {"locks": postgresql.LOCKS}):
                 if loop.time() >= deadline:
                     raise StoreInUse(
-                        f"the database {self._name} is in use by another server; end that one, or name another database"
+                        f"the database {self._name} is in use by another server; end that one, name another "
+                        "database, or start all servers on it with --cluster"
                     )
                 await asyncio.sleep(0.1)
             wanted = {"start": self.number, "nodes": NODES, "locks": postgresql.NUMBER_LOCKS}

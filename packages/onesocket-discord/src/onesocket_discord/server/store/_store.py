@@ -20,6 +20,7 @@ from . import _sqlite as sqlite
 from ._concurrent_writer import ConcurrentWriter
 from ._database_url import read_database_url
 from ._migration import upgrade
+from ._outgoing_events import Append, pass_on_events, prepare_outgoing_events
 from ._server_lease import ServerLease
 from ._tables import SNOWFLAKE_TABLES
 from ._writer import Isolation, Operation, StoreWriter, Writer
@@ -40,6 +41,9 @@ class Store:
         self._readers = readers
         self._lock = lock
         self._lease = lease
+        self._passing: AsyncEngine | None = None
+        self.has_outgoing = asyncio.Event()
+        """Set when there are events to pass on."""
 
     def __repr__(self) -> str:
         return f"<Store {self._readers.url.render_as_string(hide_password=True)}>"
@@ -89,14 +93,31 @@ class Store:
             async with asyncio.timeout(_OPERATION_TIMEOUT), writing.begin() as connection:
                 await postgresql.lock_tables(connection)
                 await connection.run_sync(upgrade)
+                await connection.run_sync(prepare_outgoing_events, shared=shared)
         writer = ConcurrentWriter(writing, lease, _OPERATION_TIMEOUT)
         stack.push_async_callback(writer.stop)
-        return cls(writer, reading, nullcontext(), lease)
+        store = cls(writer, reading, nullcontext(), lease)
+        if shared:
+            store.has_outgoing = writer.has_outgoing
+            store._passing = writing
+        return store
 
     @property
     def node(self) -> int:
         """The part of this server's ids that no other server on the database has; 0 where there is no other."""
         return 0 if self._lease is None else self._lease.number
+
+    @property
+    def is_shared(self) -> bool:
+        """True if other servers may use the database: events go to all of them, by `pass_on_events`."""
+        return self._passing is not None
+
+    async def pass_on_events(self, append: Append) -> bool:
+        """Pass the oldest events of all servers on (see `pass_on_events` of the module)."""
+        if self._passing is None:
+            return False
+        async with asyncio.timeout(_OPERATION_TIMEOUT), self._passing.begin() as connection:
+            return await pass_on_events(connection, append)
 
     @asynccontextmanager
     async def reading(self) -> AsyncGenerator[AsyncConnection, None]:

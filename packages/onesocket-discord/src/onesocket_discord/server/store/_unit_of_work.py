@@ -16,6 +16,8 @@ class UnitOfWork:
     def __init__(self, connection: AsyncConnection) -> None:
         self.connection = connection
         self.execute, self.scalar, self.scalars = connection.execute, connection.scalar, connection.scalars
+        self.outgoing: list[bytes] = []
+        """Events for all servers that share the database, stored by the commit."""
         self._on_commit: list[Callable[[], None]] = []
         self._on_rollback: list[Callable[[], None]] = []
 

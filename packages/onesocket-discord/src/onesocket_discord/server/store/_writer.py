@@ -18,7 +18,7 @@ T = TypeVar("T")
 Operation = Callable[[UnitOfWork], Awaitable[T]]
 
 
-class Isolation(enum.Enum):
+class Isolation(enum.StrEnum):
     """How much of concurrent transactions an operation sees, where there are any; values are SQL's."""
 
     SERIALIZABLE = "SERIALIZABLE"

@@ -1,0 +1,391 @@
+"""Two chat servers on one database and one Redis: clients can't tell them from one."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from onesocket.errors import EngineUnavailable, InvalidOption, InvalidURL, MissingExtra
+from onesocket_discord.server import ChatServer, GatewayOptions
+from onesocket_discord.server._ports import Account, Json
+from onesocket_discord.server.cluster import ClusterNode
+from tests.support.postgresql import PostgresqlServer
+from tests.support.redis_server import RedisServer, redis_server
+from tests.unit.onesocket_discord.server.gateway.raw_client import ALL_INTENTS, RawGatewayClient, dial
+from tests.unit.onesocket_discord.server.service_fixture import expect_api_error
+
+
+@pytest.fixture(scope="module")
+def shared_redis() -> Iterator[RedisServer]:
+    with redis_server() as running:
+        yield running
+
+
+@pytest.fixture
+def redis(shared_redis: RedisServer) -> RedisServer:
+    shared_redis.client().flushall()
+    return shared_redis
+
+
+@pytest.fixture
+def database(postgresql: PostgresqlServer) -> str:
+    return postgresql.emptied_place()
+
+
+@asynccontextmanager
+async def running(database: str, redis: RedisServer, **options: Any) -> AsyncIterator[ChatServer]:
+    chosen = GatewayOptions(**{"identify_interval": 0, "close_timeout": 1, **options})
+    async with ChatServer(database, cluster=redis.url, options=chosen) as server:
+        yield server
+
+
+@dataclass
+class Nodes:
+    one: ChatServer
+    other: ChatServer
+    bot: str
+    """The token of a bot."""
+    ann: str
+    """The token of a person, who owns the default guild."""
+    guild: str
+    channel: int
+    author: Account
+
+    async def say(self, server: ChatServer, content: str, **more: Any) -> Json:
+        return await server.service.messages.post(self.author, self.channel, {"content": content, **more})
+
+
+@asynccontextmanager
+async def two_nodes(database: str, redis: RedisServer, **options: Any) -> AsyncIterator[Nodes]:
+    async with running(database, redis, **options) as one, running(database, redis, **options) as other:
+        bot = await one.create_bot("robo")
+        ann = await other.create_user("ann", "correct horse")
+        author = await one.service.authenticate(ann)
+        assert author is not None
+        guild = one.service.default_guild
+        (channel,) = await other.service.channels.of_guild(author, guild)
+        yield Nodes(one, other, bot, ann, str(guild), int(channel["id"]), author)
+
+
+@pytest.fixture
+async def nodes(database: str, redis: RedisServer) -> AsyncIterator[Nodes]:
+    async with two_nodes(database, redis) as nodes:
+        yield nodes
+
+
+def cluster_of(server: ChatServer) -> ClusterNode:
+    cluster = server._gateway.state.cluster
+    assert cluster is not None
+    return cluster
+
+
+async def log_in(client: RawGatewayClient, token: str, intents: int = ALL_INTENTS) -> Json:
+    return await client.identify(token, intents=intents)
+
+
+async def messages(client: RawGatewayClient, count: int) -> list[tuple[int, str]]:
+    found = [await client.until("MESSAGE_CREATE") for _ in range(count)]
+    return [(one["s"], one["d"]["content"]) for one in found]
+
+
+async def resumed(client: RawGatewayClient, ready: Json, seq: int, token: str) -> list[Json]:
+    """Resume; returns the payloads up to RESUMED or op 9."""
+    await client.hello()
+    await client.resume(ready, seq, token)
+    found: list[Json] = []
+    while not found or (found[-1]["t"] != "RESUMED" and found[-1]["op"] != 9):
+        found.append(await client.receive())
+    return found
+
+
+async def continued(client: RawGatewayClient, ready: Json, seq: int, token: str, contents: list[str]) -> list[Json]:
+    """Resume; returns the payloads up to RESUMED and these messages, checked: numbered without a hole, each once.
+
+    A message that was just posted may come before RESUMED or after it.
+    """
+    await client.hello()
+    await client.resume(ready, seq, token)
+    found: list[Json] = []
+    while [one["d"]["content"] for one in found if one["t"] == "MESSAGE_CREATE"] != contents or all(
+        one["t"] != "RESUMED" for one in found
+    ):
+        found.append(await client.receive())
+        assert found[-1]["s"] == seq + len(found), found
+    return found
+
+
+# --- events -----------------------------------------------------------------------------------------------------------
+
+
+async def test_events_reach_the_sessions_of_both_servers_in_one_order(nodes: Nodes) -> None:
+    async with dial(nodes.one.gateway_url) as first, dial(nodes.other.gateway_url) as second:
+        await log_in(first, nodes.bot)
+        await log_in(second, nodes.ann)
+        servers = (nodes.one, nodes.other)
+        await asyncio.gather(*(nodes.say(servers[n % 2], str(n)) for n in range(20)))
+        heard = [await messages(client, 20) for client in (first, second)]
+        contents = [[content for _, content in each] for each in heard]
+        assert contents[0] == contents[1]
+        assert sorted(map(int, contents[0])) == list(range(20))
+        stored = await nodes.one.service.messages.history(nodes.author, nodes.channel, limit=100)
+        assert [message["content"] for message in reversed(stored)] == contents[0]
+
+
+async def test_typing_and_presences_cross_the_servers(nodes: Nodes) -> None:
+    async with dial(nodes.one.gateway_url) as first:
+        await log_in(first, nodes.bot)
+        async with dial(nodes.other.gateway_url) as second:
+            await log_in(second, nodes.ann)
+            user_id = str(nodes.author.user_id)
+            update = await first.until("PRESENCE_UPDATE")
+            while update["d"]["user"]["id"] != user_id:  # the bot's own
+                update = await first.until("PRESENCE_UPDATE")
+            assert update["d"]["status"] == "online"
+            await nodes.other.service.channels.type_in(nodes.author, nodes.channel)
+            assert (await first.until("TYPING_START"))["d"]["user_id"] == user_id
+            await second.send(3, {"since": None, "activities": [], "status": "dnd", "afk": False})
+            assert (await first.until("PRESENCE_UPDATE"))["d"]["status"] == "dnd"
+            async with dial(nodes.one.gateway_url) as late:
+                await late.hello()
+                await late.send(2, {"token": nodes.bot, "intents": ALL_INTENTS, "properties": {}})
+                guild = await late.until("GUILD_CREATE")
+                assert {one["user"]["id"]: one["status"] for one in guild["d"]["presences"]}[user_id] == "dnd"
+            await second.close(1000)
+        assert (await first.until("PRESENCE_UPDATE"))["d"]["status"] == "offline"
+
+
+async def test_a_token_that_ends_at_one_server_ends_its_sessions_at_the_other(nodes: Nodes) -> None:
+    assert await nodes.other.service.authenticate(nodes.ann) is not None  # remembered there
+    async with dial(nodes.other.gateway_url) as client:
+        await log_in(client, nodes.ann)
+        await nodes.one.service.accounts.logout(nodes.author, nodes.ann)
+        assert await client.close_code() == 4004
+    assert await nodes.other.service.authenticate(nodes.ann) is None
+
+
+async def test_identifies_of_a_bot_are_counted_by_both_servers_together(database: str, redis: RedisServer) -> None:
+    async with two_nodes(database, redis, identify_interval=30, identify_limit=2) as nodes:
+        robo = await nodes.one.service.authenticate(nodes.bot)
+        assert robo is not None
+        async with dial(nodes.one.gateway_url) as first, dial(nodes.other.gateway_url) as second:
+            await log_in(first, nodes.bot)
+            await second.hello()
+            await second.send(2, {"token": nodes.bot, "intents": 0, "properties": {}})
+            assert (await second.receive())["op"] == 9
+        limit = await nodes.other._gateway.session_start_limit(robo)
+        assert (limit["total"], limit["remaining"]) == (2, 1)
+        assert 0 < limit["reset_after"] <= 86_400_000
+
+
+# --- sessions ---------------------------------------------------------------------------------------------------------
+
+
+async def test_a_session_is_resumed_on_the_other_server_with_what_it_missed_once_and_in_order(nodes: Nodes) -> None:
+    async with dial(nodes.one.gateway_url) as client:
+        ready = await log_in(client, nodes.bot)
+        await nodes.say(nodes.other, "a")
+        await nodes.say(nodes.one, "b")
+        ((_, a), (seq, b)) = await messages(client, 2)
+        assert (a, b) == ("a", "b")
+        await client.send(8, {"guild_id": nodes.guild, "query": "", "limit": 0})  # a dispatch for this session alone
+        assert (await client.until("GUILD_MEMBERS_CHUNK"))["s"] == seq + 1
+        client.socket.transport.abort()
+    await nodes.say(nodes.one, "c")
+    await nodes.say(nodes.other, "d")
+    async with dial(nodes.other.gateway_url) as client:
+        found = await continued(client, ready, seq, nodes.bot, ["c", "d"])
+        assert (found[0]["t"], len(found)) == ("GUILD_MEMBERS_CHUNK", 4)
+        await nodes.say(nodes.one, "e")
+        assert await messages(client, 1) == [(seq + 5, "e")]
+    assert len(nodes.one._gateway.state.sessions) == 0
+
+
+async def test_a_session_moves_while_its_old_connection_is_open_and_back(nodes: Nodes) -> None:
+    async with dial(nodes.one.gateway_url) as first, dial(nodes.other.gateway_url) as second:
+        ready = await log_in(first, nodes.bot)
+        await nodes.say(nodes.one, "a")
+        ((seq, _),) = await messages(first, 1)
+        assert (await resumed(second, ready, seq, nodes.bot))[-1]["t"] == "RESUMED"
+        assert await first.close_code() == 4000
+        await nodes.say(nodes.one, "b")
+        assert await messages(second, 1) == [(seq + 2, "b")]
+        async with dial(nodes.one.gateway_url) as third:
+            await third.hello()
+            await third.resume(ready, seq, nodes.bot)
+            found = [await third.receive() for _ in range(3)]
+            assert [(one["s"] - seq, one["t"]) for one in found] == [
+                (1, "RESUMED"),
+                (2, "MESSAGE_CREATE"),
+                (3, "RESUMED"),
+            ]
+            assert await second.close_code() == 4000
+            await nodes.say(nodes.other, "c")
+            assert await messages(third, 1) == [(seq + 4, "c")]
+
+
+async def test_a_session_that_can_not_be_resumed_is_said_so(nodes: Nodes) -> None:
+    async with dial(nodes.one.gateway_url) as client:
+        ready = await log_in(client, nodes.bot)
+        await client.close(1000)
+    async with dial(nodes.other.gateway_url) as client:  # ended by its client
+        assert (await resumed(client, ready, 1, nodes.bot))[-1]["op"] == 9
+    async with dial(nodes.one.gateway_url) as client:
+        ready = await log_in(client, nodes.bot)
+        client.socket.transport.abort()
+    async with dial(nodes.other.gateway_url) as client:  # another user's
+        assert (await resumed(client, ready, 1, nodes.ann))[-1]["op"] == 9
+    async with dial(nodes.other.gateway_url) as client:  # a number that was never sent
+        await client.hello()
+        await client.resume(ready, 99, nodes.bot)
+        assert await client.close_code() == 4007
+
+
+async def test_sessions_of_a_server_that_stops_in_order_are_resumed_on_the_other(
+    database: str, redis: RedisServer
+) -> None:
+    async with two_nodes(database, redis) as nodes:
+        async with dial(nodes.one.gateway_url) as client:
+            ready = await log_in(client, nodes.bot)
+            await nodes.say(nodes.one, "a")
+            ((seq, _),) = await messages(client, 1)
+            await nodes.one.stop()
+            assert await client.close_code() == 1001
+        await nodes.say(nodes.other, "b")
+        async with dial(nodes.other.gateway_url) as client:
+            assert len(await continued(client, ready, seq, nodes.bot, ["b"])) == 2
+
+
+async def test_checkpoints_shorten_what_has_to_be_read_and_keep_the_numbers(
+    nodes: Nodes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("onesocket_discord.server.cluster._shared_sessions._AGE", 0.0)
+    monkeypatch.setattr("onesocket_discord.server.cluster._shared_sessions._INTERVAL", 0.0)
+    async with dial(nodes.one.gateway_url) as client:
+        ready = await log_in(client, nodes.bot)
+        await nodes.say(nodes.one, "a")
+        ((seq, _),) = await messages(client, 1)
+        shared = cluster_of(nodes.one)
+        for _ in range(3):
+            await shared.sessions.keep_records()
+        progress = shared.sessions._progress[ready["d"]["session_id"]]
+        assert (progress.older.seq, progress.newer.seq) == (seq, seq)
+        client.socket.transport.abort()
+    async with dial(nodes.other.gateway_url) as client:  # what is before both checkpoints can't be rebuilt
+        assert (await resumed(client, ready, seq - 1, nodes.bot))[-1]["op"] == 9
+    async with dial(nodes.one.gateway_url) as client:
+        ready = await log_in(client, nodes.bot)
+        for content in ("b", "c"):
+            await nodes.say(nodes.one, content)
+            ((seq, _),) = await messages(client, 1)
+            await shared.sessions.keep_records()
+        client.socket.transport.abort()
+    await nodes.say(nodes.other, "d")
+    async with dial(nodes.other.gateway_url) as client:  # from the older checkpoint: "c" did not arrive
+        assert len(await continued(client, ready, seq - 1, nodes.bot, ["c", "d"])) == 3
+
+
+# --- when something is gone -------------------------------------------------------------------------------------------
+
+
+async def test_events_that_a_killed_server_left_are_passed_on_by_another(
+    postgresql: PostgresqlServer, database: str, redis: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("onesocket_discord.server.cluster._cluster_node._RELAY_INTERVAL", 0.05)
+    async with two_nodes(database, redis) as nodes, dial(nodes.other.gateway_url) as client:
+        await log_in(client, nodes.bot)
+        store = nodes.one.service.store
+        monkeypatch.setattr(store, "pass_on_events", lambda append: asyncio.sleep(0, result=False))
+        monkeypatch.setattr(store, "has_outgoing", asyncio.Event())
+        monkeypatch.setattr(cluster_of(nodes.one)._stream, "add", lambda _: asyncio.Event().wait())
+        message = await nodes.say(nodes.one, "left behind", nonce="1", enforce_nonce=True)
+        assert (await client.until("MESSAGE_CREATE"))["d"]["id"] == message["id"]
+        # One that was appended, but not removed before the end, is not published twice.
+        shared = cluster_of(nodes.other)
+        await shared._stream.add([(10**6, b"\x91"), (10**6, b"\x91")])
+        assert redis.client().xlen(shared._keys.stream) == len(redis.client().xrange(shared._keys.stream))
+        bodies = [fields[b"b"] for _, fields in redis.client().xrange(shared._keys.stream)]
+        assert bodies.count(b"\x91") == 1
+
+
+async def test_sessions_end_where_redis_has_lost_its_data_and_begin_again(nodes: Nodes, redis: RedisServer) -> None:
+    async with dial(nodes.one.gateway_url) as client:
+        await log_in(client, nodes.bot)
+        await client.until("PRESENCE_UPDATE")  # its own: nothing more is on its way
+        redis.client().flushall()
+        while (payload := await client.receive())["op"] != 9:
+            pass
+        assert payload["d"] is False
+        await client.send(2, {"token": nodes.bot, "intents": ALL_INTENTS, "properties": {}})
+        await client.until("GUILD_CREATE")
+        await nodes.say(nodes.other, "after it")
+        assert [content for _, content in await messages(client, 1)] == ["after it"]
+
+
+async def test_without_redis_messages_are_stored_and_reach_everybody_when_it_is_back(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("onesocket_discord.server.cluster._cluster_node._TIMEOUT", 0.3)
+    with redis_server() as own:
+        async with two_nodes(database, own) as nodes, dial(nodes.one.gateway_url) as client:
+            await log_in(client, nodes.bot)
+            robo = await nodes.one.service.authenticate(nodes.bot)
+            assert robo is not None
+            own.process.send_signal(signal.SIGSTOP)
+            try:
+                await nodes.say(nodes.other, "stored")
+                async with dial(nodes.other.gateway_url) as late:
+                    await late.hello()
+                    await late.send(2, {"token": nodes.bot, "intents": 0, "properties": {}})
+                    assert await late.close_code() == 4000
+                with expect_api_error(503, 0):
+                    await nodes.one._gateway.session_start_limit(robo)
+            finally:
+                own.process.send_signal(signal.SIGCONT)
+            assert [content for _, content in await messages(client, 1)] == ["stored"]
+
+
+async def test_users_of_a_server_that_is_gone_are_shown_as_offline(database: str, redis: RedisServer) -> None:
+    async with (
+        two_nodes(database, redis) as nodes,
+        dial(nodes.other.gateway_url) as watcher,
+        dial(nodes.one.gateway_url) as gone,
+    ):
+        await log_in(watcher, nodes.bot)
+        await log_in(gone, nodes.ann)
+        user_id = str(nodes.author.user_id)
+        while (update := await watcher.until("PRESENCE_UPDATE"))["d"]["user"]["id"] != user_id:
+            pass
+        assert update["d"]["status"] == "online"
+        gone_node, left = cluster_of(nodes.one), cluster_of(nodes.other)
+        assert redis.client().smembers(left._keys.nodes) == {left.name.encode(), gone_node.name.encode()}
+        await nodes.one.stop()
+        assert redis.client().delete(left._keys.alive(gone_node.name)) == 1  # as its time does after the grace
+        await left._find_lost_nodes()
+        assert (await watcher.until("PRESENCE_UPDATE"))["d"]["status"] == "offline"
+        assert redis.client().smembers(left._keys.nodes) == {left.name.encode()}
+
+
+async def test_places_that_can_not_be(database: str, redis: RedisServer) -> None:
+    with pytest.raises(InvalidURL, match="scheme"):
+        ChatServer(database, cluster="http://localhost")
+    with pytest.raises(InvalidOption, match="can't share an SQLite database"):
+        await ChatServer(cluster=redis.url).start()
+    with pytest.raises(EngineUnavailable, match=r"127\.0\.0\.1:1"):
+        await ChatServer(database, cluster="redis://ann:tr0ub4dor@127.0.0.1:1").start()
+
+
+def test_a_missing_redis_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in sys.modules if name.startswith("onesocket_discord.server.cluster")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.delitem(sys.modules, "onesocket.sharing.cluster._redis_client", raising=False)
+    monkeypatch.setitem(sys.modules, "redis", None)
+    monkeypatch.setitem(sys.modules, "redis.asyncio", None)
+    with pytest.raises(MissingExtra, match=r"onesocket-discord\[server,postgresql,redis\]"):
+        ChatServer("postgresql://localhost/chat", cluster="redis://localhost")
