@@ -15,8 +15,10 @@ PACKAGES = Path(__file__).parents[3] / "packages"
 EXTRAS: dict[str, dict[str, tuple[str, ...]]] = {
     "onesocket": {
         "cli": ("cli", "notices"),
+        "nats": ("sharing/cluster/_nats_connection",),
         "otel": ("instruments/_opentelemetry", "instruments/_traces"),
         "prometheus": ("instruments/_prometheus",),
+        "redis": ("sharing/cluster/_redis_client", "sharing/cluster/_redis_errors"),
         "testing": ("testing",),
     },
     "onesocket-discord": {"server": ("server", "cli")},
