@@ -296,3 +296,53 @@ async def test_a_bug_of_an_engine_fails_the_calls_that_wait(cluster: Cluster) ->
     host = cluster.host()
     with pytest.raises(OnesocketError, match="the engine memory: failed: ZeroDivisionError"):
         await host.upstream.connect()
+
+
+async def test_a_lease_whose_grant_was_not_heard_does_not_let_its_holder_dial_early(
+    server: FaultyServer, tmp_path: Path
+) -> None:
+    cluster = Cluster(server, tmp_path)
+    first, second = await cluster.connected(2)
+    loop = asyncio.get_running_loop()
+    grants: list[float] = []
+
+    def lose_first_grant(member: str, operation: str) -> None:
+        if operation == "acquire" and member == second.owner._coordinator.member:
+            grants.append(loop.time())
+            if len(grants) == 1:
+                raise EngineUnavailable("the reply is lost")
+
+    cluster.engine.after = lose_first_grant
+    cluster.partition(first)  # its lease ends unrenewed
+    await second.connected(2)
+    assert loop.time() - grants[0] > LEASE
+    cluster.heal_all()
+    await asyncio.gather(*(host.upstream.aclose() for host in cluster.hosts))
+
+
+async def test_a_host_that_leaves_before_it_may_dial_leaves_the_wait_to_the_next_one(
+    server: FaultyServer, tmp_path: Path
+) -> None:
+    cluster = Cluster(server, tmp_path)
+    first, second, third = await cluster.connected(3)
+    loop = asyncio.get_running_loop()
+    granted: dict[str, float] = {}
+    lost = asyncio.Event()
+
+    def look(member: str, operation: str) -> None:
+        if operation == "acquire" and cluster.engine.model(first.owner_key).lease(loop.time()).member == member:
+            granted.setdefault(member, loop.time())
+            lost.set()
+
+    cluster.engine.after = look
+    cluster.partition(first)
+    await lost.wait()
+    (early,) = (host for host in (second, third) if host.owner._coordinator.member in granted)
+    (late,) = (host for host in (second, third) if host is not early)
+    member = late.owner._coordinator.member
+    leaving = asyncio.create_task(early.upstream.aclose())
+    await late.connected(2)
+    assert loop.time() - granted[member] >= MARGIN
+    await leaving
+    cluster.heal_all()
+    await asyncio.gather(*(host.upstream.aclose() for host in cluster.hosts))

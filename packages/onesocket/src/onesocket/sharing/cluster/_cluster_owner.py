@@ -44,7 +44,7 @@ from ..host._owner_lock import OwnerLock
 from ..host._pending_operations import SubscribingRequester
 from ._boot_time import boot_time
 from ._cluster_options import ClusterOptions, OnEngineLost
-from ._coordinator import ClusterKey, Lease, new_member_name
+from ._coordinator import ClusterKey, Lease, PreviousEpoch, new_member_name
 from ._following import Following
 from ._leader_status import LeaderStatus
 from ._leadership import Leadership, LeadershipEnd
@@ -113,6 +113,9 @@ class ClusterOwner(Owner):
         """The error that keeps this host out until a user changes something."""
         self._running: asyncio.Task[None] | None = None
         self._closing: asyncio.Task[None] | None = None
+        self._grant_unused = False
+        """True if a lease may have been granted under which it has not dialled: the next grant says "released" of that
+        one, and nothing of the leader before."""
         self._is_leaving = False
         """True from `hand_over` on: it leads no more."""
 
@@ -177,6 +180,7 @@ class ClusterOwner(Owner):
                 try:
                     got = await self._coordinator.acquire(self._clock.ttl, self._following.epoch)
                 except (EngineUnavailable, EngineFull) as error:
+                    self._grant_unused |= isinstance(error, EngineUnavailable)
                     if not self._on_engine_failed(error):
                         return
                     await backoff.wait()
@@ -185,7 +189,9 @@ class ClusterOwner(Owner):
                 if isinstance(got, Lease):
                     self._clock.granted(requested_at)
                     await self._lead(got)
-                elif self._phase_in_cluster is ClusterPhase.ALONE:
+                    continue
+                self._grant_unused = False
+                if self._phase_in_cluster is ClusterPhase.ALONE:
                     self._end_leadership(LeadershipEnd.LEASE_LOST)  # another host leads
                 else:
                     await self._following.run(got)
@@ -265,9 +271,12 @@ class ClusterOwner(Owner):
         leadership = Leadership(self._coordinator, lease, self._clock, self._now, self._options.buffer)
         self._following.leads_itself(lease.epoch)
         if self._phase_in_cluster is ClusterPhase.FOLLOWING:
-            delay = self._clock.dial_delay(lease.previous)
-            if delay and not self._is_leaving and await self._hold(leadership, delay) is not None:
-                return  # it has not dialled
+            is_unsure = self._grant_unused and lease.previous is PreviousEpoch.RELEASED
+            delay = self._clock.dial_delay(PreviousEpoch.LOST if is_unsure else lease.previous)
+            self._grant_unused = True
+            # A lease that ends before that is not released: the next leader would dial at once.
+            if delay and (self._is_leaving or await leadership.hold(delay) is not None):
+                return
             if self._is_leaving:
                 await leadership.finish(_FINISH_TIMEOUT)
                 return
@@ -283,16 +292,9 @@ class ClusterOwner(Owner):
             raise
         self._end_leadership(end)
 
-    async def _hold(self, leadership: Leadership, delay: float) -> LeadershipEnd | None:
-        """Keep the lease without dialling; cancelled, release it."""
-        try:
-            return await leadership.hold(delay)
-        except asyncio.CancelledError:
-            await leadership.finish(_FINISH_TIMEOUT)
-            raise
-
     def _begin_leading(self) -> None:
         """Dial, and perform what the processes of this host wait for."""
+        self._grant_unused = False
         self._phase_in_cluster = ClusterPhase.LEADING
         self._base_epoch, self._base_stats = self.status.epoch, self._heard.stats
         self._set_state_known()
