@@ -485,7 +485,7 @@ class SharedClient(Generic[M]):
     def stats(self) -> Stats:
         """The counters since this client joined, and in `connection` those of the connection since it was made.
 
-        `attempts` is the number of the newest connection. The counters of a connection that another process holds are
+        `attempts` are those of the connection. The counters of a connection that another process holds are
         at most one heartbeat old; they go on when another process takes over.
         """
         return self.view.stats(self.fan_out, self._error_reporter)

@@ -140,6 +140,32 @@ def test_a_taken_over_lock_is_no_longer_the_old_owners(place: RuntimePaths, monk
     new.release()
 
 
+def test_epochs_in_a_lock_file_only_grow(place: RuntimePaths, tmp_path: Path) -> None:
+    """Also by owners that no process follows, or that fail to begin: a stopped process may know theirs."""
+    for epoch, newest in ((0, 0), (7, 7), (3, 7), (0, 7)):
+        lock = OwnerLock.acquire(place, keep)
+        assert lock is not None
+        lock.note_newer(epoch)
+        lock.release()
+        again = OwnerLock.acquire(place, keep)
+        assert again is not None
+        assert again.predecessor is not None
+        assert again.predecessor.epoch == newest
+        again.release()
+    other = RuntimePaths.of("key", str(tmp_path / "other"))
+    moved = OwnerLock.acquire(other, keep)
+    assert moved is not None
+    moved.note(2)
+    assert moved.restore(place) is LockState.OURS
+    moved.note(3)
+    moved.release()
+    last = OwnerLock.acquire(place, keep)
+    assert last is not None
+    assert last.predecessor is not None
+    assert last.predecessor.epoch == 7
+    last.release()
+
+
 def test_who_reads_the_id_of_a_new_owner_can_no_longer_reach_the_stopped_one(
     place: RuntimePaths, monkeypatch: pytest.MonkeyPatch
 ) -> None:

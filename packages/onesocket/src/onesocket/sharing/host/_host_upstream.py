@@ -288,7 +288,7 @@ class HostUpstream:
 
     def _make_owner(self, lock: OwnerLock, reserve: DescriptorReserve) -> Owner:
         client, self._spare_client = self._spare_client, None
-        last_epoch = 0 if lock.predecessor is None else lock.predecessor.epoch
+        last, known_epoch = lock.predecessor, self._local_status.present.epoch
         return Owner(
             lock,
             reserve,
@@ -297,7 +297,8 @@ class HostUpstream:
             options=self._spec.host_options,
             credentials=self._credentials,
             key=self._spec.key.name,
-            epoch=max(self._local_status.present.epoch, last_epoch),
+            epoch=known_epoch if last is None else max(known_epoch, last.epoch),
+            expects_followers=known_epoch > 0 or (last is not None and last.ownership_id != 0),
             stats=self._heard_stats,
             emit=self._on_event,
         )
@@ -305,6 +306,7 @@ class HostUpstream:
     def _make_follower(self, own: Own) -> Follower:
         # The owner subscribes to the keys of this process anew: what came meanwhile is missing, so there is a gap.
         goes_on = not self._operations.subscriptions.wanted
+        self._place.epoch = self._local_status.present.epoch
         return Follower(self._credentials, self._on_event, self._place, own, goes_on=goes_on)
 
     def _retry_delay(self, error: OnesocketError, failures: int) -> float | None:

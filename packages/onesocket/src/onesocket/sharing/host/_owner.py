@@ -111,6 +111,7 @@ class Owner:
         stats: ConnectionStats,
         emit: Callable[[OwnerEvent], object],
         key: str | None = None,
+        expects_followers: bool = False,
     ) -> None:
         self.client = client
         self._lock = lock
@@ -120,8 +121,9 @@ class Owner:
         self._key = key
         """The `key=` that names the connection in listings."""
         self._base_epoch = epoch
+        """The newest epoch of the owners before, and ..."""
         self._base_stats = stats
-        """Counters of the owners before."""
+        """... their counters."""
         self._protocol = protocol
         self._loop = asyncio.get_running_loop()
         self._phase = OwnerPhase.SERVING
@@ -135,7 +137,7 @@ class Owner:
             self._on_follower_frame,
             self.status,
             BackPressure(options.hold, fan_out.hold, fan_out.release),
-            expects_followers=epoch > 0,
+            expects_followers=expects_followers,
         )
         self._next_owner: FollowerConnection | None = None
         """The follower to which this owner hands over."""
@@ -218,7 +220,7 @@ class Owner:
         await self._pending_operations.finish()  # messages sent meanwhile need their result, or would be sent twice
         self._forward_batch()
         self._followers.send_heartbeat(self.connection_stats)  # the next owner counts on from there
-        self._files.release(self.epoch if self._followers else 0)
+        self._files.release(is_followed=bool(self._followers))
         followers = self._followers.attached
         await self._followers.shut_down(self._next_owner if self._next_owner in followers else preferrer(followers))
 
@@ -299,8 +301,6 @@ class Owner:
         self._emit(MessageBatch(batch))
 
     def _on_change(self, change: Change) -> None:
-        if change.new is State.CONNECTED:
-            self._lock.note(self._base_epoch + change.epoch)
         present = change.new, change.epoch
         if self._published_early is None:
             self._published = present
@@ -321,6 +321,7 @@ class Owner:
     def _publish(self, state: State, epoch: int) -> None:
         if self._phase is not OwnerPhase.SERVING:
             return  # further states are the next owner's
+        self._lock.note_newer(self._base_epoch + epoch)  # before any process knows it
         self.status = self._shared_status(state, epoch)
         self._followers.send_status(self.status)
         self._emit(StatusUpdate(self.status))
@@ -436,15 +437,26 @@ class Owner:
             return
         self._forward_batch()  # not for a new follower
         heartbeat, ownership_id = self._options.heartbeat, self.ownership_id
+        is_from_other = hello.ownership_id not in (0, ownership_id)
+        if is_from_other and hello.epoch > self._base_epoch:
+            self._renumber(hello.epoch)
         status = dataclasses.replace(self.status, retry_in=self.client.internals.runner.retry_in)
         welcome = Welcome(os.getpid(), ownership_id, heartbeat, status, self.connection_stats)
         # After another owner a process gets everything of this one's connection: that may have begun before it came.
-        is_from_other = hello.ownership_id not in (0, ownership_id)
         self._followers.attach(follower, welcome, FeedPosition() if is_from_other else hello.position)
         if self._options.own is not Own.PREFER:
             self._hand_over_to_preferrer()
         elif preferrer(self._followers.attached) is not None:
             self._followers.send_heartbeat(self.connection_stats)  # which says that there is one
+
+    def _renumber(self, known: int) -> None:
+        """Count the connections of this owner from `known` on, an epoch of an earlier owner that a process knows.
+
+        The lock file tells of earlier epochs, unless it was removed, or its owner stopped before it could write.
+        """
+        self._followers.renumber(known - self._base_epoch)
+        self._base_epoch = known
+        self._publish_present()
 
     def _hand_over_to_preferrer(self) -> None:
         """Hand over if a process prefers to own, and could: not while a stopped owner has a part of the lock."""

@@ -90,12 +90,12 @@ class OwnerFiles:
             if acceptor is not None:
                 acceptor.close()
 
-    def release(self, epoch: int) -> None:
-        """Remove the socket and release the lock; `epoch` as for `OwnerLock.release`."""
+    def release(self, *, is_followed: bool) -> None:
+        """Remove the socket and release the lock; `is_followed` as for `OwnerLock.release`."""
         self.stop()
         if self._lock.is_ours():
             self._remove()
-        self._lock.release(epoch)
+        self._lock.release(is_followed=is_followed)
 
     def descriptors(self) -> Iterable[int]:
         """The listening socket; the lock has the others."""

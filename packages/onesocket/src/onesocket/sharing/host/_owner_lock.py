@@ -49,8 +49,12 @@ class OwnerRecord:
     process_start_time: str
     """``-``: it isn't known."""
     epoch: int
+    """The newest epoch that any process was told of. It only grows for as long as the file is there."""
     ownership_id: int = 0
-    """A random number, the same for as long as one process owns the connection without a break."""
+    """A random number, the same for as long as one process owns the connection without a break.
+
+    0: no process followed when it was released.
+    """
     stack: int = 0
     """Address of its stack, by which an `exec` is told; 0: it isn't known."""
     is_beside_stopped: int = 0
@@ -185,7 +189,7 @@ class OwnerLock:
                 if not new.lock():  # no other process uses its name
                     return None
                 # The stopped owner is not gone, and we don't wait for it; its epochs go on.
-                before = OwnerRecord(0, "-", 0 if last is None else last.epoch)
+                before = OwnerRecord(0, "-", 0 if last is None else last.epoch, seen)
                 lock = cls(paths, new.descriptor, new.identity, before, None)
                 lock.note(before.epoch)  # the old owner reads this when it goes on
                 with contextlib.suppress(OSError):
@@ -225,7 +229,7 @@ class OwnerLock:
                 return LockState.BUSY
             before, self.descriptor = self.descriptor, file.keep()
             self.paths, self.identity = paths, file.identity
-            self.note(self._epoch)
+            self.note(self._epoch if record is None else record.epoch)
             os.close(before)
         return LockState.OURS
 
@@ -265,9 +269,14 @@ class OwnerLock:
         self.note(0 if before is None else before.epoch)
 
     def note(self, epoch: int) -> None:
-        """Write the record of this process and the newest epoch."""
-        self._epoch = epoch
-        self._write(OwnerRecord.of(os.getpid(), epoch, self.ownership_id))
+        """Write the record of this process, with this epoch if it is newer than the last one."""
+        self._epoch = max(self._epoch, epoch)
+        self._write(OwnerRecord.of(os.getpid(), self._epoch, self.ownership_id))
+
+    def note_newer(self, epoch: int) -> None:
+        """Write the record if this epoch is newer than the last one."""
+        if epoch > self._epoch:
+            self.note(epoch)
 
     def _write(self, record: OwnerRecord) -> None:
         if self.descriptor >= 0:
@@ -284,9 +293,12 @@ class OwnerLock:
         with contextlib.suppress(OSError):
             os.utime(self.descriptor)
 
-    def release(self, epoch: int = 0) -> None:
-        """Release the lock. `epoch`: the newest one, if another process goes on. Idempotent."""
-        self._write(OwnerRecord(0, "-", epoch, self.ownership_id))
+    def release(self, *, is_followed: bool = True) -> None:
+        """Release the lock. Idempotent. `is_followed`: other processes use the connection.
+
+        The newest epoch stays in the file in any case: a process that is stopped may know it.
+        """
+        self._write(OwnerRecord(0, "-", self._epoch, self.ownership_id if is_followed else 0))
         with FORK_LOCK:
             if self._socket_lock is not None:
                 self._socket_lock.close()
