@@ -211,6 +211,15 @@ class RingReader:
         return self.number == self._ring.next_number
 
     @property
+    def end_number(self) -> int:
+        """Number of the entry to come."""
+        return self._ring.next_number
+
+    def reaches(self, number: int) -> bool:
+        """Return whether nothing before entry `number` is left to be read, but a marker for what was evicted."""
+        return max(self.number, self._ring.first_number) >= number
+
+    @property
     def missed(self) -> int:
         """Number of messages that were evicted before this reader had them."""
         overtaken = self._ring.first_number > self.number

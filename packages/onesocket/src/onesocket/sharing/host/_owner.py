@@ -383,10 +383,7 @@ class Owner:
         if self._current_phase() is not OwnerPhase.SERVING:
             return  # the next owner answers
         self._forward_batch()
-        if isinstance(requester, FollowerConnection) and not requester.is_caught_up:
-            requester.postpone(request)
-        else:
-            requester.send_snapshot(request.number, [] if self._snapshot is None else self._snapshot.frames())
+        requester.send_snapshot(request.number, [] if self._snapshot is None else self._snapshot.frames())
 
     async def _request(self, verb: Verb) -> Outcome | None:
         if self._current_phase() is not OwnerPhase.SERVING:
