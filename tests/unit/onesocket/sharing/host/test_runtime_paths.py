@@ -15,6 +15,8 @@ import pytest
 from onesocket import _forking as forking
 from onesocket.errors import InvalidOption, OutOfResources
 from onesocket.sharing.host import HostOptions, NoRuntimeDirectory, OnStopped, _owner_lock, listing
+from onesocket.sharing.host._descriptor_reserve import DescriptorReserve
+from onesocket.sharing.host._owner_files import OwnerFiles
 from onesocket.sharing.host._owner_lock import LockState, OwnerLock, OwnerRecord, ownership_id_of
 from onesocket.sharing.host._process_stat import ExecWatch, ProcessStat
 from onesocket.sharing.host._runtime_paths import RUNTIME_DIR_VARIABLE, RuntimePaths, runtime_directory
@@ -258,6 +260,38 @@ def test_a_lock_that_was_swept_away_is_put_back_and_is_nobody_elses_meanwhile(tm
     again = OwnerLock.acquire(place, keep)
     assert again is not None
     again.release()
+
+
+def test_a_directory_that_goes_before_the_lock_is_opened_is_made_again(place: RuntimePaths) -> None:
+    shutil.rmtree(place.directory)
+    lock = OwnerLock.acquire(place, keep)
+    assert lock is not None
+    assert lock.is_ours()
+    lock.release()
+
+
+async def test_a_socket_that_is_removed_while_it_is_made_is_made_again(
+    place: RuntimePaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock = OwnerLock.acquire(place, keep)
+    assert lock is not None
+    files = OwnerFiles(lock, DescriptorReserve(), accepted=lambda _: None, exhausted=lambda _: None, check=lambda: None)
+    chmod = os.chmod
+
+    def remove(path: Path, mode: int) -> None:
+        chmod(path, mode)
+        shutil.rmtree(place.directory)
+
+    with monkeypatch.context() as sweeping:
+        sweeping.setattr(os, "chmod", remove)
+        files.start()
+    assert not place.socket.exists()
+    for _ in range(2):
+        assert files.restore_missing()
+    with socket.socket(socket.AF_UNIX) as newcomer:
+        newcomer.connect(str(place.socket))
+    files.release(is_followed=False)
+    assert not place.socket.exists()
 
 
 def test_a_newcomer_that_looks_at_the_lock_takes_nothing_over(

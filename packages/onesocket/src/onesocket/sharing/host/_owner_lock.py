@@ -158,7 +158,10 @@ class OwnerLock:
         """
         with FORK_LOCK:
             for _ in range(_MAX_ATTEMPTS):
-                with contextlib.closing(_LockFile(paths.lock)) as file:
+                file = _LockFile.opened_in(paths)
+                if file is None:
+                    continue
+                with contextlib.closing(file):
                     if not file.lock():
                         return None
                     if file.identity != file_identity(paths.lock):
@@ -321,6 +324,17 @@ class _LockFile:
             raise NoRuntimeDirectory(f"the lock {path} is no file of ours; remove it")
         self.identity = _stat_identity(found)
         self._is_kept = False
+
+    @classmethod
+    def opened_in(cls, paths: RuntimePaths) -> Self | None:
+        """Open the lock file; None: the directory was removed since it was looked at, and is made again."""
+        try:
+            return cls(paths.lock)
+        except NoRuntimeDirectory as error:
+            if not isinstance(error.__cause__, FileNotFoundError):
+                raise
+            paths.ensure(again=True)
+            return None
 
     def close(self) -> None:
         """Close the file, unless it is kept."""
