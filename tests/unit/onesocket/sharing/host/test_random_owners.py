@@ -32,8 +32,8 @@ from onesocket.sharing.host._ipc_frames import (
     encode_ipc_frame,
 )
 from onesocket.sharing.host._owner import Owner, OwnerPhase
-from onesocket.sharing.host._pending_operations import ResultBatch
 from onesocket.sharing.host._process_operations import ProcessOperations
+from onesocket.sharing.host._requesters import ResultBatch
 from onesocket.testing import MemoryPeer, run_virtual
 from tests.support.ledger_venue import UNKNOWN, LedgerVenue
 

@@ -35,8 +35,8 @@ from ._ipc_frames import (
 )
 from ._join_credentials import JoinCredentials
 from ._message_ring import RingReader
-from ._pending_operations import ResultBatch
 from ._process_outbox import MAX_IN_FLIGHT
+from ._requesters import ResultBatch
 
 _READ_BYTES: Final = 2**16
 _MAX_UNANSWERED: Final = 2 * MAX_IN_FLIGHT

@@ -64,7 +64,8 @@ from ._next_owner import find_next_owner, hand_over_refusal, preferrer
 from ._owner_files import OwnerFiles
 from ._owner_lock import OwnerLock
 from ._owner_snapshot import OwnerSnapshot
-from ._pending_operations import LocalRequester, PendingOperations
+from ._pending_operations import PendingOperations
+from ._requesters import LocalRequester
 
 _REFRESH_INTERVAL: Final = 600.0
 """Seconds between two touches of the lock file; cleaners take what is days old."""
