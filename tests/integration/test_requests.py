@@ -309,7 +309,7 @@ async def test_a_request_that_its_owner_had_not_sent_is_sent_by_the_next_one(
         await until(lambda: follower.status.state is not State.CONNECTED)
         waits = asyncio.ensure_future(ask(follower, {"q": 1}))
         assert owner._owner is not None
-        queue = owner._owner._pending_operations._queue
+        queue = owner._owner._operations._pending_operations._queue
         await until(lambda: queue.count == 1)
         await owner.aclose()
         await server.start()

@@ -79,7 +79,7 @@ class Socket:
 
     def submit(self, frame: ToOwner) -> None:
         requester = cast("Any", self)
-        self.up.put(self.owner._perform, requester, decode_follower_frame(encode_ipc_frame(frame)[4:]))
+        self.up.put(self.owner._operations.perform, requester, decode_follower_frame(encode_ipc_frame(frame)[4:]))
 
     def refused(self, error: SubscriptionRefused) -> None:
         self._send(SubscriptionRefusal(list(error.keys), error.reason, error.retryable))
@@ -220,7 +220,7 @@ class OwnerWorld:
                 asyncio.get_running_loop().call_later(self.chance.choice(DELAYS), lose)
             self.venue.server.peers[-1].drop()
         await owner.client.aclose()
-        await owner._pending_operations.finish()
+        await owner._operations.finish()
         if in_order:
             for process, socket in sockets:
                 socket.up.is_open = False
