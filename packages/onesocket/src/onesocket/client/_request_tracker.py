@@ -148,6 +148,7 @@ class RequestTracker:
         loop = asyncio.get_running_loop()
         due = None if timeout is None else loop.time() + timeout
         lost: RequestLost | None = None
+        is_given_up = False
         while True:
             try:
                 asked = self.ask(make, is_lasting=lost is not None)
@@ -155,6 +156,7 @@ class RequestTracker:
                 try:
                     return await asked.answer
                 except asyncio.CancelledError:
+                    is_given_up = True
                     if tells_fate and (not asked.is_waiting or lost is not None):
                         raise RequestLost(ASKER_GONE) from None
                     raise
@@ -163,6 +165,8 @@ class RequestTracker:
                         timer.cancel()
                     self.forget(asked)
             except OnesocketError as error:
+                if is_given_up:
+                    raise
                 if resend and isinstance(error, RequestLost):
                     lost = error
                 elif lost is None:
