@@ -14,6 +14,7 @@ from ..protocols._requests import RequestId
 from ..wire._handshake import Data
 from ._delivery import Delivery
 from ._fan_out import FanOut
+from ._loop_future import resolve_on_loop
 from ._options import Options
 from ._request_calls import ASKER_GONE, AnswerSink, MakeFrame, MakeStop, earlier_fate, requests_of, timed_out
 from ._sender import Sender
@@ -155,7 +156,7 @@ class RequestTracker:
                 timer = None if due is None else loop.call_at(due, self._on_timeout, asked, timeout)
                 try:
                     return await asked.answer
-                except asyncio.CancelledError:
+                except (asyncio.CancelledError, GeneratorExit):  # GeneratorExit: of a connection that moves
                     is_given_up = True
                     if tells_fate and (not asked.is_waiting or lost is not None):
                         raise RequestLost(ASKER_GONE) from None
@@ -360,12 +361,12 @@ class AskedRequest(PendingRequest):
     def take(self, answer: Any) -> None:
         """Resolve it; a second answer is dropped."""
         if not self.answer.done():
-            self.answer.set_result(answer)
+            resolve_on_loop(self.answer, answer)
 
     def fail(self, error: OnesocketError) -> None:
         """Fail it."""
         if not self.answer.done():
-            self.answer.set_exception(error)
+            resolve_on_loop(self.answer, error=error)
 
 
 def _ignore(_: Delivery) -> None:

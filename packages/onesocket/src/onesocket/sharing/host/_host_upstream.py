@@ -152,6 +152,11 @@ class HostUpstream:
         """True while this process holds the connection."""
         return isinstance(self._membership.role, Owner)
 
+    @property
+    def can_move(self) -> bool:
+        """False: its sockets and locks live on one event loop."""
+        return False
+
     def attach(self, sink: UpstreamEvents) -> None:
         """Begin. Raises the errors of the client's options."""
         # Made before it's needed: on a take-over there's no time for imports, and none for errors.
