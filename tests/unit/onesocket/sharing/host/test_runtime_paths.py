@@ -168,6 +168,46 @@ def test_epochs_in_a_lock_file_only_grow(place: RuntimePaths, tmp_path: Path) ->
     last.release()
 
 
+def end_as_by_kill(lock: OwnerLock) -> None:
+    """Close what the kernel closes when a process is killed."""
+    os.close(lock.descriptor)
+    lock.descriptor = -1
+    if lock.notification_socket is not None:
+        lock.notification_socket.close()
+
+
+def test_a_take_over_from_an_owner_that_died_meanwhile_comes_too_late(place: RuntimePaths) -> None:
+    stopped = OwnerLock.acquire(place, keep)
+    assert stopped is not None
+    stopped.note(1)
+    end_as_by_kill(stopped)
+    next_owner = OwnerLock.acquire(place, keep)  # which has not written its own record yet
+    assert next_owner is not None
+    assert OwnerLock.take_over(place, stopped.ownership_id, keep) is None
+    assert next_owner.is_ours()
+    next_owner.release()
+
+
+async def test_a_process_that_gives_the_lock_up_leaves_the_wait_for_its_predecessor_to_the_next(
+    place: RuntimePaths,
+) -> None:
+    dying = await asyncio.create_subprocess_exec(sys.executable, "-c", "input()", stdin=asyncio.subprocess.PIPE)
+    place.lock.write_text(str(OwnerRecord.of(dying.pid, 3, 7)))  # it has released the lock, and not yet its sockets
+    for _ in range(2):
+        lock = OwnerLock.acquire(place, keep)
+        assert lock is not None
+        assert lock.predecessor is not None
+        assert (lock.predecessor.pid, lock.predecessor.epoch) == (dying.pid, 3)
+        assert not lock.predecessor.is_gone()
+        lock.release()
+    await dying.communicate(b"\n")
+    lock = OwnerLock.acquire(place, keep)
+    assert lock is not None
+    await lock.predecessor_gone()
+    lock.release()
+    assert place.lock.read_text().split()[:3] == ["0", "-", "3"]
+
+
 def test_who_reads_the_id_of_a_new_owner_can_no_longer_reach_the_stopped_one(
     place: RuntimePaths, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -140,6 +140,7 @@ class OwnerLock:
         self.descriptor = descriptor
         self.identity = identity
         self.predecessor = predecessor
+        self._is_predecessor_gone = False
         self.ownership_id = secrets.randbits(53) | 1
         self._socket_lock = socket_lock
         self._epoch = 0 if predecessor is None else predecessor.epoch
@@ -170,6 +171,7 @@ class OwnerLock:
                     if socket_lock is None and not (beside_stopped and before is not None and before.is_beside_stopped):
                         return None  # this file is not the one that the owner began with
                     lock = cls(paths, file.keep(), file.identity, before, socket_lock)
+                    lock._write_waiting()
                     keep(lock)
                     return lock
         return None
@@ -269,6 +271,7 @@ class OwnerLock:
             end = time.monotonic() + _MAX_EXIT_WAIT
             while not before.is_gone() and not watch.is_done() and time.monotonic() < end:  # noqa: ASYNC110 - there is no event for it
                 await asyncio.sleep(0.001)
+        self._is_predecessor_gone = True
         self.note(0 if before is None else before.epoch)
 
     def note(self, epoch: int) -> None:
@@ -280,6 +283,17 @@ class OwnerLock:
         """Write the record if this epoch is newer than the last one."""
         if epoch > self._epoch:
             self.note(epoch)
+
+    def _write_waiting(self) -> bool:
+        """Write that this lock is held, and that its last owner may not have ended; returns False if it has.
+
+        A process that is about to take over from that owner sees by it that it comes too late.
+        """
+        before = self.predecessor
+        if before is None or not before.pid or self._is_predecessor_gone:
+            return False
+        self._write(dataclasses.replace(before, epoch=self._epoch, ownership_id=self.ownership_id))
+        return True
 
     def _write(self, record: OwnerRecord) -> None:
         if self.descriptor >= 0:
@@ -301,7 +315,8 @@ class OwnerLock:
 
         The newest epoch stays in the file in any case: a process that is stopped may know it.
         """
-        self._write(OwnerRecord(0, "-", self._epoch, self.ownership_id if is_followed else 0))
+        if not self._write_waiting():  # else the next process has to wait in place of this one
+            self._write(OwnerRecord(0, "-", self._epoch, self.ownership_id if is_followed else 0))
         with FORK_LOCK:
             if self._socket_lock is not None:
                 self._socket_lock.close()
