@@ -13,7 +13,7 @@ from onesocket.client._status import Change
 from onesocket.sharing._connection_key import ConnectionKey
 from onesocket.sharing._upstream import ConnectionSpec
 from onesocket.sharing.host import HostOptions, HostUpstream, Own
-from onesocket.sharing.host._owner_lock import OwnerRecord
+from onesocket.sharing.host._owner_record import OwnerRecord
 from onesocket.sharing.host._runtime_paths import RuntimePaths
 from onesocket.testing import MemoryPeer, MemoryServer
 

@@ -17,7 +17,8 @@ from onesocket.errors import InvalidOption, OutOfResources
 from onesocket.sharing.host import HostOptions, NoRuntimeDirectory, OnStopped, _owner_lock, listing
 from onesocket.sharing.host._descriptor_reserve import DescriptorReserve
 from onesocket.sharing.host._owner_files import OwnerFiles
-from onesocket.sharing.host._owner_lock import LockState, OwnerLock, OwnerRecord, ownership_id_of
+from onesocket.sharing.host._owner_lock import LockState, OwnerLock, ownership_id_of
+from onesocket.sharing.host._owner_record import OwnerRecord
 from onesocket.sharing.host._process_stat import ExecWatch, ProcessStat
 from onesocket.sharing.host._runtime_paths import RUNTIME_DIR_VARIABLE, RuntimePaths, runtime_directory
 
@@ -186,6 +187,25 @@ def test_a_take_over_from_an_owner_that_died_meanwhile_comes_too_late(place: Run
     assert OwnerLock.take_over(place, stopped.ownership_id, keep) is None
     assert next_owner.is_ours()
     next_owner.release()
+
+
+@pytest.mark.parametrize("is_made", [False, True])
+def test_a_stopped_owner_whose_file_was_removed_can_be_taken_over_from(place: RuntimePaths, is_made: bool) -> None:
+    stopped = OwnerLock.acquire(place, keep)
+    assert stopped is not None
+    stopped.note(1)
+    shutil.rmtree(place.directory)
+    place.ensure(again=True)
+    if is_made:  # by a process that joins, and looks whether it is free
+        with place.lock.open("w") as newcomer:
+            fcntl.flock(newcomer, fcntl.LOCK_EX)
+            assert OwnerLock.take_over(place, stopped.ownership_id, keep) is None
+    second = OwnerLock.take_over(place, stopped.ownership_id, keep)
+    assert second is not None
+    assert OwnerLock.take_over(place, stopped.ownership_id, keep) is None
+    assert stopped.restore(place) is LockState.LOST
+    stopped.release()
+    second.release()
 
 
 async def test_a_process_that_gives_the_lock_up_leaves_the_wait_for_its_predecessor_to_the_next(

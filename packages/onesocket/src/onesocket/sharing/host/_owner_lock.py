@@ -13,20 +13,19 @@ import dataclasses
 import enum
 import os
 import secrets
-import select
 import socket
 import stat
 import sys
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self, TypeAlias
 
 from ..._forking import FORK_LOCK
 from ...errors import NoRuntimeDirectory, OutOfResources
 from ._abstract_socket_lock import AbstractSocketLock
-from ._process_stat import ExecWatch, ProcessStat
+from ._owner_record import OwnerRecord
+from ._process_stat import ExecWatch
 from ._runtime_paths import RuntimePaths, translate_os_error
 
 if sys.platform != "win32":  # where `RuntimePaths` raises `NoRuntimeDirectory`
@@ -34,81 +33,9 @@ if sys.platform != "win32":  # where `RuntimePaths` raises `NoRuntimeDirectory`
 
 FileIdentity: TypeAlias = tuple[int, int]
 """Device and inode."""
-_RECORD_BYTES: Final = 128
 # A dying process releases lock and sockets in no stated order, within microseconds of each other; this bounds a bug.
 _MAX_EXIT_WAIT: Final = 2.0
 _MAX_ATTEMPTS: Final = 10
-
-
-@dataclass(frozen=True, slots=True)
-class OwnerRecord:
-    """Content of the lock file, written by the owner."""
-
-    pid: int
-    """0: the owner released the lock in order."""
-    process_start_time: str
-    """``-``: it isn't known."""
-    epoch: int
-    """The newest epoch that any process was told of. It only grows for as long as the file is there."""
-    ownership_id: int = 0
-    """A random number, the same for as long as one process owns the connection without a break.
-
-    0: no process followed when it was released.
-    """
-    stack: int = 0
-    """Address of its stack, by which an `exec` is told; 0: it isn't known."""
-    is_beside_stopped: int = 0
-    """1: it took over from a stopped process, which has the abstract socket lock."""
-
-    @classmethod
-    def of(cls, pid: int, epoch: int, ownership_id: int = 0) -> Self:
-        """The record of a running process."""
-        stat = ProcessStat.of(pid) or ProcessStat.unknown()
-        return cls(pid, stat.start_time, epoch, ownership_id, stat.stack)
-
-    @classmethod
-    def parse(cls, text: bytes) -> Self | None:
-        """The record with this text; None: it is none."""
-        try:
-            pid, start_time, *numbers = text.split()
-            return cls(int(pid), start_time.decode("ascii"), *map(int, numbers))
-        except (ValueError, TypeError):
-            return None
-
-    def __str__(self) -> str:
-        numbers = self.epoch, self.ownership_id, self.stack, self.is_beside_stopped
-        return f"{self.pid} {self.process_start_time} {' '.join(map(str, numbers))}"
-
-    def is_gone(self) -> bool:
-        """True if the kernel has closed all descriptors of the process."""
-        if self.pid in (0, os.getpid()):
-            return True
-        if not hasattr(os, "pidfd_open"):
-            return self._has_no_process()
-        try:
-            handle = os.pidfd_open(self.pid)
-        except ProcessLookupError:
-            return True
-        except OSError:  # no descriptor is free
-            return self._has_no_process()
-        try:
-            stat = ProcessStat.of(self.pid)
-            if stat is not None and self.process_start_time not in ("-", stat.start_time):
-                return True  # another process has the number now
-            poll = select.poll()
-            poll.register(handle, select.POLLIN)
-            return bool(poll.poll(0))
-        finally:
-            os.close(handle)
-
-    def _has_no_process(self) -> bool:
-        try:
-            os.kill(self.pid, 0)
-        except ProcessLookupError:
-            return True
-        except PermissionError:
-            pass
-        return False
 
 
 class LockState(enum.Enum):
@@ -167,7 +94,7 @@ class OwnerLock:
                         return None
                     if file.identity != file_identity(paths.lock):
                         continue  # replaced just now
-                    socket_lock, before = _claim_socket_lock(paths), _read_record(file.descriptor)
+                    socket_lock, before = _claim_socket_lock(paths), OwnerRecord.read(file.descriptor)
                     if socket_lock is None and not (beside_stopped and before is not None and before.is_beside_stopped):
                         return None  # this file is not the one that the owner began with
                     lock = cls(paths, file.keep(), file.identity, before, socket_lock)
@@ -180,13 +107,17 @@ class OwnerLock:
     def take_over(cls, paths: RuntimePaths, seen: int | None, keep: Callable[[OwnerLock], None]) -> OwnerLock | None:
         """Replace the lock file of a stopped owner with ownership id `seen`; None if another process did.
 
-        The old owner finds the other file when it goes on; until then it has the abstract socket lock.
+        A file that was removed is made anew. The old owner finds it when it goes on; until then it has the abstract
+        socket lock.
         Raises `NoRuntimeDirectory` or `OutOfResources`.
         """
         with FORK_LOCK, contextlib.closing(_LockFile(paths.takeover_lock)) as fence:
-            if not fence.lock() or seen is None or ownership_id_of(paths.lock) != seen:
+            if not fence.lock() or seen is None:
                 return None
-            last = _read_record_at(paths.lock)
+            last = OwnerRecord.read_at(paths.lock)
+            is_present = last is not None and last.pid != 0 and last.ownership_id == seen
+            if not is_present and (last is not None or _is_locked(paths.lock)):
+                return None
             path = paths.directory / f"{paths.name}.{os.getpid()}.new"
             with contextlib.suppress(FileNotFoundError):
                 path.unlink()
@@ -225,7 +156,7 @@ class OwnerLock:
             is_free = file.lock()
             if file.identity != file_identity(paths.lock):
                 return LockState.BUSY
-            record = _read_record(file.descriptor)
+            record = OwnerRecord.read(file.descriptor)
             # Has another owner written to this file, since ours was removed or renamed away?
             is_others = paths == self.paths and record is not None and record.ownership_id != self.ownership_id
             if is_others and record is not None and ((record.pid and not is_free) or record.epoch > self._epoch):
@@ -299,7 +230,7 @@ class OwnerLock:
         if self.descriptor >= 0:
             record = dataclasses.replace(record, is_beside_stopped=int(self.is_beside_stopped))
             with contextlib.suppress(OSError):  # a full disk: the record helps, the lock decides
-                os.pwrite(self.descriptor, (str(record).ljust(_RECORD_BYTES - 1) + "\n").encode(), 0)
+                record.write(self.descriptor)
 
     def is_ours(self) -> bool:
         """True if the locked file is neither replaced nor removed."""
@@ -394,9 +325,24 @@ def _has_record(path: Path) -> bool:
         return False
 
 
+def _is_locked(path: Path) -> bool:
+    """True if a process has the lock of the file at `path`, or that can't be found out; False if there is no file."""
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except OSError as error:
+        return not isinstance(error, FileNotFoundError)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
 def ownership_id_of(path: Path) -> int | None:
     """Ownership id in a lock file; 0: not written yet, or its owner released it; None: there is no file."""
-    record = _read_record_at(path)
+    record = OwnerRecord.read_at(path)
     if record is None:
         return None if file_identity(path) is None else 0
     return record.ownership_id if record.pid else 0
@@ -404,18 +350,3 @@ def ownership_id_of(path: Path) -> int | None:
 
 def _stat_identity(found: os.stat_result) -> FileIdentity:
     return found.st_dev, found.st_ino
-
-
-def _read_record(descriptor: int) -> OwnerRecord | None:
-    return OwnerRecord.parse(os.pread(descriptor, _RECORD_BYTES, 0))
-
-
-def _read_record_at(path: Path) -> OwnerRecord | None:
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-    except OSError:
-        return None
-    try:
-        return _read_record(descriptor)
-    finally:
-        os.close(descriptor)
