@@ -283,15 +283,18 @@ class SharedClient(Generic[M]):
         messages that are being sent. The connection's own answer is the delivery's: an `EncodeError`, a full outbox, a
         `disconnect()` that came before. A failure that is not awaited goes to `on_error` and the log.
         """
-        calls, is_direct = self._host_calls, self._is_direct()
-        self.view.check_usable()
-        if is_direct:
-            try:
-                delivery = self.shared.upstream.post(message, resend=resend)
-            except Exception as error:  # noqa: BLE001 - the delivery's, as where the connection is elsewhere
-                return calls.reject(error)
-            return calls.watch(delivery)
-        return calls.send(functools.partial(self._post, message, resend=resend))
+        if not self._is_direct():
+            self.view.check_usable()
+            return self._host_calls.send(functools.partial(self._post, message, resend=resend))
+        try:
+            delivery = self.shared.upstream.post(message, resend=resend)
+        except Exception as error:  # noqa: BLE001 - the delivery's, as where the connection is elsewhere
+            self.view.check_usable()
+            return self._host_calls.reject(error)
+        if delivery is DELIVERED:
+            self.view.sent += 1
+            return DELIVERED
+        return self._host_calls.watch(delivery)
 
     def _post(self, message: Any, *, resend: bool) -> Delivery:
         return self.shared.upstream.post(message, resend=resend)
