@@ -637,6 +637,7 @@ class Runner:
     def enter_loop(self) -> None:
         """Belong to the running loop, and go on as after a loss: the next connection is dialled soon."""
         loop = self._affinity.loop = asyncio.get_running_loop()
+        self.outlives_loop = self.on_left = None  # it moves once
         machine = self.machine
         if machine.timer is not None:
             kind, epoch = machine.timer

@@ -66,7 +66,11 @@ class MainLoop(HostLoop):
         now = time.monotonic()
         if self._stands_since is None:
             self._stands_since = now
+            self.loop_inbox.post_soon(self._runs)  # a program may run it in short slices, between our looks
         return now - self._stands_since >= STANDSTILL
+
+    def _runs(self) -> None:
+        self._stands_since = None
 
     def release(self) -> None:
         """No connection is left here: forget the end of the loop. In any thread."""
