@@ -17,7 +17,8 @@ from onesocket import Gap, Json, Outcome, ReconnectPolicy, Requests, SharedClien
 from onesocket.errors import DeliveryUnknown, ManuallyDisconnected, RequestLost
 from onesocket.protocols import Subscriptions
 from onesocket.sharing import _relocation as relocation
-from onesocket.sharing._registry import current_registry
+from onesocket.sharing._registry import Registry, current_registry
+from onesocket.sharing._shared_connection import SharedConnection
 from onesocket.testing import Fault, FaultyServer, ThreadedServer
 from tests.integration.ending_loop import ENDINGS, EndingLoop
 from tests.support.ledger_venue import key_of, subscribe, unsubscribe
@@ -321,6 +322,38 @@ def test_with_the_loop_a_connection_ends_that_nobody_else_shares(
     until(server, lambda faulty: faulty.counts.sockets_now == 0)
     assert server.server.counts.close_codes == {1001: 2}
     assert server.server.counts.unclean_closes == 0
+
+
+def test_who_joins_while_the_loop_ends_gets_a_connection_of_its_own(
+    server: Server, monkeypatch: pytest.MonkeyPatch, pool: concurrent.futures.ThreadPoolExecutor
+) -> None:
+    url = server.server.url
+    joining: list[concurrent.futures.Future[blocking.SharedClient[Any]]] = []
+    is_counted = threading.Event()
+    find, outlives_loop = Registry.find, SharedConnection.outlives_loop
+
+    def note_find(registry: Registry, *args: Any, **options: Any) -> SharedConnection:
+        found = find(registry, *args, **options)
+        is_counted.set()
+        return found
+
+    def join_just_after(shared: SharedConnection) -> bool:
+        goes_on = outlives_loop(shared)
+        if not joining:
+            is_counted.clear()
+            joining.append(pool.submit(blocking.join, url, timeout=20))
+            assert is_counted.wait(10)
+        return goes_on
+
+    monkeypatch.setattr(Registry, "find", note_find)
+    monkeypatch.setattr(SharedConnection, "outlives_loop", join_just_after)
+    with EndingLoop("asyncio.run", monkeypatch) as loop:
+        loop.clients.append(loop.run(joined(url)))
+        loop.end()
+    with joining[0].result(10) as client:
+        client.send("x", timeout=10)
+        assert client.status.epoch == 1
+    assert received(server) == ["x"]
 
 
 def test_the_thread_ends_with_the_last_client_elsewhere(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,6 +22,7 @@ def end_task(task: asyncio.Task[Any]) -> BaseException | None:
     """
     unlogged: Any = task
     unlogged._log_destroy_pending = False  # noqa: SLF001 - as asyncio.gather does: its end is no news
+    hide_task(task)
     task.add_done_callback(_retrieve)  # if the loop goes on, its next step finds that it is over
     coroutine: Any = task.get_coro()
     try:

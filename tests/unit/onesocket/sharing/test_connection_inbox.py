@@ -163,6 +163,40 @@ def test_a_call_to_a_closed_loop_moves_the_connection_if_it_can(
     assert made == ["kept"]
 
 
+def test_a_thread_that_has_seen_the_closed_loop_refuses_nothing_once_the_connection_has_moved(
+    loops: tuple[asyncio.AbstractEventLoop, asyncio.AbstractEventLoop],
+) -> None:
+    class Racing(ConnectionInbox):
+        """An inbox that moves just when the other thread asks whether it can."""
+
+        moves = True
+
+        @property
+        def is_moving(self) -> bool:
+            is_moving, self.moves = self.moves, False
+            return is_moving
+
+        def __getattribute__(self, name: str) -> Any:
+            if name == "refuge" and self.is_moving:
+                self.leave(new)
+                arrive(self, [], new)
+            return super().__getattribute__(name)
+
+    old, new = loops
+    made: list[str] = []
+    inbox = Racing(old)
+    inbox.moves = False
+    inbox._calls.append((made.append, ("of another",)))
+    old.close()
+    inbox.moves = True
+    assert not inbox.is_dead
+    inbox = Racing(old)
+    inbox._calls.append((made.append, ("another's",)))
+    assert inbox.post_soon(made.append, "mine")
+    turn(new)
+    assert made == ["of another", "another's", "mine"]
+
+
 def test_a_cancellation_that_comes_during_the_move_reaches_the_work_that_began_anew(
     loops: tuple[asyncio.AbstractEventLoop, asyncio.AbstractEventLoop],
 ) -> None:

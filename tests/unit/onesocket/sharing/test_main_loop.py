@@ -66,6 +66,22 @@ def test_a_loop_that_is_run_in_slices_has_not_ended(runner: asyncio.Runner, cloc
         runner.run(asyncio.sleep(0))
 
 
+def test_a_loop_that_runs_a_slice_just_when_it_is_looked_at_has_not_ended(
+    runner: asyncio.Runner, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop = runner.run(made())
+    post_soon = loop.loop_inbox.post_soon
+
+    def post_and_run(*call: Any) -> bool:
+        is_taken = post_soon(*call)
+        runner.run(asyncio.sleep(0))
+        return is_taken
+
+    monkeypatch.setattr(loop.loop_inbox, "post_soon", post_and_run)
+    for clock.now in (0.0, 1.0, 2.0):
+        assert not loop.has_ended()
+
+
 def test_a_loop_that_runs_or_is_closed(clock: Clock) -> None:
     async def looks() -> MainLoop:
         loop = await made()

@@ -80,10 +80,10 @@ class ClientUpstream:
         is_bound = options.durable_outbox is not None or options.rotation is not None
         return self._is_own and not is_bound and type(options.transport) is WebSocketTransport
 
-    def move_with(self, is_shared_elsewhere: Callable[[], bool], on_left: Callable[[], None]) -> None:
+    def move_with(self, outlives_loop: Callable[[], bool], on_left: Callable[[], None]) -> None:
         """Let the connection outlive its event loop where this is true when that ends; `on_left`: then called."""
         runner = self._internals.runner
-        runner.outlives_loop, runner.on_left = is_shared_elsewhere, on_left
+        runner.outlives_loop, runner.on_left = outlives_loop, on_left
 
     async def end_in_order(self) -> None:
         """Close the connection in order, within its deadlines, before `leave_loop`."""

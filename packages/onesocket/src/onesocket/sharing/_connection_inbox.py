@@ -35,7 +35,8 @@ class ConnectionInbox(LoopInbox):
     @property
     def is_dead(self) -> bool:
         """True once no call will be made any more: the loop is closed, and the connection can't move to another."""
-        return super().is_dead and (self.refuge is None or self.refuge.is_dead)
+        refuge = self.refuge  # read first: it's None again when the connection has moved, and the loop another
+        return (refuge is None or refuge.is_dead) and super().is_dead
 
     def post(self, call: Callable[..., object], *args: Any) -> bool:
         """As of `LoopInbox`; while the connection moves, the call waits."""
@@ -104,7 +105,11 @@ class ConnectionInbox(LoopInbox):
         refuge, rescue = self.refuge, self.rescue
         if refuge is not None and rescue is not None and refuge.post_soon(rescue):
             return True
-        return super()._on_closed()
+        loop = self._loop()
+        if loop is None or loop.is_closed():
+            return super()._on_closed()
+        self._kick()  # it has moved meanwhile
+        return True
 
     def _run_pending(self) -> None:
         if not self._is_paused and self.is_here:

@@ -112,7 +112,8 @@ class CrossLoopCall(Generic[T]):
         if task is None:
             return False
         if task.done():
-            self._done(task)
+            if not self._is_nested:  # else who waits for the answer has ended, too
+                self._done(task)
             return False
         task.remove_done_callback(self._done)
         error = end_task(task)
@@ -142,8 +143,8 @@ class CrossLoopCall(Generic[T]):
 
 
 def resolve_future(future: asyncio.Future[Any], error: BaseException | None, value: Any) -> None:
-    """Give a future its outcome, unless it has one."""
-    if future.done():
+    """Give a future its outcome, unless it has one, or the connection has moved away from who waited for it."""
+    if future.done() or future.get_loop() is not asyncio.get_running_loop():
         return
     if error is not None:
         future.set_exception(error)

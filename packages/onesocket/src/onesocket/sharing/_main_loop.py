@@ -63,11 +63,11 @@ class MainLoop(HostLoop):
         if self.loop.is_running():
             self._stands_since = None
             return False
-        now = time.monotonic()
-        if self._stands_since is None:
-            self._stands_since = now
+        now, since = time.monotonic(), self._stands_since  # read once: the loop may run just now
+        if since is None:
+            since = self._stands_since = now
             self.loop_inbox.post_soon(self._runs)  # a program may run it in short slices, between our looks
-        return now - self._stands_since >= STANDSTILL
+        return now - since >= STANDSTILL
 
     def _runs(self) -> None:
         self._stands_since = None

@@ -58,7 +58,7 @@ class Registry:
     def remove_dead(self) -> None:
         """Forget connections whose event loops were closed before them, and release their sockets."""
         for shared in self.all():
-            if shared.inbox.is_dead:
+            if shared.is_dead:
                 with contextlib.suppress(Exception):
                     replace_with_null_device(shared.upstream.file_descriptors())
                 self._forget(shared)

@@ -46,7 +46,7 @@ class Relocation:
         """Let a new connection outlive its loop, if it can."""
         upstream, host_loop = shared.movable, shared.host_loop
         if upstream is not None and isinstance(host_loop, MainLoop):
-            upstream.move_with(shared.is_shared_elsewhere, host_loop.end_soon)
+            upstream.move_with(shared.outlives_loop, host_loop.end_soon)
 
     def set_refuge(self, shared: SharedConnection, thread: HostLoopThread) -> None:
         """Let a connection move to this thread, as it's shared by others than its loop; under the lock."""
@@ -67,17 +67,19 @@ class Relocation:
         return [shared for shared in self._connections() if shared.host_loop is host_loop]
 
     async def _leave(self, shared: SharedConnection) -> None:
-        upstream = shared.movable
-        if upstream is not None and shared.is_shared_elsewhere():
+        while (upstream := self._departing(shared)) is not None:
             await upstream.end_in_order()
             for _ in range(_LAST_TURNS):
                 await asyncio.sleep(0)
             self._move(shared)
+        if isinstance(shared.host_loop, MainLoop):
+            await shared.close()
+
+    def _departing(self, shared: SharedConnection) -> MovableUpstream | None:
+        """The upstream of a connection that is to move; None: it has, or it closes, and who joins gets another one."""
         with self._lock:
-            if not isinstance(shared.host_loop, MainLoop):  # it has moved
-                return
-            shared.is_closing = True
-        await shared.close()
+            is_here = isinstance(shared.host_loop, MainLoop)
+            return shared.movable if is_here and shared.outlives_loop() else None
 
     def _look(self, thread: HostLoopThread) -> None:
         """Move the connections whose loops have ended otherwise; in the thread."""
@@ -93,10 +95,10 @@ class Relocation:
                     _forget_refuge(shared)
                     self._on_idle()
                     continue
+            if self._timer is None:  # whatever becomes of this look
+                self._timer = thread.loop.call_later(LOOK_INTERVAL, self._look, thread)
             if host_loop.has_ended():
                 self._move(shared)
-            elif self._timer is None:
-                self._timer = thread.loop.call_later(LOOK_INTERVAL, self._look, thread)
 
     def _rescue(self, shared: SharedConnection) -> None:
         """Move a connection for a call that has come, as its loop is closed; in the thread."""

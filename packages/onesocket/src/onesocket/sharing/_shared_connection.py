@@ -286,7 +286,7 @@ class SharedConnection:
     async def _predecessor_gone(self) -> None:
         """Wait for the end of the connection before, wherever it lives: there are never two at once."""
         if self._predecessor is not None:
-            while not self._predecessor.gone.done() and not self._predecessor.inbox.is_dead:
+            while not self._predecessor.gone.done() and not self._predecessor.is_dead:
                 await asyncio.wait((asyncio.wrap_future(self._predecessor.gone),), timeout=1.0)
             self._predecessor = None
 
@@ -352,6 +352,18 @@ class SharedConnection:
         """The upstream, if it can go on on another loop; any thread may ask."""
         upstream: Any = self.upstream
         return upstream if isinstance(self.inbox, ConnectionInbox) else None
+
+    @property
+    def is_dead(self) -> bool:
+        """True if its loop was closed before it, and it doesn't move; any thread may ask."""
+        return self.host_loop.is_dead and (self.is_closing or self.inbox.is_dead)
+
+    def outlives_loop(self) -> bool:
+        """True if the connection goes on when its loop ends, which it does; else it closes, and takes no members."""
+        with self._lock:
+            goes_on = self.refuge is not None and self.is_shared_elsewhere()
+            self.is_closing = self.is_closing or not goes_on
+            return goes_on
 
     def is_shared_elsewhere(self) -> bool:
         """True if others than clients of the loop that it lives on share it, and it isn't closing; in any thread."""

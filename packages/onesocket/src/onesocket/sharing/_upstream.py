@@ -164,7 +164,7 @@ class Upstream(Protocol):
 class MovableUpstream(Upstream, Protocol):
     """An upstream that can go on on another event loop when its own ends first."""
 
-    def move_with(self, is_shared_elsewhere: Callable[[], bool], on_left: Callable[[], None]) -> None:
+    def move_with(self, outlives_loop: Callable[[], bool], on_left: Callable[[], None]) -> None:
         """Let the connection outlive its event loop where this is true when that ends. Called before `attach`.
 
         `on_left`: called on that loop when its end has closed the connection: `leave_loop` is to follow.
