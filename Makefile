@@ -51,7 +51,7 @@ help:
 	@echo "make outbox      a program with a durable outbox is killed at every step, while the server counts"
 	@echo "make rotation    1000 rotations of a connection, with a ledger at the server"
 	@echo "make chaos       processes that share a connection are killed, stopped and asked to leave, while the server counts"
-	@echo "make chaos-long  the same 2 000 times over processes of every kind (ARGS=\"--faults 60\"); less than an hour"
+	@echo "make chaos-long  the same 2 000 times over processes of every kind (ARGS=\"--faults 60\"); 16 minutes to an hour"
 	@echo "make e2e         the chat in a headless Chromium (installs Debian's where there is none), and the dashboard of examples/feed with npm's ws"
 	@echo "make screenshots the pictures in the documents, made anew"
 	@echo "make clean       remove everything the other targets made"

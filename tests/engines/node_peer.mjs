@@ -39,8 +39,8 @@ function serve({ key, deflate, subprotocol }) {
     verifyClient: (_info, answer) => (settings.refusal ? answer(false, ...settings.refusal) : answer(true)),
   });
   server.on('connection', (ws, request) => adopt(ws, key, request.socket.peerPort));
-  // A connection that has ended has no port any more.
-  server._server.on('connection', (socket) => Object.assign(socket, { peerPort: socket.remotePort }));
+  // Asked for early, as a connection that has ended has no port any more; 0: it was reset before it was accepted.
+  server._server.on('connection', (socket) => Object.assign(socket, { peerPort: socket.remotePort ?? 0 }));
   server.on('listening', () => tell({ event: 'listening', key, port: server.address().port }));
   servers.set(key, { server, settings });
 }

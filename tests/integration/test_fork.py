@@ -287,3 +287,41 @@ with blocking.join(url) as client:
 assert most == [1, 1], most
 """
     await run(script, server.url)  # the assertions are in the script, which has to end with status 0
+
+
+async def test_a_connection_on_the_main_loop_stays_the_parents_wherever_it_lives(server: FaultyServer) -> None:
+    script = """
+def child():
+    assert len(current_registry()) == 0
+    assert threading.active_count() == 1
+    assert sockets() == []
+
+def child_with_a_loop_of_its_own():
+    child()
+    async def joins():
+        async with join(url) as client:
+            await client.send("child")
+    asyncio.run(joins())
+
+async def main():
+    client = await join(url)
+    assert current_registry().host_thread is None
+    in_child(child)
+    other = await asyncio.to_thread(blocking.join, url)
+    in_child(child)
+    await asyncio.to_thread(in_child, child)
+    await client.send("main")
+    return other
+
+other = asyncio.run(main())
+other.send("thread")
+in_child(child)
+in_child(child_with_a_loop_of_its_own)
+other.send("still there")
+assert other.status.epoch == 2
+other.close()
+"""
+    await run(script, server.url)
+    assert server.received == ["main", "thread", "child", "still there"]
+    assert server.counts.handshakes == 3
+    assert server.counts.unclean_closes == 0

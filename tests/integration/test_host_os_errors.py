@@ -14,7 +14,8 @@ from onesocket import OnesocketError, ReconnectPolicy, State
 from onesocket.errors import ManuallyDisconnected
 from onesocket.sharing.host import NoRuntimeDirectory, OutOfResources
 from onesocket.sharing.host._owner_files import OwnerFiles
-from onesocket.sharing.host._owner_lock import OwnerLock, OwnerRecord
+from onesocket.sharing.host._owner_lock import OwnerLock
+from onesocket.sharing.host._owner_record import OwnerRecord
 from onesocket.sharing.host._runtime_paths import translate_os_error
 from onesocket.testing import FaultyServer
 from tests.support.host_processes import make_upstream

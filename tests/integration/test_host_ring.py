@@ -3,35 +3,20 @@
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 
 from onesocket.sharing.host import listing
 from onesocket.testing import Fault, FaultyServer
 from tests.campaigns.harness.worker_process import WorkerProcess
-from tests.integration.test_host_sharing import SharingProcesses, assert_single_connection
+from tests.support import sharing_processes
+from tests.support.sharing_processes import SharingProcesses, assert_single_connection
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="Unix only")
 
 MIB = 2**20
 
-
-@pytest.fixture
-async def server() -> AsyncIterator[FaultyServer]:
-    async with FaultyServer(echo=False) as running:
-        yield running
-
-
-@pytest.fixture
-async def group(server: FaultyServer, tmp_path: Path) -> AsyncIterator[SharingProcesses]:
-    directory = tmp_path / "run"
-    directory.mkdir(mode=0o700)
-    group = SharingProcesses(server, directory)
-    yield group
-    for process in group.members:
-        await process.end()
+server, group = sharing_processes.server, sharing_processes.group
 
 
 def gaps(process: WorkerProcess) -> list[tuple[str, int, int | None]]:

@@ -1,8 +1,6 @@
 """Processes that share one connection. Real processes, real sockets; the *server* counts."""
 
 import asyncio
-import contextlib
-import itertools
 import json
 import os
 import random
@@ -12,91 +10,25 @@ import struct
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from onesocket.errors import ForeignUser
-from onesocket.sharing._connection_key import ConnectionKey
 from onesocket.sharing.host import _ipc_frames as frames
 from onesocket.sharing.host import listing
-from onesocket.sharing.host._runtime_paths import RuntimePaths
 from onesocket.testing import Fault, FaultyServer
 from tests.campaigns.harness.worker_process import DEADLINE, WorkerProcess
+from tests.support import sharing_processes
+from tests.support.sharing_processes import SharingProcesses, assert_single_connection, paths_of
 
-WORKER = Path(__file__).with_name("host_worker.py")
 SIZE = 100_000
-QUICK: dict[str, Any] = {"heartbeat": 0.2, "stopped_after": 1.5, "attach_timeout": 1.5}
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="Unix only")
 
-
-class SharingProcesses:
-    """The processes of one test."""
-
-    def __init__(self, server: FaultyServer, directory: Path) -> None:
-        self.server = server
-        self.directory = directory
-        self.members: list[WorkerProcess] = []
-
-    async def start(self, count: int = 1, *, connect: bool = True, **setup: Any) -> list[WorkerProcess]:
-        host = {**QUICK, **setup.pop("host", {})}
-        given = {"url": self.server.url, "directory": str(self.directory), "host": host, **setup}
-        new = [await WorkerProcess.start(WORKER, given) for _ in range(count)]
-        self.members += new
-        for process in new:
-            await process.until(lambda report: report["event"] in ("ready", "crashed"))
-        if connect:
-            await asyncio.gather(*(process.do("connect") for process in new))
-        return new
-
-    async def owner(self) -> WorkerProcess:
-        """The one that holds the connection."""
-        said: dict[int, Any] = {}
-        try:
-            async with asyncio.timeout(DEADLINE):
-                while True:
-                    for process in self.members:
-                        if process.process.returncode is None:
-                            said[process.pid] = await process.do("status")
-                            if said[process.pid][2]:
-                                return process
-        except TimeoutError:
-            raise AssertionError(f"nobody owns the connection: {said}") from None
-
-    async def connected(self, epoch: int, processes: list[WorkerProcess]) -> None:
-        """Every one of them knows that this connection is up."""
-
-        def is_up(report: dict[str, Any]) -> bool:
-            return report.get("new") == "CONNECTED" and report["epoch"] >= epoch
-
-        await asyncio.gather(*(process.until(is_up) for process in processes))
-
-    async def all_receive(self, message: str, processes: list[WorkerProcess]) -> None:
-        """Send a message, and wait until every one of these processes has received it."""
-        marks = [len(process.said) for process in processes]
-        await self.server.broadcast(message)
-        await asyncio.gather(*(process.got(message, mark) for process, mark in zip(processes, marks, strict=True)))
-
-    @contextlib.asynccontextmanager
-    async def load(self) -> AsyncIterator[None]:
-        """The server sends all the time."""
-
-        async def send() -> None:
-            for number in itertools.count():
-                for connection in self.server.connections:
-                    if connection.can_send:
-                        connection.send_nowait(f"load {number}")
-                await asyncio.sleep(0.002)
-
-        task = asyncio.get_running_loop().create_task(send())
-        try:
-            yield
-        finally:
-            task.cancel()
-            await asyncio.wait([task])
+server, group = sharing_processes.server, sharing_processes.group
 
 
 async def received_again_at(process: WorkerProcess, since: int) -> float:
@@ -110,29 +42,6 @@ async def goes_on(process: WorkerProcess, since: int) -> None:
     """Wait until it receives again, without a gap."""
     first = await process.until(lambda report: report["event"] in ("messages", "gap"), since)
     assert first["event"] == "messages"
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[FaultyServer]:
-    async with FaultyServer(echo=False) as running:
-        yield running
-
-
-@pytest.fixture
-async def group(server: FaultyServer, tmp_path: Path) -> AsyncIterator[SharingProcesses]:
-    directory = tmp_path / "run"
-    directory.mkdir(mode=0o700)
-    group = SharingProcesses(server, directory)
-    yield group
-    for process in group.members:
-        await process.end()
-
-
-def assert_single_connection(server: FaultyServer) -> None:
-    counts = server.counts
-    assert counts.most_sockets == 1, counts
-    assert counts.premature_closes == 0, counts
-    assert counts.protocol_errors == 0, counts
 
 
 def logged(process: WorkerProcess, since: int = 0) -> list[tuple[str, str]]:
@@ -738,10 +647,6 @@ async def test_the_listing_shows_what_is_shared(group: SharingProcesses) -> None
 # --- whom not to trust ----------------------------------------------------------------------------------------------
 
 
-def paths_of(group: SharingProcesses) -> RuntimePaths:
-    return RuntimePaths.of(ConnectionKey.of(group.server.url).digest(), str(group.directory))
-
-
 async def test_leftovers_of_the_dead_are_no_hindrance(group: SharingProcesses, server: FaultyServer) -> None:
     left = paths_of(group)
     with socket.socket(socket.AF_UNIX) as dead:
@@ -849,8 +754,7 @@ def public_directory() -> Iterator[Path]:
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can become somebody else")
 async def test_another_user_is_refused(server: FaultyServer, public_directory: Path) -> None:
-    group = SharingProcesses(server, public_directory)
-    try:
+    async with SharingProcesses(server, public_directory) as group:
         processes = await group.start(2)
         address = paths_of(group).socket
         os.chmod(public_directory, 0o755)  # noqa: PTH101, S103 - as if somebody had opened it to all
@@ -867,9 +771,6 @@ async def test_another_user_is_refused(server: FaultyServer, public_directory: P
         await group.all_receive("unharmed", processes)
         (late,) = await group.start(1, connect=False)
         assert late.said[0]["kind"] == "NoRuntimeDirectory"
-    finally:
-        for process in group.members:
-            await process.end()
 
 
 # --- all of it at once ----------------------------------------------------------------------------------------------

@@ -590,16 +590,19 @@ async def test_an_offered_loop_holds_the_connection(server: FaultyServer) -> Non
         await anext(reading)
     assert server.counts.handshakes == 1
     await client.aclose()
+    other = await asyncio.to_thread(_join_elsewhere, server.url, lambda: current_registry().host_thread)
+    assert other is not None, "without an offered loop, one that is joined elsewhere first lives in the thread"
     async with join(server.url):
-        assert current_registry().host_thread is not None
+        assert current_registry().host_thread is None, "and one that is joined here, on the loop of the main thread"
 
 
-def _join_elsewhere(url: str) -> Any:
+def _join_elsewhere(url: str, look: Callable[[], object] | None = None) -> Any:
     async def there() -> Any:
         async with join(url) as client:
             stream = client.subscribe()
             await client.send("x")
-            return await anext(stream)
+            message = await anext(stream)
+            return message if look is None else look()
 
     return asyncio.run(there())
 

@@ -112,17 +112,36 @@ async def test_whichever_thread_is_refused_it_is_a_typed_error_and_the_next_join
     await until(lambda: open_descriptors() <= before)
 
 
-async def test_joining_in_an_event_loop_is_refused_in_the_same_way(server: FaultyServer, limit: ThreadLimit) -> None:
+async def join_and_send(url: str) -> None:
+    async with onesocket.join(url, scope="process") as client:
+        await client.send("hello")
+
+
+async def test_joining_in_an_event_loop_of_a_thread_is_refused_in_the_same_way(
+    server: FaultyServer, limit: ThreadLimit
+) -> None:
+    await asyncio.to_thread(asyncio.run, join_and_send(server.url))
+    await until(nothing_is_shared)
     limit.left = 0
     before = open_descriptors()
     for _ in range(3):
         with pytest.raises(OutOfResources, match="no further thread"):
-            await onesocket.join(server.url, scope="process")
+            await asyncio.to_thread(asyncio.run, join_and_send(server.url))
     assert len(current_registry()) == 0
     assert open_descriptors() == before
     limit.left = None
-    async with onesocket.join(server.url, scope="process") as client:
+    await asyncio.to_thread(asyncio.run, join_and_send(server.url))
+
+
+async def test_a_thread_that_joins_a_connection_of_the_main_loop_is_refused_in_the_same_way(
+    server: FaultyServer, limit: ThreadLimit
+) -> None:
+    limit.left = 0
+    async with onesocket.join(server.url) as client:
+        with pytest.raises(OutOfResources, match="no further thread"):
+            await asyncio.to_thread(onesocket.blocking.join, server.url)
         await client.send("hello")
+    assert len(current_registry()) == 0
 
 
 async def test_a_durable_outbox_needs_a_thread(server: FaultyServer, limit: ThreadLimit, tmp_path: Path) -> None:

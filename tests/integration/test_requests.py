@@ -309,9 +309,22 @@ async def test_a_request_that_its_owner_had_not_sent_is_sent_by_the_next_one(
         await until(lambda: follower.status.state is not State.CONNECTED)
         waits = asyncio.ensure_future(ask(follower, {"q": 1}))
         assert owner._owner is not None
-        queue = owner._owner._pending_operations._queue
+        queue = owner._owner._operations._pending_operations._queue
         await until(lambda: queue.count == 1)
         await owner.aclose()
         await server.start()
         assert (await waits)["q"] == 1
         assert len(server.received) == 1
+
+
+async def test_a_cancelled_request_that_may_be_asked_twice_is_not_asked_again() -> None:
+    async with FaultyServer(on_message=lambda *_: None) as server:
+        async with join(server.url, protocol=protocol(), key="account") as client:
+            asking = asyncio.create_task(client.request({"q": 1}, resend=True))
+            await server.wait_until(lambda _: len(server.received) == 1)
+            asking.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await asyncio.wait_for(asking, 5)
+            await client.send({"q": "end"})
+            await server.wait_until(lambda _: len(server.received) == 2)
+        assert [json.loads(data)["q"] for data in server.received] == [1, "end"]

@@ -15,7 +15,8 @@ import pytest
 
 from onesocket.testing import FaultyServer
 from tests.campaigns.harness.worker_process import DEADLINE, WorkerProcess
-from tests.integration.test_host_sharing import QUICK, SharingProcesses, assert_single_connection, paths_of
+from tests.support import sharing_processes
+from tests.support.sharing_processes import QUICK, SharingProcesses, assert_single_connection, paths_of
 
 NEWCOMERS = Path(__file__).with_name("host_newcomers.py")
 MANY = 20
@@ -25,21 +26,7 @@ pytestmark = [
     pytest.mark.timeout(120),
 ]
 
-
-@pytest.fixture
-async def server() -> AsyncIterator[FaultyServer]:
-    async with FaultyServer(echo=False) as running:
-        yield running
-
-
-@pytest.fixture
-async def group(server: FaultyServer, tmp_path: Path) -> AsyncIterator[SharingProcesses]:
-    directory = tmp_path / "above" / "run"
-    directory.mkdir(mode=0o700, parents=True)
-    group = SharingProcesses(server, directory)
-    yield group
-    for process in group.members:
-        await process.end()
+server, group = sharing_processes.server, sharing_processes.group
 
 
 @contextlib.asynccontextmanager

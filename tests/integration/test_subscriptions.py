@@ -351,7 +351,7 @@ async def test_a_key_that_is_subscribed_to_while_its_refusal_is_on_its_way_is_gi
     shared = venue.protocol()
     owner, follower = await start(venue, shared, tmp_path), await start(venue, shared, tmp_path)
     assert isinstance(owner._membership.role, Owner)
-    subscriptions = owner._membership.role._upstream_subscriptions
+    subscriptions = owner._membership.role._operations._upstream_subscriptions
     first, second = KeyReader(), KeyReader()
     second.keys = {"x"}
     follower.add_keys(first, ["x"])
@@ -373,7 +373,7 @@ async def test_keys_that_are_too_many_for_all_processes_together_are_refused(tmp
     shared = venue.protocol()
     owner, follower = await start(venue, shared, tmp_path), await start(venue, shared, tmp_path)
     assert isinstance(owner._membership.role, Owner)
-    subscriptions: Any = owner._membership.role._upstream_subscriptions
+    subscriptions: Any = owner._membership.role._operations._upstream_subscriptions
     subscriptions._counts._max_keys = 3
     for process in (owner, follower):
         reader = KeyReader()

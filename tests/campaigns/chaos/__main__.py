@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from tests.campaigns.harness.director import add_seed, run_command
+from tests.campaigns.harness.probe import load_note
 from tests.campaigns.harness.report import write_document
 from tests.campaigns.harness.worker_process import OrderRefused, WorkerFailure
 
@@ -38,10 +39,12 @@ async def run_scenario(
     try:
         async with asyncio.timeout(deadline):
             await scenario.play(findings, size, random.Random(f"{seed} {scenario.name}"))
-    except (WorkerFailure, OrderRefused) as error:
+    except OrderRefused as error:
         findings.broken(str(error))
+    except WorkerFailure as error:
+        findings.broken(f"{error}{load_note()}")
     except TimeoutError as error:
-        findings.broken(f"not done within {deadline:g} s {error}")
+        findings.broken(f"not done within {deadline:g} s {error}{load_note()}")
     findings.seconds = time.monotonic() - started
     return findings
 

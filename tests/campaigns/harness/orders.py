@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import faulthandler
 import json
 import os
+import signal
 import sys
 import time
 from collections.abc import Awaitable, Callable
@@ -18,7 +20,8 @@ Order = dict[str, Any]
 
 
 def setup() -> Any:
-    """The value that `WorkerProcess.start` was given."""
+    """The value that `WorkerProcess.start` was given. From now on SIGUSR1 writes the stacks to stderr."""
+    faulthandler.register(signal.SIGUSR1)
     return json.loads(sys.argv[1])
 
 

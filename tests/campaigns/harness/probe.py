@@ -18,6 +18,8 @@ RSS_SLACK: Final = 8 * 2**20
 RSS_FACTOR: Final = 1.05
 OBJECTS_SLACK: Final = 2_000
 OBJECTS_FACTOR: Final = 1.02
+LOAD_FACTOR: Final = 3
+"""Load average for each core from which on a missed deadline says it: the campaigns alone make less."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,16 @@ class Sample:
         if self.objects > before.objects * OBJECTS_FACTOR + OBJECTS_SLACK:
             found.append(f"objects: {before.objects} after warm-up, {self.objects} at the end")
         return found
+
+
+def load_note() -> str:
+    """Text for a missed deadline: the load of the machine, if that may be the reason; else empty."""
+    load, cores = os.getloadavg()[0], os.cpu_count() or 1
+    if load <= cores * LOAD_FACTOR:
+        return ""
+    return (
+        f"\n    (load average {load:.0f} on {cores} cores: the deadlines are those of a machine with a core to spare)"
+    )
 
 
 def resident_bytes(pid: int | str = "self") -> int:

@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, Final, Self, TypeVar
@@ -19,6 +20,9 @@ DEADLINE: Final = 20.0
 _LINE_LIMIT: Final = 1 << 28
 _RECENT: Final = 20
 _ERRORS_SHOWN: Final = 1 << 16
+_STACKS_DEADLINE: Final = 2.0
+"""Seconds for a process to write its stacks."""
+_STACKS_POLL: Final = 0.01
 
 Event = dict[str, Any]
 T = TypeVar("T")
@@ -49,8 +53,11 @@ class WorkerProcess:
         self.output: list[str] = []
         """Lines on its stdout that are no events, as libraries print them."""
         self.errors = ""
-        """The text on its stderr, after `end()`."""
+        """The text on its stderr, after `end()`; without the stacks that it was asked for."""
         self._errors = errors
+        self._errors_end = -1
+        """Length of its stderr when it was asked for its stacks; -1: it was not."""
+        self._writes_stacks = False
         self._changed = asyncio.Event()
         self._answers: dict[int, Event] = {}
         self._last_number = 0
@@ -77,7 +84,9 @@ class WorkerProcess:
         """
         module = ".".join(program.relative_to(ROOT).with_suffix("").parts)
         command = (python, "-m", module, json.dumps(setup))
-        return await cls.run(command, name or program.stem, on_event=on_event, collect_errors=collect_errors)
+        worker = await cls.run(command, name or program.stem, on_event=on_event, collect_errors=collect_errors)
+        worker._writes_stacks = collect_errors
+        return worker
 
     @classmethod
     async def run(
@@ -183,7 +192,7 @@ class WorkerProcess:
                 await asyncio.wait([self._reading])
                 return await self.process.wait()
         except TimeoutError:
-            raise WorkerFailure(f"{self!r} did not end within {within:g} s") from None
+            raise WorkerFailure(f"{self!r} did not end within {within:g} s{await self._report()}") from None
 
     async def end(self) -> None:
         """Kill it, and read its stderr."""
@@ -196,7 +205,7 @@ class WorkerProcess:
         if self._errors is not None and not self._errors.closed:
             with self._errors as file:
                 file.seek(0)
-                self.errors = file.read().decode(errors="replace").strip()
+                self.errors = file.read(self._errors_end).decode(errors="replace").strip()
 
     # --- reading ----------------------------------------------------------------------------------------------------
 
@@ -219,17 +228,38 @@ class WorkerProcess:
             if task.done():
                 return task.result()
             why = "has ended" if self._reading.done() else f"took more than {within:g} s"
-            raise WorkerFailure(f"{what}: {self.name} {why}{self._recent()}")
+            raise WorkerFailure(f"{what}: {self.name} {why}{await self._report()}")
         finally:
             task.cancel()
 
-    def _recent(self) -> str:
-        """The latest events, output and errors."""
-        errors = self.errors
-        if self._errors is not None and not self._errors.closed:  # pread: the process writes at this file's position
-            errors = os.pread(self._errors.fileno(), _ERRORS_SHOWN, 0).decode(errors="replace")
-        texts = [*map(str, self.said), *self.output, *errors.splitlines()]
-        return "".join(f"\n    {text}" for text in texts[-_RECENT:])
+    async def _report(self) -> str:
+        """The latest events, output and errors, and the stacks of a process that doesn't answer."""
+        errors = self._read_errors(0, self._errors_end) or self.errors
+        texts = [*map(str, self.said), *self.output, *errors.splitlines()][-_RECENT:]
+        return "".join(f"\n    {text}" for text in [*texts, *await self._ask_stacks()])
+
+    def _read_errors(self, begin: int, end: int = -1) -> str:
+        """Its stderr from byte `begin` to byte `end`; -1: so far."""
+        if self._errors is None or self._errors.closed:
+            return ""
+        count = _ERRORS_SHOWN if end < 0 else end - begin
+        # pread: the process writes at this file's position
+        return os.pread(self._errors.fileno(), count, begin).decode(errors="replace")
+
+    async def _ask_stacks(self) -> list[str]:
+        """The stacks of its threads; none of a process that has not begun, which the signal would end."""
+        has_begun = bool(self.said or self._answers)
+        if not (has_begun and self.is_alive and self._writes_stacks and self._errors and not self._errors.closed):
+            return []
+        begin = os.fstat(self._errors.fileno()).st_size
+        self._errors_end = begin if self._errors_end < 0 else self._errors_end
+        with contextlib.suppress(ProcessLookupError):
+            self.process.send_signal(signal.SIGUSR1)
+        stacks, before, deadline = "", "", time.monotonic() + _STACKS_DEADLINE
+        while (not stacks or stacks != before) and time.monotonic() < deadline:  # they come in several writes
+            await asyncio.sleep(_STACKS_POLL)
+            before, stacks = stacks, self._read_errors(begin)
+        return ["its stacks:", *stacks.splitlines()] if stacks else ["it writes no stacks: it is stopped, or starved"]
 
     async def _read(self) -> None:
         assert self.process.stdout is not None

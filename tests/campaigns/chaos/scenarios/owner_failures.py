@@ -51,9 +51,7 @@ class OwnerFailures:
         (new_member,) = await self._harness.start()
         owner, epoch = await self._harness.owner()
         rest = [member for member in self.members if member is not owner]
-        if self._chance.random() < _DIRECTORY_REMOVAL_SHARE:
-            shutil.rmtree(self._harness.directory)
-            self.seen[DIRECTORY_REMOVED] += 1
+        self._remove_directory()
         coming: asyncio.Task[None] | None = None
         if self._chance.random() < 0.5:  # it comes in the very moment
             coming = asyncio.create_task(self._harness.join([new_member], send_every=SEND_EVERY))
@@ -92,6 +90,7 @@ class OwnerFailures:
         owner, epoch = await self._harness.owner()
         rest = [member for member in self.members if member is not owner]
         owner.signal(signal.SIGSTOP)
+        self._remove_directory()
         begun = time.monotonic()
         within = RECOVERY_DEADLINE + float(self._harness.host["stopped_after"]) + float(self._harness.host["heartbeat"])
         fed = await self._harness.wait_received(rest, f"while {owner.name} is stopped", epoch=epoch, within=within)
@@ -104,6 +103,12 @@ class OwnerFailures:
         self._note("the old owner follows", fed, begun)
         await self._harness.server.wait_until(lambda counts: counts.sockets_now == 1, RECOVERY_DEADLINE)
         self.seen["two sockets at once"] += at_once == 2
+
+    def _remove_directory(self) -> None:
+        """Remove the runtime directory, some of the times."""
+        if self._chance.random() < _DIRECTORY_REMOVAL_SHARE:
+            shutil.rmtree(self._harness.directory)
+            self.seen[DIRECTORY_REMOVED] += 1
 
     def _note(self, what: str, fed: list[float], begun: float) -> None:
         self.seen[what] += 1

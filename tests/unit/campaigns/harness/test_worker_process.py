@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import sys
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,9 @@ from typing import Any
 import pytest
 
 from onesocket.errors import UsageError
+from tests.campaigns.harness import worker_process
 from tests.campaigns.harness.orders import Order, serve_orders, setup, write_event
+from tests.campaigns.harness.probe import load_note
 from tests.campaigns.harness.worker_process import OrderRefused, WorkerFailure, WorkerProcess
 
 
@@ -27,6 +30,8 @@ async def perform(order: Order) -> Any:
             write_event("messages", batch=order["batch"])
         case "complain":
             sys.stderr.write("a complaint\n")
+        case "stand still":
+            time.sleep(60)  # noqa: ASYNC251 - a process that hangs
         case "wait":
             await asyncio.Event().wait()
         case "die":
@@ -56,6 +61,33 @@ async def test_orders_are_answered_also_out_of_order(worker: WorkerProcess) -> N
         await worker.result(waiting, 0.01)
     await worker.do("close")
     assert await worker.ended() == 0
+
+
+async def test_a_process_that_does_not_answer_tells_where_it_is(worker: WorkerProcess) -> None:
+    await worker.do("complain")
+    for number in (worker.tell("stand still"), worker.tell("add", a=1, b=2)):
+        with pytest.raises(WorkerFailure, match=r"a complaint\n    its stacks:\n.*(\n.*)*, line \d+ in perform"):
+            await worker.result(number, 0.01)
+    with pytest.raises(WorkerFailure, match=r"did not end within 0\.01 s(\n.*)*in perform"):
+        await worker.ended(0.01)
+    await worker.end()
+    assert worker.errors == "a complaint"
+
+
+async def test_a_process_that_is_stopped_writes_no_stacks(
+    worker: WorkerProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker_process, "_STACKS_DEADLINE", 0.01)
+    await worker.do("add", a=1, b=2)
+    worker.signal(signal.SIGSTOP)
+    with pytest.raises(WorkerFailure, match="it is stopped, or starved"):
+        await worker.do("add", a=1, b=2, within=0.01)
+
+
+@pytest.mark.parametrize(("load", "note"), [(1.0, False), (1e4, True)])
+def test_a_missed_deadline_tells_the_load(monkeypatch: pytest.MonkeyPatch, load: float, note: bool) -> None:
+    monkeypatch.setattr(os, "getloadavg", lambda: (load, 0.0, 0.0))
+    assert ("load average" in load_note()) is note
 
 
 async def test_a_refused_order_has_the_type_and_text_of_its_error(worker: WorkerProcess) -> None:

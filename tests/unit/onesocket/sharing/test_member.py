@@ -44,6 +44,12 @@ class RelayedClient:
     def changed(self, change: Change, status: Status) -> None:
         raise NotImplementedError
 
+    def leave_loop(self) -> None:
+        raise NotImplementedError
+
+    def enter_loop(self) -> None:
+        raise NotImplementedError
+
     def report(self, error: BaseException, source: str) -> None:
         del source
         self.errors.append(error)

@@ -155,7 +155,7 @@ class SharedClient(Generic[M]):
         is raised instead. After Ctrl-C, a message that still waited for the connection is not sent.
         """
         handle = self._current()
-        self._run(lambda: handle.begin_to_send(message, resend=resend), timeout, "sending", sends=True)
+        self._run(handle.sending(message, resend=resend), timeout, "sending", sends=True)
 
     def send_nowait(self, message: Any, *, resend: bool = False) -> Future[None]:
         """Hand one message over, and return a future of its delivery. A failure goes to the log and `on_error`, too.
@@ -176,7 +176,7 @@ class SharedClient(Generic[M]):
                     reporter.report(error, "send_nowait()")
 
         call = CrossLoopCall(
-            handle.host_inbox, lambda: handle.begin_to_send(message, resend=resend, settled=True), answer, sends=True
+            handle.host_inbox, handle.sending(message, resend=resend, settled=True), answer, sends=True
         )
         if not call.post():
             call.refuse()
@@ -187,9 +187,7 @@ class SharedClient(Generic[M]):
         handle = self._current()
         checked = check_request(handle.shared.protocol, timeout, resend)
         try:
-            answer: M = self._run(
-                lambda: handle.request_on_host_loop(message, timeout=checked, resend=resend), None, "this", sends=True
-            )
+            answer: M = self._run(handle.asking(message, timeout=checked, resend=resend), None, "this", sends=True)
         except DeliveryUnknown as unknown:
             raise RequestLost(ANSWER_UNKNOWN) from unknown
         return answer
@@ -422,7 +420,7 @@ class SharedClient(Generic[M]):
             self._handle = LoopClient(
                 shared,
                 current_registry(),
-                shared.host_loop.loop,
+                None,
                 shown=self._parameters.shown,
                 token_source=None if source is None else functools.partial(call_threads_token_source, source),
                 on_error=None,

@@ -42,6 +42,14 @@ class Affinity:
             self._adopt(running)
         return running
 
+    @property
+    def is_here(self) -> bool:
+        """True if its loop runs in this thread."""
+        try:
+            return self.loop is asyncio.get_running_loop()
+        except RuntimeError:
+            return False
+
     def check_process(self) -> None:
         """Raise `ForkedCopy` in a forked child."""
         if self.is_inherited:

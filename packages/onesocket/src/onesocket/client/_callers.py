@@ -52,6 +52,13 @@ class Callers:
         """Remove a caller that was cancelled; None: its outcome was just about to arrive."""
         return self._callers.pop(future, None)
 
+    def abandon(self) -> list[Caller]:
+        """Forget all that wait, and return the callers of an attempt: their loop takes no further turn for them."""
+        callers, self._callers = self._callers, {}
+        self._closers = []
+        self._changed = None
+        return list(callers.values())
+
     def add_closer(self) -> asyncio.Future[None]:
         """Return a future for the end of the connection."""
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()

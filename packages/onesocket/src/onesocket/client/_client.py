@@ -20,7 +20,7 @@ from ..protocols._message_type import M
 from ..protocols._pace import Pace
 from ..protocols._protocol import Protocol
 from ..transports._proxy import ProxyOption
-from ..transports._transport import Transport
+from ..transports._transport import Transport, TransportConnection
 from ..wire._handshake import Data, Handshake
 from ._affinity import Affinity, is_collected
 from ._callback import CallbackKeys
@@ -613,7 +613,20 @@ class Client(Generic[M]):
             self._requests,
             self._connect_reminder.watch,
             self._key_subscriptions,
+            self._leave_loop,
+            self._enter_loop,
         )
+
+    def _leave_loop(self) -> TransportConnection | None:
+        connection = self._runner.leave_loop()
+        self._sender.leave_loop()
+        self._connect_reminder.leave_loop()
+        return connection
+
+    def _enter_loop(self) -> None:
+        self._runner.enter_loop()
+        self._sender.enter_loop()
+        self._state_watchers.enter_loop()
 
     def _key_subscriptions(self) -> UpstreamSubscriptions:
         if self._upstream_subscriptions is None:

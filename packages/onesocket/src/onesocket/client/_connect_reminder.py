@@ -46,6 +46,12 @@ class ConnectReminder:
         if not self._was_logged and self._timer is None and self._remedy():
             self._timer = asyncio.get_running_loop().call_later(_GRACE, self._check)
 
+    def leave_loop(self) -> None:
+        """Stop the timer: a caller that waits still begins anew on another loop."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
     def _check(self) -> None:
         self._timer = None
         remedy = self._remedy()

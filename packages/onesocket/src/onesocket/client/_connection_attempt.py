@@ -9,6 +9,7 @@ import itertools
 from collections.abc import Callable, Iterable
 from typing import Any, Final, Protocol
 
+from .._task_end import end_task
 from ..errors import (
     ClientClosed,
     ConnectAborted,
@@ -97,6 +98,7 @@ class ConnectionAttempt:
         "epoch",
         "handshake",
         "has_unchanged_token",
+        "outlives_loop",
         "rtt",
     )
 
@@ -121,6 +123,8 @@ class ConnectionAttempt:
         self.handshake: Handshake | None = None
         self.has_unchanged_token = False
         """The token source gave the token again that was refused before, so nothing was dialled."""
+        self.outlives_loop: Callable[[], bool] | None = None
+        """True if the client goes on on another event loop when this one ends; None: it doesn't."""
         self._options = options
         self._tokens = tokens
         self._protocol = options.protocol
@@ -165,6 +169,11 @@ class ConnectionAttempt:
             if left > when:
                 return f"{phase.value} (meanwhile the event loop was blocked)"
         return self.phase
+
+    @property
+    def is_followed(self) -> bool:
+        """True if another connection follows when the event loop ends."""
+        return self.outlives_loop is not None and self.outlives_loop()
 
     @property
     def is_reading(self) -> bool:
@@ -245,6 +254,18 @@ class ConnectionAttempt:
         self._phase = AttemptPhase.OVER
         self._stop_timers()
         self.connection = None
+
+    def abandon(self) -> TransportConnection | None:
+        """Forget the connection, whose descriptors are released: the client leaves the event loop. Returns it."""
+        connection, task, abandon = self.connection, self._task, getattr(self.connection, "abandon", None)
+        self.disown()
+        with contextlib.suppress(*USER_ERRORS):
+            self._protocol.lost(self._loop.time())
+        if task is not None:
+            end_task(task)
+        if abandon is not None:
+            abandon()
+        return connection
 
     def _give_up(self) -> None:
         before = self._phase

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from ..errors import DeliveryUnknown, OnesocketError
 from ..wire._handshake import Data
+from ._loop_future import resolve_on_loop
 
 
 class LateFrame(Protocol):
@@ -57,12 +58,14 @@ class Delivery:
     def __await__(self) -> Generator[Any, None, None]:
         """Wait until the socket has the message; raises `error`."""
         if not self.done:
-            if self._future is None:
-                self._future = asyncio.get_running_loop().create_future()
+            future = self._future
+            loop = asyncio.get_running_loop()
+            if future is None or future.get_loop() is not loop:
+                future = self._future = _future_beside(future, loop)
             self._watchers += 1
             try:
                 # Shielded: one waiter's cancellation is not another's.
-                yield from asyncio.shield(self._future).__await__()
+                yield from asyncio.shield(future).__await__()
             finally:
                 self._watchers -= 1
         if self.error is not None:
@@ -90,10 +93,18 @@ class Delivery:
         self.done = True
         self.error = error
         self.data = None
-        if self._future is not None and not self._future.done():
-            self._future.set_result(None)
+        if self._future is not None:
+            resolve_on_loop(self._future)
         if self.on_done is not None:
             self.on_done(self)
+
+
+def _future_beside(earlier: asyncio.Future[None] | None, loop: asyncio.AbstractEventLoop) -> asyncio.Future[None]:
+    """Return a future of this loop; one of a loop that the connection has left is resolved with it."""
+    future: asyncio.Future[None] = loop.create_future()
+    if earlier is not None:
+        future.add_done_callback(lambda _: resolve_on_loop(earlier))
+    return future
 
 
 DELIVERED = Delivery(None, done=True)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from .._record import record
+from ..transports._transport import TransportConnection
 from ._fan_out import FanOut
 from ._options import Options
 from ._runner import Runner
@@ -30,3 +31,7 @@ class ClientInternals:
     """Has a warning logged, a moment later, if a caller waits for a connection that nothing brings up."""
     subscriptions: Callable[[], UpstreamSubscriptions]
     """Returns the subscriptions of the connection, made with the first call."""
+    leave_loop: Callable[[], TransportConnection | None]
+    """Lets the client leave its event loop, as `Runner.leave_loop`."""
+    enter_loop: Callable[[], None]
+    """Lets it go on on the running event loop, then."""

@@ -14,6 +14,7 @@ from ..protocols._requests import RequestId
 from ..wire._handshake import Data
 from ._delivery import Delivery
 from ._fan_out import FanOut
+from ._loop_future import resolve_on_loop
 from ._options import Options
 from ._request_calls import ASKER_GONE, AnswerSink, MakeFrame, MakeStop, earlier_fate, requests_of, timed_out
 from ._sender import Sender
@@ -148,13 +149,15 @@ class RequestTracker:
         loop = asyncio.get_running_loop()
         due = None if timeout is None else loop.time() + timeout
         lost: RequestLost | None = None
+        is_given_up = False
         while True:
             try:
                 asked = self.ask(make, is_lasting=lost is not None)
                 timer = None if due is None else loop.call_at(due, self._on_timeout, asked, timeout)
                 try:
                     return await asked.answer
-                except asyncio.CancelledError:
+                except (asyncio.CancelledError, GeneratorExit):  # GeneratorExit: of a connection that moves
+                    is_given_up = True
                     if tells_fate and (not asked.is_waiting or lost is not None):
                         raise RequestLost(ASKER_GONE) from None
                     raise
@@ -163,6 +166,8 @@ class RequestTracker:
                         timer.cancel()
                     self.forget(asked)
             except OnesocketError as error:
+                if is_given_up:
+                    raise
                 if resend and isinstance(error, RequestLost):
                     lost = error
                 elif lost is None:
@@ -356,12 +361,12 @@ class AskedRequest(PendingRequest):
     def take(self, answer: Any) -> None:
         """Resolve it; a second answer is dropped."""
         if not self.answer.done():
-            self.answer.set_result(answer)
+            resolve_on_loop(self.answer, answer)
 
     def fail(self, error: OnesocketError) -> None:
         """Fail it."""
         if not self.answer.done():
-            self.answer.set_exception(error)
+            resolve_on_loop(self.answer, error=error)
 
 
 def _ignore(_: Delivery) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import time
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-from ..errors import ClientClosed, ManuallyDisconnected, OnesocketError, ServerBusy
+from .._forking import replace_with_null_device
+from ..errors import ClientClosed, ConnectionReset, ManuallyDisconnected, OnesocketError, ServerBusy
 from ..lifecycle import _effects as fx
 from ..lifecycle import _events as events
 from ..lifecycle._effects import Effect, Outcome
@@ -18,6 +20,7 @@ from ..lifecycle._machine import Machine
 from ..lifecycle._states import AfterClose, Side, State
 from ..lifecycle._verdict import Verdict
 from ..protocols._protocol import Ready
+from ..transports._transport import TransportConnection
 from ..urls import redact
 from ..wire._handshake import Handshake
 from ._affinity import Affinity
@@ -39,6 +42,10 @@ if TYPE_CHECKING:
     from ._request_tracker import RequestTracker
     from ._rotations import Rotations
 
+_GOING_AWAY: Final = 1001
+_RESET_GRACE: Final = 0.05
+"""Seconds that the peer gets to notice the end of a connection before the client that has moved dials the next."""
+
 
 class Runner:
     """The asyncio shell around one `Machine`."""
@@ -48,6 +55,14 @@ class Runner:
     """The side connection of a rotation."""
     _rotations: Rotations | None = None
     _side_timer: asyncio.TimerHandle | None = None
+    outlives_loop: Callable[[], bool] | None = None
+    """True if the client goes on on another event loop when its own ends: `leave_loop` follows. None: it doesn't."""
+    on_left: Callable[[], None] | None = None
+    """Called when the end of the loop has closed the connection, and `leave_loop` is to follow."""
+    _gone: events.ConnectionGone | None = None
+    """The end of the connection on the loop that the client leaves, until it has entered another one."""
+    _ending: asyncio.Future[None] | None = None
+    """Done with that end, if it's awaited."""
     _is_promoted = False
     """True while the effects of a rotation are performed: a successor has taken over."""
 
@@ -159,8 +174,8 @@ class Runner:
         found: list[int] = []
         for attempt in (self.attempt, self.side):
             dialler: Any = getattr(getattr(attempt, "connection", None), "_dialler", None)
-            fileno: Callable[[], int] | None = getattr(getattr(dialler, "_socket", None), "fileno", None)
-            found += [] if fileno is None or fileno() < 0 else [fileno()]
+            descriptors: Callable[[], list[int]] | None = getattr(dialler, "descriptors", None)
+            found += [] if descriptors is None else descriptors()
         return found
 
     def forked(self) -> None:
@@ -342,6 +357,7 @@ class Runner:
         self._tokens.wants_another = self.machine.refusals > 0  # a new call begins a new count
         self._sender.set_pace(self._options.limiter)
         self.attempt = self._make_attempt(effect.epoch, self._options, self._publisher, self._sender, self._silence)
+        self.attempt.outlives_loop = self.outlives_loop
         self.attempt.start()
 
     def _close_connection(self, effect: fx.CloseConnection) -> None:
@@ -549,17 +565,20 @@ class Runner:
     def _on_gone(self, attempt: ConnectionAttempt, error: OnesocketError, loop_ends: bool) -> None:  # noqa: FBT001 - an event
         """Nothing is left of the connection."""
         if self.attempt is attempt:
-            self._last_rtt = self.rtt
-            self._last_address = attempt.address
-            self.attempt = None
-            self._sender.connection_ended()
-            if self._requests is not None:
-                self._requests.connection_ended()
+            self._forget_attempt(attempt)
         was_side = self.side is attempt
         if was_side:
             self.side = None
         if self._rotations is not None:
             self._rotations.gone(attempt, self.attempt, self.side)
+        if self._ending is not None or (loop_ends and attempt.is_followed):
+            self._gone = self._end_of(attempt)
+            if self._ending is None:
+                if self.on_left is not None:
+                    self.on_left()
+            elif not self._ending.done():
+                self._ending.set_result(None)
+            return
         if loop_ends:
             self._ended_with_loop = self.refusal() is None
             self.dispatch(events.Close())  # no further attempt
@@ -567,6 +586,79 @@ class Runner:
         self.dispatch(events.ConnectionGone(attempt.epoch, error, self._jitter(), attempt.up_for, verdict))
         if was_side and not loop_ends:
             self.loop.call_soon(self._look_at_rotation)
+
+    def _forget_attempt(self, attempt: ConnectionAttempt) -> None:
+        self._last_rtt = self.rtt
+        self._last_address = attempt.address
+        self.attempt = None
+        self._sender.connection_ended()
+        if self._requests is not None:
+            self._requests.connection_ended()
+
+    # --- another event loop -------------------------------------------------------------------------------------------
+
+    async def end_in_order(self) -> None:
+        """Close the connection in order, within `close_timeout`; the machine is told when the client has moved."""
+        attempt = self.attempt
+        if attempt is not None:
+            if self._ending is None:
+                self._ending = self.loop.create_future()
+                attempt.start_close(_GOING_AWAY, "")
+            await asyncio.wait((self._ending,), timeout=self._options.close_timeout)
+
+    def end_with_loop(self) -> None:
+        """Close the client whose connection has ended with the loop: `leave_loop` doesn't follow."""
+        gone, self._gone = self._gone, None
+        if gone is not None:
+            self.dispatch(events.Close())
+            self.dispatch(gone)
+
+    def leave_loop(self) -> TransportConnection | None:
+        """Give up the event loop, which is ending, has stopped or is closed; `enter_loop` follows on another one.
+
+        A connection that is left is reset. From another thread, it is returned, for `abort()` if the loop goes on.
+        """
+        attempt = self.attempt
+        connection: TransportConnection | None = None
+        if attempt is not None:
+            self._gone = self._end_of(attempt)
+            if self._affinity.is_here:
+                if attempt.connection is not None:
+                    attempt.connection.abort()
+                attempt.abandon()
+            else:
+                replace_with_null_device(self.descriptors())
+                connection = attempt.abandon()
+            self._forget_attempt(attempt)
+        self._ending = None
+        self._set_timer(None)
+        return connection
+
+    def enter_loop(self) -> None:
+        """Belong to the running loop, and go on as after a loss: the next connection is dialled soon."""
+        loop = self._affinity.loop = asyncio.get_running_loop()
+        self.outlives_loop = self.on_left = None  # it moves once
+        machine = self.machine
+        if machine.timer is not None:
+            kind, epoch = machine.timer
+            self._set_timer(loop.call_at(machine.timer_at, self._on_timer, kind, epoch, machine.timer_at))
+        for caller in self._callers.abandon():  # they call anew
+            self.dispatch(events.CallerCancelled(caller.retries))
+        gone, self._gone = self._gone, None
+        if gone is not None:
+            loop.call_later(_RESET_GRACE, self._resume, gone)
+
+    def _resume(self, gone: events.ConnectionGone) -> None:
+        if self.machine.state is State.CONNECTED and self._options.reconnect is None:
+            self.request_nowait(events.Reconnect(wait=False))  # as this is no loss
+        self.dispatch(gone)
+        if self.machine.state is State.BACKING_OFF:
+            with contextlib.suppress(ServerBusy):
+                self.request_nowait(events.Connect(wait=False))
+
+    def _end_of(self, attempt: ConnectionAttempt) -> events.ConnectionGone:
+        error = ConnectionReset("the event loop that the connection lived on has ended: it moves to another one")
+        return events.ConnectionGone(attempt.epoch, error, self._jitter(), attempt.up_for)
 
     # --- back-pressure ------------------------------------------------------------------------------------------------
 

@@ -302,7 +302,7 @@ class Sender:
         loop.call_soon(loop.call_soon, self._release)
 
     def _release(self) -> None:
-        self._holds -= 1
+        self._holds = max(0, self._holds - 1)
         if not self._holds:
             self._priority_tasks.clear()
             self._flush()
@@ -383,6 +383,17 @@ class Sender:
             "send it again only if that does no harm, or with resend=True when that is so"
         )
         self._settle([delivery for delivery in flown if not self._wait_again(delivery, unknown)], unknown)
+
+    def leave_loop(self) -> None:
+        """Stop what goes on on the loop; there is no connection."""
+        self._stop_turn()
+        self._stop_watching()
+        self._holds, self._is_asked = 0, False
+        self._priority_tasks.clear()
+
+    def enter_loop(self) -> None:
+        """Go on on the running loop."""
+        self._watch_age()
 
     # --- a successor --------------------------------------------------------------------------------------------------
 

@@ -133,7 +133,14 @@ class StateWatchers:
 
         return remove
 
+    def enter_loop(self) -> None:
+        """Call the watchers of the changes that wait on the running loop."""
+        for _ in self._pending:
+            asyncio.get_running_loop().call_soon(self._call_watchers)
+
     def _call_watchers(self) -> None:
+        if not self._pending:  # they were called on another loop
+            return
         change = self._pending.pop(0)
         is_first = self._sender is not None and change.new is State.CONNECTED
         with self._sender.prioritized() if self._sender is not None and is_first else contextlib.nullcontext():

@@ -21,6 +21,7 @@ from ..lifecycle._effects import Outcome
 from ..lifecycle._states import State
 from ..protocols._subscriptions import subscriptions_of
 from ..recording._recorder import FlightRecorder
+from ..transports._websocket import WebSocketTransport
 from ._upstream import UpstreamEvents
 
 CANCELLED_IN_FLIGHT: Final = "its sender was cancelled while it was being sent: it may or may not have arrived"
@@ -29,9 +30,11 @@ CANCELLED_IN_FLIGHT: Final = "its sender was cancelled while it was being sent: 
 class ClientUpstream:
     """An `Upstream`: passes on the messages of each read of a client, in the turn of the loop that read them."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, *, is_own: bool = False) -> None:
+        """`is_own`: `join()` has made the client, and no function of the program."""
         self._client = client
         self._internals = client.internals
+        self._is_own = is_own
         self.post = client.send_nowait
         self._internals.runner.is_shared = True
         self._changes: Subscription[Change] | None = None
@@ -69,6 +72,32 @@ class ClientUpstream:
     def recorder(self) -> FlightRecorder | None:
         """As of the client."""
         return self._internals.options.recorder
+
+    @property
+    def can_move(self) -> bool:
+        """True for a client that the library has made, without parts that are bound to one event loop."""
+        options = self._internals.options
+        is_bound = options.durable_outbox is not None or options.rotation is not None
+        return self._is_own and not is_bound and type(options.transport) is WebSocketTransport
+
+    def move_with(self, outlives_loop: Callable[[], bool], on_left: Callable[[], None]) -> None:
+        """Let the connection outlive its event loop where this is true when that ends; `on_left`: then called."""
+        runner = self._internals.runner
+        runner.outlives_loop, runner.on_left = outlives_loop, on_left
+
+    async def end_in_order(self) -> None:
+        """Close the connection in order, within its deadlines, before `leave_loop`."""
+        await self._internals.runner.end_in_order()
+
+    def leave_loop(self) -> Callable[[], object] | None:
+        """Leave the event loop; returns what is to be called there if it goes on."""
+        connection = self._internals.leave_loop()
+        return None if connection is None else connection.abort
+
+    def enter_loop(self) -> None:
+        """Go on on the running event loop, as after a loss."""
+        self._internals.enter_loop()
+        self._pass_on(self._tell_changes)
 
     def attach(self, sink: UpstreamEvents) -> None:
         """Pass everything that comes on to `sink`, from now on."""
@@ -203,5 +232,6 @@ class ClientUpstream:
     async def aclose(self) -> None:
         """Close the client."""
         self.release()
+        self._internals.runner.end_with_loop()
         await self._client.aclose()
         self._pass_on(self._tell_changes)

@@ -76,7 +76,7 @@ class ConnectionView:
         """Returns the counters so far."""
         losses, connection = fan_out.losses, self._shared.upstream.connection_stats
         return Stats(
-            attempts=self.status.epoch,
+            attempts=connection.attempts,
             handshakes=self._connections,
             opened=self._outcomes[Outcome.OPENED],
             joined=self._outcomes[Outcome.JOINED],

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any, Final, Generic, TypeAlias, TypeVar
 
+from .._task_end import end_task
 from ..errors import ClientClosed, DeliveryUnknown, OnesocketError
 from ._loop_inbox import LoopInbox
 
@@ -25,7 +26,10 @@ class CrossLoopCall(Generic[T]):
     """Runs `work` on another event loop: started and cancelled by posting, answered once, in any thread.
 
     Calls begin in the order in which they were posted. `sends`: it sends a message; where it began and its outcome
-    stays unknown, the answer is `DeliveryUnknown`.
+    stays unknown, the answer is `DeliveryUnknown`. `is_nested`: it is made by other work on that loop, which makes it
+    anew if it begins anew itself.
+
+    If the connection moves to another loop meanwhile, `work` is called anew there.
     """
 
     def __init__(
@@ -35,8 +39,10 @@ class CrossLoopCall(Generic[T]):
         answer: Callable[[BaseException | None, T | None], object],
         *,
         sends: bool = False,
+        is_nested: bool = False,
     ) -> None:
         self._there = there
+        self._is_nested = is_nested
         self._work = work
         self._answer = answer
         self._sends = sends
@@ -75,7 +81,7 @@ class CrossLoopCall(Generic[T]):
             return
         self._task = asyncio.get_running_loop().create_task(rest, name="onesocket cross-loop call")
         self._task.add_done_callback(self._done)
-        self._there.note_unbegun()
+        self._there.begin(self, self._task)
 
     async def _begin_in_task(self) -> Any:
         rest = self._work()
@@ -100,7 +106,26 @@ class CrossLoopCall(Generic[T]):
             return DeliveryUnknown(_SEND_UNCONFIRMED)
         return ClientClosed(self._reason if reason is None else reason)
 
+    def detach(self) -> bool:
+        """End the task, whose loop takes no further turn for it; True: `start` it on another loop."""
+        task, self._task = self._task, None
+        if task is None:
+            return False
+        if task.done():
+            if not self._is_nested:  # else who waits for the answer has ended, too
+                self._done(task)
+            return False
+        task.remove_done_callback(self._done)
+        error = end_task(task)
+        if isinstance(error, OnesocketError) and not self._is_nested:  # its fate: it may not be done once more
+            lost: Callable[[OnesocketError], bool] | None = getattr(self._work, "lost", None)
+            if lost is None or not lost(error):
+                self._fail(error)
+                return False
+        return not self._is_nested
+
     def _done(self, task: asyncio.Task[T]) -> None:
+        self._there.end(self)
         if task.cancelled():
             self._answer_once(ClientClosed(self._reason), None)
         elif (error := task.exception()) is not None:
@@ -118,8 +143,8 @@ class CrossLoopCall(Generic[T]):
 
 
 def resolve_future(future: asyncio.Future[Any], error: BaseException | None, value: Any) -> None:
-    """Give a future its outcome, unless it has one."""
-    if future.done():
+    """Give a future its outcome, unless it has one, or the connection has moved away from who waited for it."""
+    if future.done() or future.get_loop() is not asyncio.get_running_loop():
         return
     if error is not None:
         future.set_exception(error)
@@ -140,7 +165,13 @@ async def call_on_loop(
     Cancelled here, the work is cancelled there.
     """
     future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-    call = CrossLoopCall(there, work, lambda error, value: here.post(resolve_future, future, error, value), sends=sends)
+    call = CrossLoopCall(
+        there,
+        work,
+        lambda error, value: here.post(resolve_future, future, error, value),
+        sends=sends,
+        is_nested=here is there,
+    )
     if not call.post():
         future.cancel()  # the refusal that is posted to it is the error raised here
         raise call.unanswered()

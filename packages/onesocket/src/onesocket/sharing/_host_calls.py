@@ -71,7 +71,7 @@ class HostCalls:
             self._view.sent += delivery.error is None
         else:
             self._sends += 1
-            delivery.on_done = self._on_fate
+            delivery.on_done = self._on_fate_elsewhere
         return delivery
 
     def reject(self, error: Exception) -> Delivery:
@@ -89,6 +89,10 @@ class HostCalls:
         is_awaited = delivery.is_awaited
         delivery.resolve(error)
         self._forget(error, is_awaited=is_awaited)
+
+    def _on_fate_elsewhere(self, delivery: Delivery) -> None:
+        """The fate is known, on this loop or on the one that the connection has moved to."""
+        self._own_inbox.post(self._on_fate, delivery)
 
     def _on_fate(self, delivery: Delivery) -> None:
         error = delivery.error

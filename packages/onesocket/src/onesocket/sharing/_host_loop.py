@@ -8,6 +8,7 @@ import contextlib
 import selectors
 import socket
 import threading
+import weakref
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Final
@@ -41,6 +42,10 @@ class HostLoop:
         """True once the loop is closed."""
         return self.loop.is_closed()
 
+    def inbox_of_connection(self) -> LoopInbox:
+        """The inbox for a connection that lives here."""
+        return self.loop_inbox
+
     def descriptors(self) -> Iterable[int]:
         """The descriptors that a forked child has to release, besides those of the connections."""
         return ()
@@ -72,12 +77,18 @@ class HostLoopThread(HostLoop):
         super().__init__(loop)
         self._executor = _ResolverExecutor()
         self._resume = threading.Event()
+        self._moved_here: weakref.WeakSet[LoopInbox] = weakref.WeakSet()
+        """The inboxes of the connections that have moved here."""
         self.thread = threading.Thread(target=self._run, name="onesocket owner", daemon=True)
         try:
             start_thread(self.thread)
         except BaseException:
             loop.close()
             raise
+
+    def add(self, inbox: LoopInbox) -> None:
+        """Refuse the calls that are left in this inbox when the loop is closed, too; on the loop."""
+        self._moved_here.add(inbox)
 
     def stop(self) -> None:
         """End it, soon; from any thread."""
@@ -115,7 +126,8 @@ class HostLoopThread(HostLoop):
             self._executor.shutdown(wait=False, cancel_futures=True)
             asyncio.set_event_loop(None)
             loop.close()
-            self.loop_inbox.reject_pending()
+            for inbox in (self.loop_inbox, *self._moved_here):
+                inbox.reject_pending()
 
 
 def _make_loop() -> tuple[selectors.BaseSelector, asyncio.SelectorEventLoop]:

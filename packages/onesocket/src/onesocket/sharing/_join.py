@@ -209,7 +209,9 @@ class JoinParameters:
             tokens=tokens,
             host_options=self._host_options or HostOptions(),
         )
-        make = _make_process_upstream if self.scope in ("loop", "process") else self._make_host
+        is_own = self._client_factory is None
+        is_here = self.scope in ("loop", "process")
+        make = functools.partial(_make_process_upstream, is_own=is_own) if is_here else self._make_host
         return current_registry().find(
             spec, self._requested, make, scope=self.scope, linger=self.linger, loop=loop, run_lookup=run_lookup
         )
@@ -375,9 +377,9 @@ def _make_client(url: str, make: Any, options: dict[str, Any], token: Token | No
         raise UsageError(f"client_factory= raised {type(error).__name__}") from error
 
 
-def _make_process_upstream(spec: ConnectionSpec) -> tuple[Upstream, Protocol]:
+def _make_process_upstream(spec: ConnectionSpec, *, is_own: bool) -> tuple[Upstream, Protocol]:
     client = spec.make_client()
-    return ClientUpstream(client), client.internals.options.protocol
+    return ClientUpstream(client, is_own=is_own), client.internals.options.protocol
 
 
 def _checked_client(client: Any, protocol: Protocol | None) -> Client:

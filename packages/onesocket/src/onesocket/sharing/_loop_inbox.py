@@ -8,7 +8,18 @@ import threading
 import weakref
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
+
+
+class MovableCall(Protocol):
+    """A call with a task on the loop, which can begin anew on another one."""
+
+    def detach(self) -> bool:
+        """End the task, whose loop takes no further turn for it; True: `start` it on another loop."""
+        ...
+
+    def start(self) -> None:
+        """Begin on the loop."""
 
 
 class LoopInbox:
@@ -60,8 +71,7 @@ class LoopInbox:
             self._calls.append((call, args))
             self.posted += 1
             if loop is None or loop.is_closed() or not self._wake(loop):
-                self.reject_pending()
-                return False
+                return self._on_closed()
         except BaseException:
             # Ctrl-C in the midst of it: a call that is in is made nevertheless, and the next one isn't stranded.
             if loop is not None:
@@ -69,6 +79,11 @@ class LoopInbox:
                     loop.call_soon_threadsafe(self._run_pending)
             raise
         return True
+
+    def _on_closed(self) -> bool:
+        """Refuse what was posted, as the loop is closed: False."""
+        self.reject_pending()
+        return False
 
     def _wake(self, loop: asyncio.AbstractEventLoop) -> bool:
         if not self._due:
@@ -87,6 +102,16 @@ class LoopInbox:
             return self._calls[-1][0] == call
         except IndexError:
             return False
+
+    def adopt(self, task: asyncio.Task[Any]) -> None:
+        """Take a task of the connection that was just made on the loop."""
+
+    def begin(self, call: MovableCall, task: asyncio.Task[Any]) -> None:  # noqa: ARG002 - for one that can move
+        """Take note of the task of a call, which was just made on the loop."""
+        self.note_unbegun()
+
+    def end(self, call: MovableCall) -> None:
+        """Note that a call is over."""
 
     def note_unbegun(self) -> None:
         """Count a task that was just made on the loop until it has begun."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import weakref
 from collections import deque
 from collections.abc import Callable
@@ -57,6 +56,12 @@ class MemberHandle(Protocol):
 
     def report(self, error: BaseException, source: str) -> None:
         """Report what a subscriber raised."""
+
+    def leave_loop(self) -> None:
+        """The connection leaves its event loop; called in any thread."""
+
+    def enter_loop(self) -> None:
+        """The connection lives on another event loop from now on, on which this is called."""
 
 
 class Member:
@@ -223,7 +228,7 @@ class Member:
             self._is_delivering = False
             if (self._rest or self._entries) and not self._is_due:
                 self._is_due = True
-                asyncio.get_running_loop().call_soon(self._deliver, context=self._context)  # it needs no wake-up
+                self.loop_inbox.post_soon(self._context.run, self._deliver)
             if self._is_holding and self._put - self._taken <= DEFAULT_LIMIT // 2:
                 self._is_holding = False
                 self._release(self, "relay")

@@ -53,6 +53,10 @@ class MemberTokens:
         self._token_members[member] = None
         self._added.set()
 
+    def enter_loop(self) -> None:
+        """Belong to the running loop from now on."""
+        self._added = asyncio.Event()
+
     def discard(self, member: TokenMember) -> None:
         """Remove a member."""
         self._token_members.pop(member, None)

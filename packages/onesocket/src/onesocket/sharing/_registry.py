@@ -15,7 +15,9 @@ from ..protocols._protocol import Protocol
 from ._exit_hook import ExitHook
 from ._host_loop import HostLoop, HostLoopThread
 from ._loop_inbox import reset_inboxes
+from ._main_loop import MainLoop, is_main_thread
 from ._options import RequestedOptions, Scope
+from ._relocation import Relocation
 from ._shared_connection import SharedConnection
 from ._upstream import ConnectionSpec, Upstream
 
@@ -34,6 +36,7 @@ class Registry:
         self.lock = threading.RLock()
         self._shared: dict[tuple[object, ...], SharedConnection] = {}
         self._thread: HostLoopThread | None = None
+        self._relocation = Relocation(self.lock, self.all, self._stop_idle_thread)
         self._offers: list[HostLoop] = []
         self._is_ending = False
         self._fork_guard = ForkGuard()
@@ -55,7 +58,7 @@ class Registry:
     def remove_dead(self) -> None:
         """Forget connections whose event loops were closed before them, and release their sockets."""
         for shared in self.all():
-            if shared.host_loop.is_dead:
+            if shared.is_dead:
                 with contextlib.suppress(Exception):
                     replace_with_null_device(shared.upstream.file_descriptors())
                 self._forget(shared)
@@ -97,7 +100,7 @@ class Registry:
                     shared = self._shared[registry_key] = SharedConnection(
                         self.lock,
                         self._forget,
-                        self._host_loop() if scope != "loop" or loop is None else HostLoop(loop),
+                        self._host_loop(upstream, loop) if scope != "loop" or loop is None else HostLoop(loop),
                         upstream,
                         requested_options=requested,
                         tokens=spec.tokens,
@@ -105,6 +108,9 @@ class Registry:
                         protocol=protocol,
                         predecessor=shared,
                     )
+                    self._relocation.prepare(shared)
+                if loop is not shared.host_loop.loop and isinstance(shared.host_loop, MainLoop):
+                    self._relocation.set_refuge(shared, self._owner_thread())
                 shared.count += 1
                 shared.linger = max(shared.linger, linger)
                 return shared
@@ -113,7 +119,7 @@ class Registry:
             # Not under the lock: that calls functions of the program. If another thread is quicker, its one is used.
             with self._fork_guard.operation():
                 made = make(spec)
-        found.host_loop.loop_inbox.post(found.drop_dead_members)
+        found.inbox.post(found.drop_dead_members)
         return found
 
     def _forget(self, shared: SharedConnection) -> None:
@@ -121,19 +127,39 @@ class Registry:
         with self.lock:
             if self._shared.get(shared.registry_key) is shared:
                 del self._shared[shared.registry_key]
-            thread = self._thread
-            if thread is not None and not any(other.host_loop is thread for other in self._shared.values()):
-                self._thread = None
-                thread.stop()
+            host_loop = shared.host_loop
+            if isinstance(host_loop, MainLoop) and not any(
+                other.host_loop is host_loop for other in self._shared.values()
+            ):
+                host_loop.release()
+            self._stop_idle_thread()
+
+    def _stop_idle_thread(self) -> None:
+        thread = self._thread
+        if thread is not None and not any(thread in (other.host_loop, other.refuge) for other in self._shared.values()):
+            self._thread = None
+            thread.stop()
 
     # --- host loops -------------------------------------------------------------------------------------------------
 
-    def _host_loop(self) -> HostLoop:
+    def _host_loop(self, upstream: Upstream, loop: asyncio.AbstractEventLoop | None) -> HostLoop:
+        """The loop for a new connection that is joined on `loop`; None: in a thread without one."""
         for offer in reversed(self._offers):
             if not offer.is_dead:
                 return offer
         if self._is_ending:
             raise UsageError("the interpreter is ending; nothing can be joined any more")
+        if loop is None or not upstream.can_move or not is_main_thread():
+            return self._owner_thread()
+        hosts = (shared.host_loop for shared in self._shared.values())
+        found = next((host for host in hosts if isinstance(host, MainLoop) and host.loop is loop), None)
+        return MainLoop(loop, self._on_loop_end) if found is None else found
+
+    async def _on_loop_end(self, host_loop: MainLoop) -> None:
+        if self is current_registry():
+            await self._relocation.leave(host_loop)
+
+    def _owner_thread(self) -> HostLoopThread:
         if self._thread is None:
             self._thread = HostLoopThread()
             self._exit_hook.watch()
@@ -161,12 +187,12 @@ class Registry:
         with self.lock:
             self._is_ending = True
             thread = self._thread
-            if thread is None:
+            mine = [shared for shared in self._shared.values() if shared.host_loop is thread]
+            if thread is None or not mine:
                 return
-            for shared in self._shared.values():
-                if shared.host_loop is thread:
-                    shared.is_closing = True
-                    thread.loop_inbox.post(self._close, shared)
+            for shared in mine:
+                shared.is_closing = True
+                thread.loop_inbox.post(self._close, shared)
         thread.thread.join(timeout)
         if thread.thread.is_alive():
             # Past the deadline they are reset: an open one would be a second one beside that of another process.
@@ -212,6 +238,9 @@ class Registry:
                 found.extend(shared.upstream.file_descriptors())
             with contextlib.suppress(Exception):
                 found.extend(shared.host_loop.descriptors())
+        if self._thread is not None:  # connections may be about to move there
+            with contextlib.suppress(Exception):
+                found.extend(self._thread.descriptors())
         replace_with_null_device(found)
 
 
@@ -238,9 +267,10 @@ def current_registry() -> Registry:
 
 
 def offer_loop() -> contextlib.AbstractAsyncContextManager[None]:
-    """Let new connections of scope "process" live on the running loop, inside an ``async with`` block.
+    """Let new connections live on the running loop, inside an ``async with`` block, wherever they are joined first.
 
     At the end of the block (which is also reached when `asyncio.run` ends) those connections are closed in order, and
-    their clients become `CLOSED`; a later `join()` gets a new connection, on another offered loop or in the thread.
+    their clients become `CLOSED`; a later `join()` gets a new connection. Without it, one that is joined first on the
+    loop of the main thread lives there, too, but moves to a thread if others share it when that loop ends.
     """
     return current_registry().offering()

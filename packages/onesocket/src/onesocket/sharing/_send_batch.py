@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import functools
 from collections import deque
-from collections.abc import Callable
-from typing import TypeAlias
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeAlias
 
 from ..client._delivery import Delivery
 from ..errors import ClientClosed
@@ -95,7 +95,14 @@ class SendBatch:
         def tell(error: BaseException | None, _: None) -> None:
             self._tell([(answer, delivery, error)])
 
-        CrossLoopCall(self._host_inbox, lambda: _settle(post()), tell, sends=True).start()
+        posted: list[Delivery] = []
+
+        def work() -> Coroutine[Any, Any, None]:
+            if not posted:  # else the connection has moved meanwhile
+                posted.append(post())
+            return _settle(posted[0])
+
+        CrossLoopCall(self._host_inbox, work, tell, sends=True).start()
 
     def _tell(self, fates: list[_Fate]) -> None:
         if fates:

@@ -6,11 +6,12 @@ import asyncio
 import contextlib
 import functools
 import time
-from collections.abc import Callable, Coroutine, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from types import TracebackType
 from typing import Any, Final, Generic, Literal, NoReturn, Self, TypeVar, Unpack, overload
 
 from .._forking import register_fork_aware
+from .._task_end import end_task
 from ..client._answer_stream import AnswerStream
 from ..client._callback import CallbackKeys
 from ..client._delivery import DELIVERED, Delivery
@@ -41,6 +42,7 @@ from ._cross_loop_call import HOST_LOOP_ENDED, Work, call_on_loop
 from ._host_calls import HostCalls
 from ._loop_inbox import inbox_of
 from ._member import Member, RemoteReader
+from ._pending_work import PendingAsk, PendingSend
 from ._registry import Registry, current_registry
 from ._shared_connection import SharedConnection
 
@@ -66,16 +68,17 @@ class SharedClient(Generic[M]):
         self,
         shared: SharedConnection,
         registry: Registry,
-        loop: asyncio.AbstractEventLoop,
+        loop: asyncio.AbstractEventLoop | None,
         *,
         shown: str,
         token_source: TokenSource | None,
         on_error: Callable[[BaseException], object] | None,
     ) -> None:
+        """`loop`: the loop that it belongs to; None: that of the connection, wherever it moves."""
         self.shared = shared
         self._registry = registry
-        self.loop_inbox = inbox_of(loop)
-        self.host_inbox = shared.host_loop.loop_inbox
+        self.host_inbox = shared.inbox
+        self.loop_inbox = self.host_inbox if loop is None else inbox_of(loop)
         self.token_source = token_source
         """The function that it brought for the connection's token; called on this client's loop."""
         self._shown = shown
@@ -83,7 +86,7 @@ class SharedClient(Generic[M]):
         self._state_watchers = StateWatchers(self._error_reporter)
         self.view = ConnectionView(shared)
         self._closed = False
-        self._direct_loop = loop if self.host_inbox is self.loop_inbox else None
+        self._direct_loop = loop if shared.host_loop.loop is loop else None
         """The loop of this client if the connection lives there, too, and the client is usable; else None."""
         self._is_open = False
         """Messages are relayed to it: it has, or had, a reader."""
@@ -103,6 +106,8 @@ class SharedClient(Generic[M]):
             self.fan_out.ask_snapshot = functools.partial(post, shared.ask_snapshot, member)
         self._registrations = Registrations()
         self._host_calls = HostCalls(self.loop_inbox, self.host_inbox, self.view, self._error_reporter)
+        self._interrupted: list[bool] = []
+        """The calls of `connect_nowait()` that begin anew when the connection has moved."""
         self._connecting: dict[bool, asyncio.Task[Outcome]] = {}
         """The calls of `connect_nowait()` that are under way, by whether they are retried: at most one of each."""
         self._out = asyncio.Event()
@@ -165,6 +170,8 @@ class SharedClient(Generic[M]):
             self._state_watchers.notify(Change(time.time(), old, State.CLOSED, self.epoch, "Close", None))
         # A task of its own: a caller that is cancelled while it waits leaves all the same.
         self._leaving = asyncio.get_running_loop().create_task(self._leave(), name="onesocket leaves")
+        if self.loop_inbox is self.host_inbox:
+            self.loop_inbox.adopt(self._leaving)
         await asyncio.shield(self._leaving)
 
     async def _leave(self) -> None:
@@ -217,13 +224,20 @@ class SharedClient(Generic[M]):
         is_own = bool(connecting)
         if not (retries in connecting or True in connecting):
             self.fan_out.forget_failure()
-            task = asyncio.get_running_loop().create_task(self.connect(retry=retry), name="onesocket connects")
-            connecting[retries] = task
-            task.add_done_callback(functools.partial(self._on_connected, retries))
+            self._start_connecting(retries=retries, retry=retry)
         return Outcome.JOINED if is_own or state is State.CONNECTING else Outcome.OPENED
+
+    def _start_connecting(self, *, retries: bool, retry: bool | None) -> None:
+        task = asyncio.get_running_loop().create_task(self.connect(retry=retry), name="onesocket connects")
+        if self.loop_inbox is self.host_inbox:
+            self.loop_inbox.adopt(task)
+        self._connecting[retries] = task
+        task.add_done_callback(functools.partial(self._on_connected, retries))
 
     def _on_connected(self, retries: bool, task: asyncio.Task[Outcome]) -> None:  # noqa: FBT001 - a key
         """A `connect_nowait()` has ended: no caller gets its failure, so the readers do, unless another goes on."""
+        if self._connecting.get(retries) is not task:  # it began anew
+            return
         del self._connecting[retries]
         error = None if task.cancelled() else task.exception()
         is_awaited = not self._closed and self.status.last_connected_at is None
@@ -260,7 +274,7 @@ class SharedClient(Generic[M]):
                 return
             await self._host_calls.run_here(self._finish_send(delivery))
         else:
-            await self._host_calls.run(lambda: self.begin_to_send(message, resend=resend), sends=True)
+            await self._host_calls.run(self.sending(message, resend=resend), sends=True)
 
     def send_nowait(self, message: Any, *, resend: bool = False) -> Delivery:
         """Hand one message over for sending, and return its `Delivery`.
@@ -269,15 +283,18 @@ class SharedClient(Generic[M]):
         messages that are being sent. The connection's own answer is the delivery's: an `EncodeError`, a full outbox, a
         `disconnect()` that came before. A failure that is not awaited goes to `on_error` and the log.
         """
-        calls, is_direct = self._host_calls, self._is_direct()
-        self.view.check_usable()
-        if is_direct:
-            try:
-                delivery = self.shared.upstream.post(message, resend=resend)
-            except Exception as error:  # noqa: BLE001 - the delivery's, as where the connection is elsewhere
-                return calls.reject(error)
-            return calls.watch(delivery)
-        return calls.send(functools.partial(self._post, message, resend=resend))
+        if not self._is_direct():
+            self.view.check_usable()
+            return self._host_calls.send(functools.partial(self._post, message, resend=resend))
+        try:
+            delivery = self.shared.upstream.post(message, resend=resend)
+        except Exception as error:  # noqa: BLE001 - the delivery's, as where the connection is elsewhere
+            self.view.check_usable()
+            return self._host_calls.reject(error)
+        if delivery is DELIVERED:
+            self.view.sent += 1
+            return DELIVERED
+        return self._host_calls.watch(delivery)
 
     def _post(self, message: Any, *, resend: bool) -> Delivery:
         return self.shared.upstream.post(message, resend=resend)
@@ -289,17 +306,15 @@ class SharedClient(Generic[M]):
         """
         is_direct = self._is_direct()
         checked = check_request(self.shared.protocol, timeout, resend)
-        ask = functools.partial(self.request_on_host_loop, message, timeout=checked, resend=resend)
+        ask = self.asking(message, timeout=checked, resend=resend)
         try:
             return await (self._host_calls.run_here(ask()) if is_direct else self._run(ask, sends=True))
         except DeliveryUnknown as unknown:
             raise RequestLost(ANSWER_UNKNOWN) from unknown
 
-    async def request_on_host_loop(self, message: Any, *, timeout: float | None, resend: bool) -> M:
-        """Send a request and return its answer, called on the host loop."""
-        answer: M = await self.shared.upstream.request(message, timeout=timeout, resend=resend)
-        self.view.sent += 1
-        return answer
+    def asking(self, message: Any, *, timeout: float | None, resend: bool) -> PendingAsk[M]:
+        """The work of sending a request and waiting for its answer, for the host loop."""
+        return PendingAsk(self.shared.upstream, self.view, message, timeout=timeout, resend=resend)
 
     def request_stream(
         self,
@@ -329,19 +344,15 @@ class SharedClient(Generic[M]):
         stream.on_end = answers.close
         return stream
 
-    def begin_to_send(self, message: Any, *, resend: bool, settled: bool = False) -> Coroutine[Any, Any, None] | None:
-        """Accept a message, called on the host loop; returns what waits for its fate, or None if it is sent.
+    def sending(self, message: Any, *, resend: bool, settled: bool = False) -> PendingSend:
+        """The work of sending a message, for the host loop: it accepts the message, and waits for its fate.
 
         Cancelled too late, that raises `DeliveryUnknown`.
         """
-        delivery = self.shared.upstream.post(message, resend=resend)
-        if delivery is DELIVERED:
-            self.view.sent += 1
-            return None
-        return self._finish_send(delivery, settled=settled)
+        return PendingSend(self.shared.upstream, self.view, message, resend=resend, settled=settled)
 
-    async def _finish_send(self, delivery: Delivery, *, settled: bool = False) -> None:
-        await self.shared.upstream.settle(delivery, settled=settled)
+    async def _finish_send(self, delivery: Delivery) -> None:
+        await self.shared.upstream.settle(delivery)
         self.view.sent += 1
 
     @overload
@@ -485,7 +496,7 @@ class SharedClient(Generic[M]):
     def stats(self) -> Stats:
         """The counters since this client joined, and in `connection` those of the connection since it was made.
 
-        `attempts` is the number of the newest connection. The counters of a connection that another process holds are
+        `attempts` are those of the connection. The counters of a connection that another process holds are
         at most one heartbeat old; they go on when another process takes over.
         """
         return self.view.stats(self.fan_out, self._error_reporter)
@@ -526,6 +537,22 @@ class SharedClient(Generic[M]):
     def report(self, error: BaseException, source: str) -> None:
         """Report what a subscriber raised."""
         self._error_reporter.report(error, source)
+
+    def leave_loop(self) -> None:
+        """The connection leaves its event loop; called in any thread."""
+        self._direct_loop = None
+        if self.loop_inbox is self.host_inbox:  # its tasks are on that loop, too
+            connecting, self._connecting = self._connecting, {}
+            self._interrupted = list(connecting)
+            for task in (*connecting.values(), self._leaving):
+                if task is not None and not task.done():
+                    end_task(task)
+
+    def enter_loop(self) -> None:
+        """The connection lives on another event loop from now on, on which this is called."""
+        interrupted, self._interrupted = self._interrupted, []
+        for retries in interrupted:
+            self._start_connecting(retries=retries, retry=retries or None)
 
     def forked(self) -> None:
         """End all streams: this is a child, and the connection is the parent's."""

@@ -11,6 +11,7 @@ from collections.abc import Callable, Hashable, Iterable
 from concurrent.futures import Future
 from typing import Any, Final
 
+from .._task_end import end_task
 from ..client._backlog import Backlog
 from ..client._fan_out import FanOut
 from ..client._gap import Gap
@@ -21,11 +22,13 @@ from ..errors import ConnectAborted, ManuallyDisconnected, OnesocketError, Usage
 from ..lifecycle._effects import Outcome
 from ..lifecycle._states import State
 from ..protocols._protocol import Protocol
-from ._host_loop import HostLoop
+from ._connection_inbox import ConnectionInbox
+from ._host_loop import HostLoop, HostLoopThread
+from ._loop_inbox import LoopInbox
 from ._member import HeldBy, Member, RemoteReader
 from ._member_tokens import MemberTokens
 from ._options import RequestedOptions
-from ._upstream import Upstream
+from ._upstream import MovableUpstream, Upstream
 
 _log: Final = logging.getLogger("onesocket")
 _LIVENESS_INTERVAL: Final = 1.0
@@ -53,6 +56,10 @@ class SharedConnection:
     ) -> None:
         self.registry_key = registry_key
         self.host_loop = host_loop
+        self.inbox: LoopInbox = host_loop.inbox_of_connection()
+        """The inbox of the loop that the connection lives on, wherever it moves."""
+        self.refuge: HostLoopThread | None = None
+        """The thread that it moves to when its loop ends; None: it doesn't."""
         self.upstream = upstream
         self.protocol = protocol
         self.requested_options = requested_options
@@ -79,10 +86,10 @@ class SharedConnection:
         self._holders: set[tuple[Member, HeldBy]] = set()
         self._begun: asyncio.Task[None] | None = None
         self._close_task: asyncio.Task[None] | None = None
-        self._cleanup_tasks: set[asyncio.Task[None]] = set()
-        """Kept here, not by the module: tasks of a loop that was closed go with their connection."""
         self._linger_timer: asyncio.TimerHandle | None = None
         self._look_timer: asyncio.TimerHandle | None = None
+        self._is_lingering = False
+        """True if it lingered when it left its loop."""
 
     def __repr__(self) -> str:
         return f"<SharedConnection members={self.count}{' closing' if self.is_closing else ''} {self.upstream!r}>"
@@ -113,8 +120,9 @@ class SharedConnection:
     async def leave(self, member: Member) -> None:
         """Remove a member. The last one waits until the connection is closed, unless it lingers."""
         self.drop_dead_members()
-        if self._forget(member):
-            await self._after_member_left()
+        closing = self._after_member_left() if self._forget(member) else None
+        if closing is not None:
+            await asyncio.shield(closing)
 
     def add(self, member: Member, seen: Status) -> None:
         """Add a member that was counted, and knows of this status; `leave` or `drop` removes it."""
@@ -138,9 +146,7 @@ class SharedConnection:
     def drop(self, member: Member) -> None:
         """Remove a member without waiting: its subscriptions hold the feed back no more."""
         if self._forget(member):
-            task = asyncio.get_running_loop().create_task(self._after_member_left(), name="onesocket client dropped")
-            self._cleanup_tasks.add(task)
-            task.add_done_callback(self._cleanup_tasks.discard)
+            self._after_member_left()
 
     def _forget(self, member: Member) -> bool:
         is_known = member in self._members
@@ -270,6 +276,7 @@ class SharedConnection:
             self._tokens.add(member)  # the member that wants the connection now is asked first
         if self._begun is None or (self._begun.done() and self._begun.exception() is not None):
             self._begun = asyncio.get_running_loop().create_task(self._attach(), name="onesocket connection begins")
+            self.inbox.adopt(self._begun)
         await asyncio.shield(self._begun)
 
     async def _attach(self) -> None:
@@ -279,20 +286,24 @@ class SharedConnection:
     async def _predecessor_gone(self) -> None:
         """Wait for the end of the connection before, wherever it lives: there are never two at once."""
         if self._predecessor is not None:
-            while not self._predecessor.gone.done() and not self._predecessor.host_loop.is_dead:
+            while not self._predecessor.gone.done() and not self._predecessor.is_dead:
                 await asyncio.wait((asyncio.wrap_future(self._predecessor.gone),), timeout=1.0)
             self._predecessor = None
 
-    async def _after_member_left(self) -> None:
+    def _after_member_left(self) -> asyncio.Task[None] | None:
+        """Count a member out; returns the close of the connection, if it was the last one."""
         with self._lock:
             self.count -= 1
             if self.count > 0:
-                return
+                return None
         if self.linger > 0 and self.upstream.status.state is State.CONNECTED:
-            self._cancel_linger()
-            self._linger_timer = asyncio.get_running_loop().call_later(self.linger, self._on_linger_timeout)
-        elif self._claim_close():
-            await asyncio.shield(self._start_close())
+            self._start_linger()
+            return None
+        return self._start_close() if self._claim_close() else None
+
+    def _start_linger(self) -> None:
+        self._cancel_linger()
+        self._linger_timer = asyncio.get_running_loop().call_later(self.linger, self._on_linger_timeout)
 
     def _cancel_linger(self) -> None:
         if self._linger_timer is not None:
@@ -322,7 +333,7 @@ class SharedConnection:
 
     async def _close(self) -> None:
         try:
-            if self._begun is not None:
+            if self._begun is not None and not self._begun.done():
                 await asyncio.wait((self._begun,))
             await self.upstream.aclose()  # calls may have come without any that connects
             await self._predecessor_gone()  # the next connection waits for this one, and knows of none before
@@ -333,6 +344,58 @@ class SharedConnection:
             self._on_gone(self)
             if not self.gone.done():
                 self.gone.set_result(None)
+
+    # --- another event loop -----------------------------------------------------------------------------------------
+
+    @property
+    def movable(self) -> MovableUpstream | None:
+        """The upstream, if it can go on on another loop; any thread may ask."""
+        upstream: Any = self.upstream
+        return upstream if isinstance(self.inbox, ConnectionInbox) else None
+
+    @property
+    def is_dead(self) -> bool:
+        """True if its loop was closed before it, and it doesn't move; any thread may ask."""
+        return self.host_loop.is_dead and (self.is_closing or self.inbox.is_dead)
+
+    def outlives_loop(self) -> bool:
+        """True if the connection goes on when its loop ends, which it does; else it closes, and takes no members."""
+        with self._lock:
+            goes_on = self.refuge is not None and self.is_shared_elsewhere()
+            self.is_closing = self.is_closing or not goes_on
+            return goes_on
+
+    def is_shared_elsewhere(self) -> bool:
+        """True if others than clients of the loop that it lives on share it, and it isn't closing; in any thread."""
+        here = self.host_loop.loop_inbox
+        with self._lock:
+            gone = sum(member.loop_inbox is here or member.loop_inbox.is_dead for member in tuple(self._members))
+            return not self.is_closing and self.count > gone
+
+    def leave_loop(self) -> None:
+        """Stop what goes on on the loop that the connection leaves; called as `MovableUpstream.leave_loop`."""
+        if self._begun is not None and not self._begun.done():
+            end_task(self._begun)
+            self._begun = None
+        self._is_lingering = self._linger_timer is not None
+        self._cancel_linger()
+        if self._look_timer is not None:
+            self._look_timer.cancel()
+            self._look_timer = None
+        for member in tuple(self._members):
+            if (handle := member.handle) is not None:
+                handle.leave_loop()
+
+    def enter_loop(self) -> None:
+        """Go on on the running loop."""
+        if self._is_lingering:
+            self._start_linger()
+        self._look()
+        self._tokens.enter_loop()
+        self.drop_dead_members()
+        for member in tuple(self._members):
+            if (handle := member.handle) is not None:
+                handle.enter_loop()
 
     # --- events of the upstream -----------------------------------------------------------------------------------
 

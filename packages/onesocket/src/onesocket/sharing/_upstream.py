@@ -69,6 +69,11 @@ class Upstream(Protocol):
         """The flight recorder of the connection in this process."""
         ...
 
+    @property
+    def can_move(self) -> bool:
+        """True if it may live on an event loop of the program: then it is a `MovableUpstream`."""
+        ...
+
     def attach(self, sink: UpstreamEvents) -> None:
         """Begin, and pass all events to `sink`: called once, before everything else."""
 
@@ -154,6 +159,29 @@ class Upstream(Protocol):
 
     async def aclose(self) -> None:
         """Close in order, for good, within the connection's deadlines. Idempotent."""
+
+
+class MovableUpstream(Upstream, Protocol):
+    """An upstream that can go on on another event loop when its own ends first."""
+
+    def move_with(self, outlives_loop: Callable[[], bool], on_left: Callable[[], None]) -> None:
+        """Let the connection outlive its event loop where this is true when that ends. Called before `attach`.
+
+        `on_left`: called on that loop when its end has closed the connection: `leave_loop` is to follow.
+        """
+
+    async def end_in_order(self) -> None:
+        """Close the connection in order, within its deadlines, before `leave_loop`; the state stays."""
+
+    def leave_loop(self) -> Callable[[], object] | None:
+        """Leave the event loop: what is left of the connection is reset. Returns what to call there if it goes on.
+
+        Called on that loop, or in another thread where that is closed or stands still.
+        """
+        ...
+
+    def enter_loop(self) -> None:
+        """Go on on the running event loop, after `leave_loop`: as after a loss, but at once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

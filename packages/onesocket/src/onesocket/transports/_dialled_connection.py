@@ -7,6 +7,7 @@ import contextlib
 import enum
 from typing import Final
 
+from .._task_end import end_task
 from ..errors import ClientClosed, ConnectAborted, OnesocketError
 from ..lifecycle._peer_errors import connection_reset
 from ..wire._handshake import Handshake
@@ -123,14 +124,24 @@ class DialledConnection:
         return error
 
     async def _end_with_the_loop(self) -> None:
-        """Close the connection shortly. No connection follows it, so it isn't reset: sent messages are delivered."""
+        """Close the connection shortly. If no other one follows it isn't reset: sent messages are delivered."""
         if self._stream.is_open and not self._is_aborted:
             self._stream.close(_GOING_AWAY, "")
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_SHUTDOWN_GRACE):
                     await self._stream.wait_closed()
-            self._dialler.deliver_on_close()
+            if not getattr(self._events, "is_followed", False):
+                self._dialler.deliver_on_close()
         self._stream.abort(None)
+
+    def abandon(self) -> None:
+        """Forget the tasks, whose loop takes no further turn for them: the descriptors are released already."""
+        self._task.remove_done_callback(self._on_done)
+        for task in (self._task, self._dialling):
+            if task is not None:
+                end_task(task)
+        if self._loop.is_closed():  # else its selector may still know them by their numbers
+            self._dialler.close_sockets()
 
     def _on_done(self, task: asyncio.Task[OnesocketError]) -> None:
         # A callback, since a task that is cancelled before its first turn runs no code of its own.

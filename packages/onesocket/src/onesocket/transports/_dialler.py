@@ -61,6 +61,8 @@ class Dialler:
         self._loop = asyncio.get_running_loop()
         self._process = process_token()
         self._socket: TcpSocket | None = None
+        self._made: list[TcpSocket] = []
+        """The sockets that it has tried to connect."""
         self._socket_gone: asyncio.Future[None] | None = None
         self._step = _DialStep.RESOLVING
         self.tls_monitor: TlsWriteMonitor | None = None
@@ -82,6 +84,7 @@ class Dialler:
         proxy = self._proxy = find_proxy(self._request.proxy, self._address)
         sock = await (self._through_socks(proxy) if proxy is not None and proxy.is_socks else self._connect())
         self._socket = sock
+        self._made.clear()
         sock.on_close = self._on_socket_closed
         holder = Tunnel()
         try:
@@ -109,6 +112,17 @@ class Dialler:
         if self._socket is None:
             raise RuntimeError("the stream isn't open yet")
         return self._socket
+
+    def descriptors(self) -> list[int]:
+        """Return the descriptors of its sockets that are open."""
+        sockets = self._made if self._socket is None else [self._socket]
+        return [descriptor for descriptor in (sock.fileno() for sock in sockets) if descriptor >= 0]
+
+    def close_sockets(self) -> None:
+        """Close its sockets, of a loop that is closed."""
+        for sock in self._made if self._socket is None else [self._socket]:
+            sock.on_close = None
+            sock.close()
 
     def reset_on_close(self) -> None:
         """Let the end of the stream reset the connection."""
@@ -169,7 +183,9 @@ class Dialler:
         first = self._address if self._proxy is None else self._proxy.address
         self._step = _DialStep.RESOLVING
         local_address = self._request.local_address
-        return await open_tcp(first, self._on_addresses, self._process, local_address=local_address)
+        return await open_tcp(
+            first, self._on_addresses, self._process, local_address=local_address, made=self._made.append
+        )
 
     async def _open(self, holder: Tunnel, sock: TcpSocket) -> asyncio.Transport:
         try:

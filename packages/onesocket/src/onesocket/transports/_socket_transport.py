@@ -332,7 +332,8 @@ class SocketTransport(asyncio.Transport):
         if self._is_lost:
             return
         self._is_lost = True
-        self.pause_reading()
+        with contextlib.suppress(OSError):  # of epoll: the descriptor was released, as the connection has moved
+            self.pause_reading()
         self._is_closing = True
         self._drop_unsent()
         self._loop.call_soon(self._report_lost, error)

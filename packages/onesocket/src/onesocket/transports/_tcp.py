@@ -158,8 +158,9 @@ async def open_tcp(
     process: object | None = None,
     *,
     local_address: str | None = None,
+    made: Callable[[TcpSocket], object] = id,
 ) -> TcpSocket:
-    """Return a connected socket; `found` is called between name resolution and connecting.
+    """Return a connected socket; `found` is called between name resolution and connecting, `made` with each socket.
 
     Raises the system's OSError, and OSError in a forked child of `process` (by default this one). It may be cancelled
     at any point, and leaves nothing open then.
@@ -171,6 +172,7 @@ async def open_tcp(
         family, type_, protocol, _, _ = info
         sock = TcpSocket(family=family, type=type_, proto=protocol)
         sock.reset_on_close()  # also a dial that is given up leaves nothing in the kernel
+        made(sock)
         return sock
 
     loop = asyncio.get_running_loop()

@@ -23,7 +23,7 @@ from onesocket.sharing.host._ipc_frames import (
     OwnerHeartbeat,
     Results,
     Shutdown,
-    SnapshotRequest,
+    SnapshotAnswer,
     StatusUpdate,
     Welcome,
     decode_owner_frame,
@@ -267,18 +267,34 @@ async def test_requests_are_read_during_a_burst_but_not_while_their_results_are_
     assert [*reading, transport.is_reading] == [True, False, True]
 
 
-async def test_a_snapshot_waits_until_the_messages_before_it_are_written(owner: OwnerSide) -> None:
+async def test_a_snapshot_comes_behind_the_messages_before_it_also_to_a_follower_that_never_catches_up(
+    owner: OwnerSide,
+) -> None:
     follower, transport = await attached(owner)
     transport.is_taking = False
-    owner.followers.send_batch(["x" * 1_000_000], EPOCH)
-    request = SnapshotRequest(1)
-    assert not follower.is_caught_up
-    follower.postpone(request)
-    while transport.waiting:
-        assert owner.received == []
-        transport.take(500_000)
-    await asyncio.sleep(0)
-    assert owner.received == [request]
+    before, after = "b" * 1_000_000, "a" * 100_000
+    owner.followers.send_batch([before], EPOCH)
+    follower.send_snapshot(1, ["s"])
+    read: list[Any] = []
+    while SnapshotAnswer not in read:
+        assert not follower.is_caught_up
+        owner.followers.send_batch([after], EPOCH)
+        transport.take(150_000)
+        read += transport.frames()
+    assert read == [before, SnapshotAnswer, *[after] * (len(read) - 2)]
+
+
+async def test_a_snapshot_comes_before_the_marker_for_the_messages_behind_it(owner: OwnerSide) -> None:
+    follower, transport = await attached(owner)
+    transport.is_taking = False
+    message = "x" * 500_000
+    owner.followers.send_batch([message], EPOCH)
+    follower.send_snapshot(1, ["s"])
+    for _ in range(10):
+        owner.followers.send_batch([message], EPOCH)
+    transport.is_taking = True
+    transport.take(transport.waiting)
+    assert transport.frames() == [message, SnapshotAnswer, (GapReason.OVERFLOW, STATUS.epoch, 7), *[message] * 3]
 
 
 async def test_it_goes_on_at_its_place_when_it_attaches_again(owner: OwnerSide) -> None:

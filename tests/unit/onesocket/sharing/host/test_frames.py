@@ -332,6 +332,14 @@ def test_messages_have_the_numbers_of_messages() -> None:
             decode_follower_frame(encode_ipc_frame(frames.SendMessages(first, ["a", "b"]))[4:])
 
 
+def test_an_epoch_that_there_can_not_be_is_refused() -> None:
+    for epoch in (0, frames.MAX_EPOCH):
+        decode_follower_frame(encode_ipc_frame(frames.Hello(1, "1", epoch=epoch))[4:])
+    for epoch in (-1, frames.MAX_EPOCH + 1):
+        with pytest.raises(IpcError):
+            decode_follower_frame(encode_ipc_frame(frames.Hello(1, "1", epoch=epoch))[4:])
+
+
 def test_a_state_that_there_is_not_is_refused() -> None:
     lost = ConnectionReset("lost")
     status = dataclasses.replace(Client("ws://x/").status, state=State.CONNECTED, epoch=1, last_loss=lost)

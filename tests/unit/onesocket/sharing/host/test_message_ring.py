@@ -201,6 +201,8 @@ class RingModel:
         self.first = 0
         self.readers: list[ModelReader] = []
         self.now = 0.0
+        self.base = 0
+        """Epoch from which this owner counts."""
 
     def add(self, kind: str, value: Any, size: int) -> None:
         self.items.append((kind, value, _OVERHEAD + size, self.now))
@@ -212,7 +214,7 @@ class RingModel:
         return sum(sizes) - next((size for size in reversed(sizes) if size > self.max_bytes), 0)
 
     def epoch_at(self, at: int) -> int:
-        return next((value for kind, value, _, _ in reversed(self.items[:at]) if kind == "status"), 0)
+        return next((value for kind, value, _, _ in reversed(self.items[:at]) if kind == "status"), self.base)
 
     def messages(self, count: int, length: int) -> None:
         batch = [f"{len(self.items)}.{number}".ljust(length) for number in range(count)]
@@ -226,9 +228,29 @@ class RingModel:
         self.add("gap", gap, len(encode_ipc_frame(GapNotice(gap, self.ring.end))))
 
     def status(self) -> None:
-        epoch = len(self.items) + 1
+        epoch = self.base + len(self.items) + 1
         self.ring.add_status(status(epoch), self.now)
         self.add("status", epoch, len(encode_ipc_frame(StatusUpdate(status(epoch)))))
+
+    def renumber(self) -> None:
+        by = 1_000  # more than there are epochs: no old one is a new one
+        self.ring.renumber(by)
+        self.base += by
+        for number, (kind, old, size, at) in enumerate(self.items):
+            match kind:
+                case "status":
+                    value = old + by
+                case "gap":
+                    value = dataclasses.replace(old, epoch=old.epoch + by)
+                case _:
+                    continue
+            longer = self.frame_size(kind, value) - self.frame_size(kind, old)
+            self.items[number] = kind, value, size + longer, at
+
+    def frame_size(self, kind: str, value: Any) -> int:
+        """Bytes of the frame of a status or a gap marker, but for the place in it."""
+        frame = StatusUpdate(status(value)) if kind == "status" else GapNotice(value, FeedPosition())
+        return len(encode_ipc_frame(frame))
 
     def expire(self, seconds: float) -> None:
         self.now += seconds
@@ -258,8 +280,9 @@ class RingModel:
 
     def expected(self, reader: ModelReader) -> list[Any]:
         read: list[Any] = []
+        is_overtaken = reader.at < self.first
         gap = self.expected_gap(reader)
-        if self.epoch_at(reader.at) != reader.epoch:
+        if is_overtaken and self.epoch_at(reader.at) != reader.epoch:
             read.append(self.epoch_at(reader.at))
         read += [] if gap is None else [gap]
         for kind, value, _, _ in self.items[reader.at :]:
@@ -302,6 +325,7 @@ def operation(chance: random.Random) -> tuple[Any, ...]:
             ("gap", chance.choice([GapReason.OVERFLOW, GapReason.RECONNECTED])),
             ("status",),
             ("join",),
+            ("renumber",),
             ("read", chance.randint(0, 5)),
             ("come_again", chance.randint(0, 5)),
             ("expire", chance.choice([1.0, 8.0])),

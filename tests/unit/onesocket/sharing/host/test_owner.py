@@ -98,7 +98,9 @@ async def test_a_message_that_fails_keeps_no_other_from_being_sent(
         sent.append(data)
         return DELIVERED
 
-    monkeypatch.setattr(owner_role._pending_operations, "_sender", SimpleNamespace(post=post, has_room=True))
+    monkeypatch.setattr(
+        owner_role._operations._pending_operations, "_sender", SimpleNamespace(post=post, has_room=True)
+    )
     owner_role.submit(SendMessages(0, ["one", "bad", "two"]))
     assert sent == ["one", "two"]
     assert {number: type(error) for number, error in local_events.results.items()} == {

@@ -32,8 +32,8 @@ from onesocket.sharing.host._ipc_frames import (
     encode_ipc_frame,
 )
 from onesocket.sharing.host._owner import Owner, OwnerPhase
-from onesocket.sharing.host._pending_operations import ResultBatch
 from onesocket.sharing.host._process_operations import ProcessOperations
+from onesocket.sharing.host._requesters import ResultBatch
 from onesocket.testing import MemoryPeer, run_virtual
 from tests.support.ledger_venue import UNKNOWN, LedgerVenue
 
@@ -79,7 +79,7 @@ class Socket:
 
     def submit(self, frame: ToOwner) -> None:
         requester = cast("Any", self)
-        self.up.put(self.owner._perform, requester, decode_follower_frame(encode_ipc_frame(frame)[4:]))
+        self.up.put(self.owner._operations.perform, requester, decode_follower_frame(encode_ipc_frame(frame)[4:]))
 
     def refused(self, error: SubscriptionRefused) -> None:
         self._send(SubscriptionRefusal(list(error.keys), error.reason, error.retryable))
@@ -179,7 +179,7 @@ class OwnerWorld:
         policy = ReconnectPolicy(initial=0.05, cap=0.1)
         client = Client(URL, protocol=self.protocol, transport=self.venue.server.transport(), reconnect=policy)
         self.owner = Owner(
-            cast("Any", SimpleNamespace(note=lambda _: None)),
+            cast("Any", SimpleNamespace(note_newer=lambda _: None)),
             cast("Any", None),
             client=install_forwarding(client),
             protocol=self.protocol,
@@ -220,7 +220,7 @@ class OwnerWorld:
                 asyncio.get_running_loop().call_later(self.chance.choice(DELAYS), lose)
             self.venue.server.peers[-1].drop()
         await owner.client.aclose()
-        await owner._pending_operations.finish()
+        await owner._operations.finish()
         if in_order:
             for process, socket in sockets:
                 socket.up.is_open = False

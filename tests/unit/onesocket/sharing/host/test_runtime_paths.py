@@ -15,7 +15,10 @@ import pytest
 from onesocket import _forking as forking
 from onesocket.errors import InvalidOption, OutOfResources
 from onesocket.sharing.host import HostOptions, NoRuntimeDirectory, OnStopped, _owner_lock, listing
-from onesocket.sharing.host._owner_lock import LockState, OwnerLock, OwnerRecord, ownership_id_of
+from onesocket.sharing.host._descriptor_reserve import DescriptorReserve
+from onesocket.sharing.host._owner_files import OwnerFiles
+from onesocket.sharing.host._owner_lock import LockState, OwnerLock, ownership_id_of
+from onesocket.sharing.host._owner_record import OwnerRecord
 from onesocket.sharing.host._process_stat import ExecWatch, ProcessStat
 from onesocket.sharing.host._runtime_paths import RUNTIME_DIR_VARIABLE, RuntimePaths, runtime_directory
 
@@ -140,6 +143,91 @@ def test_a_taken_over_lock_is_no_longer_the_old_owners(place: RuntimePaths, monk
     new.release()
 
 
+def test_epochs_in_a_lock_file_only_grow(place: RuntimePaths, tmp_path: Path) -> None:
+    """Also by owners that no process follows, or that fail to begin: a stopped process may know theirs."""
+    for epoch, newest in ((0, 0), (7, 7), (3, 7), (0, 7)):
+        lock = OwnerLock.acquire(place, keep)
+        assert lock is not None
+        lock.note_newer(epoch)
+        lock.release()
+        again = OwnerLock.acquire(place, keep)
+        assert again is not None
+        assert again.predecessor is not None
+        assert again.predecessor.epoch == newest
+        again.release()
+    other = RuntimePaths.of("key", str(tmp_path / "other"))
+    moved = OwnerLock.acquire(other, keep)
+    assert moved is not None
+    moved.note(2)
+    assert moved.restore(place) is LockState.OURS
+    moved.note(3)
+    moved.release()
+    last = OwnerLock.acquire(place, keep)
+    assert last is not None
+    assert last.predecessor is not None
+    assert last.predecessor.epoch == 7
+    last.release()
+
+
+def end_as_by_kill(lock: OwnerLock) -> None:
+    """Close what the kernel closes when a process is killed."""
+    os.close(lock.descriptor)
+    lock.descriptor = -1
+    if lock.notification_socket is not None:
+        lock.notification_socket.close()
+
+
+def test_a_take_over_from_an_owner_that_died_meanwhile_comes_too_late(place: RuntimePaths) -> None:
+    stopped = OwnerLock.acquire(place, keep)
+    assert stopped is not None
+    stopped.note(1)
+    end_as_by_kill(stopped)
+    next_owner = OwnerLock.acquire(place, keep)  # which has not written its own record yet
+    assert next_owner is not None
+    assert OwnerLock.take_over(place, stopped.ownership_id, keep) is None
+    assert next_owner.is_ours()
+    next_owner.release()
+
+
+@pytest.mark.parametrize("is_made", [False, True])
+def test_a_stopped_owner_whose_file_was_removed_can_be_taken_over_from(place: RuntimePaths, is_made: bool) -> None:
+    stopped = OwnerLock.acquire(place, keep)
+    assert stopped is not None
+    stopped.note(1)
+    shutil.rmtree(place.directory)
+    place.ensure(again=True)
+    if is_made:  # by a process that joins, and looks whether it is free
+        with place.lock.open("w") as newcomer:
+            fcntl.flock(newcomer, fcntl.LOCK_EX)
+            assert OwnerLock.take_over(place, stopped.ownership_id, keep) is None
+    second = OwnerLock.take_over(place, stopped.ownership_id, keep)
+    assert second is not None
+    assert OwnerLock.take_over(place, stopped.ownership_id, keep) is None
+    assert stopped.restore(place) is LockState.LOST
+    stopped.release()
+    second.release()
+
+
+async def test_a_process_that_gives_the_lock_up_leaves_the_wait_for_its_predecessor_to_the_next(
+    place: RuntimePaths,
+) -> None:
+    dying = await asyncio.create_subprocess_exec(sys.executable, "-c", "input()", stdin=asyncio.subprocess.PIPE)
+    place.lock.write_text(str(OwnerRecord.of(dying.pid, 3, 7)))  # it has released the lock, and not yet its sockets
+    for _ in range(2):
+        lock = OwnerLock.acquire(place, keep)
+        assert lock is not None
+        assert lock.predecessor is not None
+        assert (lock.predecessor.pid, lock.predecessor.epoch) == (dying.pid, 3)
+        assert not lock.predecessor.is_gone()
+        lock.release()
+    await dying.communicate(b"\n")
+    lock = OwnerLock.acquire(place, keep)
+    assert lock is not None
+    await lock.predecessor_gone()
+    lock.release()
+    assert place.lock.read_text().split()[:3] == ["0", "-", "3"]
+
+
 def test_who_reads_the_id_of_a_new_owner_can_no_longer_reach_the_stopped_one(
     place: RuntimePaths, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -232,6 +320,38 @@ def test_a_lock_that_was_swept_away_is_put_back_and_is_nobody_elses_meanwhile(tm
     again = OwnerLock.acquire(place, keep)
     assert again is not None
     again.release()
+
+
+def test_a_directory_that_goes_before_the_lock_is_opened_is_made_again(place: RuntimePaths) -> None:
+    shutil.rmtree(place.directory)
+    lock = OwnerLock.acquire(place, keep)
+    assert lock is not None
+    assert lock.is_ours()
+    lock.release()
+
+
+async def test_a_socket_that_is_removed_while_it_is_made_is_made_again(
+    place: RuntimePaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock = OwnerLock.acquire(place, keep)
+    assert lock is not None
+    files = OwnerFiles(lock, DescriptorReserve(), accepted=lambda _: None, exhausted=lambda _: None, check=lambda: None)
+    chmod = os.chmod
+
+    def remove(path: Path, mode: int) -> None:
+        chmod(path, mode)
+        shutil.rmtree(place.directory)
+
+    with monkeypatch.context() as sweeping:
+        sweeping.setattr(os, "chmod", remove)
+        files.start()
+    assert not place.socket.exists()
+    for _ in range(2):
+        assert files.restore_missing()
+    with socket.socket(socket.AF_UNIX) as newcomer:
+        newcomer.connect(str(place.socket))
+    files.release(is_followed=False)
+    assert not place.socket.exists()
 
 
 def test_a_newcomer_that_looks_at_the_lock_takes_nothing_over(

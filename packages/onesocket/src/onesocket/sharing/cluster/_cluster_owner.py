@@ -16,40 +16,37 @@ from ...client._status import ConnectionStats, Status
 from ...errors import (
     EngineFull,
     EngineUnavailable,
-    IpcError,
     OnesocketError,
 )
 from ...lifecycle._events import EarlierConnection
 from ...lifecycle._states import State
+from ...protocols._protocol import Protocol
 from ...wire._handshake import Data
 from ..host._descriptor_reserve import DescriptorReserve
 from ..host._ipc_frames import (
     GapNotice,
     MessageBatch,
     OwnerHeartbeat,
-    Request,
     SnapshotAnswer,
-    SnapshotRequest,
     StatusUpdate,
-    Subscribe,
     ToFollower,
     ToOwner,
     Verb,
     Welcome,
-    checked_key,
     split_by_size,
 )
 from ..host._owner import HandOverDue, Owner
 from ..host._owner_lock import OwnerLock
-from ..host._pending_operations import SubscribingRequester
+from ..host._owner_operations import OwnerOperations
+from ..host._requesters import SubscribingRequester
 from ._boot_time import boot_time
+from ._cluster_operations import ClusterOperations
 from ._cluster_options import ClusterOptions, OnEngineLost
 from ._coordinator import ClusterKey, Lease, PreviousEpoch, new_member_name
 from ._following import Following
 from ._leader_status import LeaderStatus
 from ._leadership import Leadership, LeadershipEnd
 from ._lease_clock import LeaseClock
-from ._relay import Relay
 from ._remote_members import RemoteMembers
 from ._retrying import Backoff
 
@@ -97,7 +94,7 @@ class ClusterOwner(Owner):
         self._now = now
         self._clock = LeaseClock(cluster.lease, cluster.margin)
         self._coordinator = cluster.engine.open(cluster_key, new_member_name())
-        self._relay = Relay()
+        self._relay = self._cluster_operations.relay
         self._following = Following(self._coordinator, self._relay, given["credentials"], self, cluster.lease)
         self._leadership: Leadership | None = None
         self._members = RemoteMembers(self, given["credentials"], 4 * cluster.lease)
@@ -105,12 +102,6 @@ class ClusterOwner(Owner):
         self._earlier: EarlierConnection | None = None
         self._due: Gap | None = None
         """Marker of a change of leaders; it goes before the first message of the next connection."""
-        self._has_state = False
-        """True once this member has what late readers begin with."""
-        self._asked_snapshots: list[tuple[SubscribingRequester, SnapshotRequest]] = []
-        """Those that wait for that."""
-        self._failure: OnesocketError | None = None
-        """The error that keeps this host out until a user changes something."""
         self._running: asyncio.Task[None] | None = None
         self._closing: asyncio.Task[None] | None = None
         self._grant_unused = False
@@ -118,6 +109,25 @@ class ClusterOwner(Owner):
         one, and nothing of the leader before."""
         self._is_leaving = False
         """True from `hand_over` on: it leads no more."""
+
+    def _make_operations(self, protocol: Protocol) -> OwnerOperations:
+        self._cluster_operations = ClusterOperations(
+            self.client,
+            protocol,
+            self._snapshot,
+            self._emit,
+            is_serving=self._is_serving,
+            may_send=self._may_send,
+            forward_batch=self._forward_batch,
+            holds_connection=lambda: self.holds_connection,
+            is_up=lambda: self.status.state is State.CONNECTED,
+            is_wanted=self._begin,
+            on_relayed=self._on_relayed,
+        )
+        return self._cluster_operations
+
+    def _on_relayed(self) -> None:
+        self._following.wake()
 
     def __repr__(self) -> str:
         part = self._leadership or self._following
@@ -167,7 +177,7 @@ class ClusterOwner(Owner):
 
     def _begin(self) -> None:
         if self._running is None and self._phase_in_cluster is ClusterPhase.FOLLOWING:
-            self._failure = None
+            self._cluster_operations.failure = None
             self._running = self._loop.create_task(self._run(), name="onesocket cluster member")
 
     async def _run(self) -> None:
@@ -231,7 +241,7 @@ class ClusterOwner(Owner):
         if self._phase_in_cluster is ClusterPhase.OVER:
             _log.error("%s: %s", self.status.url, error)
             return  # the next role meets it
-        self._failure = error
+        self._cluster_operations.failure = error
         self._relay.leader_gone(in_order=False)
         self._deliver_status(dataclasses.replace(self.status, state=State.FAILED, last_error=error, connected_at=None))
         self._relay.refuse(error)
@@ -263,7 +273,7 @@ class ClusterOwner(Owner):
         for done in (self._relay.settled, self._following.idle):
             await asyncio.wait([running, done()], timeout=_FINISH_TIMEOUT, return_when=asyncio.FIRST_COMPLETED)
             self._relay.leader_gone(in_order=False)
-            self._relay.forget(self._local_requester)
+            self._cluster_operations.forget_own()
 
     # --- leading ----------------------------------------------------------------------------------------------------
 
@@ -297,9 +307,9 @@ class ClusterOwner(Owner):
         self._grant_unused = False
         self._phase_in_cluster = ClusterPhase.LEADING
         self._base_epoch, self._base_stats = self.status.epoch, self._heard.stats
-        self._set_state_known()
+        self._cluster_operations.set_state_known()
         for requester, frame in self._relay.take_all():
-            super()._perform(requester, frame)
+            self._cluster_operations.perform_here(requester, frame)
         super().resume(self._heard.state, self._earlier or EarlierConnection(0.0))
 
     def _end_leadership(self, end: LeadershipEnd) -> None:
@@ -406,49 +416,11 @@ class ClusterOwner(Owner):
 
     def perform_for(self, member: SubscribingRequester, frame: ToOwner) -> None:
         """Perform a frame of another host. Raises `IpcError`."""
-        super()._perform(member, frame)
+        self._cluster_operations.perform_here(member, frame)
 
     def forget_member(self, member: SubscribingRequester) -> None:
         """Drop the operations of another host."""
-        super()._forget(member)
-
-    def _perform(self, requester: SubscribingRequester, frame: ToOwner) -> None:
-        if isinstance(frame, Request):
-            self._begin()
-        if self.holds_connection or isinstance(frame, SnapshotRequest):
-            super()._perform(requester, frame)
-            return
-        if isinstance(frame, Subscribe):
-            frame = self._checked_subscribe(frame)
-        self._relay.perform(requester, frame, is_up=self.status.state is State.CONNECTED)
-        if self._failure is not None:
-            self._relay.refuse(self._failure)
-        self._following.wake()
-
-    def _checked_subscribe(self, frame: Subscribe) -> Subscribe:
-        if self._upstream_subscriptions is None:
-            raise IpcError("a follower subscribed, but the protocol describes no subscriptions")
-        add, remove = [checked_key(key) for key in frame.add], [checked_key(key) for key in frame.remove]
-        return Subscribe(add, remove)
-
-    def _forget(self, requester: SubscribingRequester) -> None:
-        self._asked_snapshots = [each for each in self._asked_snapshots if each[0] is not requester]
-        self._relay.forget(requester)
-        super()._forget(requester)
-        self._following.wake()
-
-    def _send_snapshot(self, requester: SubscribingRequester, request: SnapshotRequest) -> None:
-        if self._snapshot is None or self._has_state:
-            super()._send_snapshot(requester, request)
-        else:
-            self._asked_snapshots.append((requester, request))
-            self._begin()
-
-    def _set_state_known(self) -> None:
-        self._has_state = True
-        asked, self._asked_snapshots = self._asked_snapshots, []
-        for requester, request in asked:
-            super()._send_snapshot(requester, request)
+        self._cluster_operations.forget_here(member)
 
     # --- from the leader --------------------------------------------------------------------------------------------
 
@@ -473,7 +445,7 @@ class ClusterOwner(Owner):
                 if self._snapshot is not None:
                     self._snapshot.on_batch(messages)
                 if not more:
-                    self._set_state_known()
+                    self._cluster_operations.set_state_known()
             case OwnerHeartbeat(stats):
                 self._heard.stats = stats
             case _:
@@ -482,14 +454,14 @@ class ClusterOwner(Owner):
     def _on_leader_status(self, status: Status) -> None:
         status = self._heard.take(status, self.status.epoch)
         if status.state is State.CONNECTED and status.epoch != self.status.epoch:
-            self._lock.note(status.epoch)
+            self._lock.note_newer(status.epoch)
         self._following.connection_epoch = status.epoch
         self._deliver_status(status)
 
     def on_leader_gone(self, error: OnesocketError) -> None:
         """As `FollowingEvents.on_leader_gone`."""
         if self._heard.present is not None:
-            self._set_state_known()  # nothing else comes
+            self._cluster_operations.set_state_known()  # nothing else comes
             if self.status.epoch and self._due is None:
                 self._due = Gap(GapReason.RECONNECTED, self.status.epoch, error=error)
         self._heard.present = None

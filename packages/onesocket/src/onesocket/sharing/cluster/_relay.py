@@ -41,7 +41,7 @@ from ..host._ipc_frames import (
     ToOwner,
     Verb,
 )
-from ..host._pending_operations import SubscribingRequester
+from ..host._requesters import SubscribingRequester
 
 _WITHDRAWN: Final = "this message was withdrawn before it was sent"
 _LEADER_ENDED: Final = (

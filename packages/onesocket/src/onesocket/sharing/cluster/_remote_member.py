@@ -17,7 +17,7 @@ from ..host._ipc_frames import (
     decode_follower_frame,
     encode_ipc_frame,
 )
-from ..host._pending_operations import ResultBatch
+from ..host._requesters import ResultBatch
 
 
 class RemoteMember:

@@ -60,6 +60,8 @@ class FeedPlace:
     ownership_id: int = 0
     """0: this process had no role yet."""
     position: FeedPosition = field(default_factory=FeedPosition)
+    epoch: int = 0
+    """The newest epoch that this process knows, of any owner."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,7 +225,8 @@ class Follower(FrameStream):
                 # An owner of another release gets its answer, too: it has to be able to report the reason.
                 place = self._place
                 position = place.position if self._goes_on and place.ownership_id else None
-                self.send_frame(self._credentials.hello(frame.nonce, self._own, place.ownership_id, position))
+                hello = self._credentials.hello(frame.nonce, self._own, place.ownership_id, position, place.epoch)
+                self.send_frame(hello)
                 try:
                     self._credentials.check_challenge(frame, self.peer_pid)
                 except OnesocketError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import socket
+from collections import deque
 from collections.abc import Callable
 from typing import Final
 
@@ -23,7 +24,6 @@ from ._ipc_frames import (
     SendMessages,
     Shutdown,
     SnapshotAnswer,
-    SnapshotRequest,
     StatusRequest,
     StepDown,
     SubscriptionRefusal,
@@ -35,8 +35,8 @@ from ._ipc_frames import (
 )
 from ._join_credentials import JoinCredentials
 from ._message_ring import RingReader
-from ._pending_operations import ResultBatch
 from ._process_outbox import MAX_IN_FLIGHT
+from ._requesters import ResultBatch
 
 _READ_BYTES: Final = 2**16
 _MAX_UNANSWERED: Final = 2 * MAX_IN_FLIGHT
@@ -76,8 +76,9 @@ class FollowerConnection(FrameStream):
         """Its place in the ring; None: it is not attached."""
         self._rest: memoryview | None = None
         """Further parts of a frame of the ring."""
-        self._postponed: list[SnapshotRequest] = []
-        """Requests that wait until the follower has caught up."""
+        self._snapshots: deque[tuple[int, int, list[Data]]] = deque()
+        """Answers to requests for a snapshot: the number of the ring's entry before which each stands, the number of
+        its request, and its messages."""
         self._shutdown: Shutdown | None = None
         """The last frame, once the owner leaves."""
         self._finished: asyncio.Future[None] = self._loop.create_future()
@@ -130,6 +131,9 @@ class FollowerConnection(FrameStream):
         if reader is None:
             return
         while not self.is_write_paused and self.is_writable:
+            if self._rest is None and self._snapshots and reader.reaches(self._snapshots[0][0]):
+                self._write_snapshot(*self._snapshots.popleft()[1:])
+                continue
             frame = self._rest or reader.read()
             if frame is None:
                 break
@@ -140,14 +144,10 @@ class FollowerConnection(FrameStream):
                 parts = memoryview(frame)
                 self._rest = parts[PART_STRIDE:]
                 self.write_now(parts[:PART_STRIDE])
-        if (self._postponed or self._shutdown is not None) and self.is_caught_up:
+        if self._shutdown is not None and self.is_caught_up:
             self._loop.call_soon(self._on_caught_up)  # what is being added to the ring is added first
 
     def _on_caught_up(self) -> None:
-        postponed, self._postponed = self._postponed, []
-        for request in postponed:
-            if not self.is_over:
-                self._receive(self, request)
         if self._shutdown is not None and self.is_caught_up:
             self.finish()
 
@@ -170,16 +170,21 @@ class FollowerConnection(FrameStream):
         if not self._finished.done():
             self._finished.set_result(None)
 
-    def postpone(self, request: SnapshotRequest) -> None:
-        """Receive a request again once everything in the ring is written."""
-        self._postponed.append(request)
-
     def refused(self, error: SubscriptionRefused) -> None:
         """Report keys that were refused, which this follower doesn't have any more."""
         self.send_frame(SubscriptionRefusal(list(error.keys), error.reason, error.retryable))
 
     def send_snapshot(self, number: int, frames: list[Data]) -> None:
-        """Write the answer to a request for a snapshot, in portions."""
+        """Write the answer to a request for a snapshot behind everything that is in the ring now.
+
+        It waits for that, and not for the end of the ring: a follower that lags all the time never gets there.
+        """
+        if self._reader is not None:
+            self._snapshots.append((self._reader.end_number, number, frames))
+            self.feed()
+
+    def _write_snapshot(self, number: int, frames: list[Data]) -> None:
+        """Write it in portions."""
         portions = list(split_by_size(frames, len)) or [[]]
         for portion in portions:
             self.write_now(encode_ipc_frame(SnapshotAnswer(number, portion, portion is not portions[-1])))

@@ -142,6 +142,10 @@ class FollowerSet:
         self._ring.add_gap(gap, self._loop.time())
         self._feed()
 
+    def renumber(self, by: int) -> None:
+        """Add `by` to the epochs in the ring."""
+        self._ring.renumber(by)
+
     def send_status(self, status: Status) -> None:
         """Add a status of the connection."""
         self._ring.add_status(status, self._loop.time())

@@ -159,6 +159,11 @@ class HostUpstream:
         role = self._membership.role
         return isinstance(role, Owner) and role.holds_connection
 
+    @property
+    def can_move(self) -> bool:
+        """False: its sockets and locks live on one event loop."""
+        return False
+
     def attach(self, sink: UpstreamEvents) -> None:
         """Begin. Raises the errors of the client's options."""
         # Made before it's needed: on a take-over there's no time for imports, and none for errors.
@@ -297,7 +302,7 @@ class HostUpstream:
 
     def _make_owner(self, lock: OwnerLock, reserve: DescriptorReserve) -> Owner:
         client, self._spare_client = self._spare_client, None
-        last_epoch = 0 if lock.predecessor is None else lock.predecessor.epoch
+        last, known_epoch = lock.predecessor, self._local_status.present.epoch
         return self._owner_type(
             lock,
             reserve,
@@ -306,7 +311,8 @@ class HostUpstream:
             options=self._spec.host_options,
             credentials=self._credentials,
             key=self._spec.key.name,
-            epoch=max(self._local_status.present.epoch, last_epoch),
+            epoch=known_epoch if last is None else max(known_epoch, last.epoch),
+            expects_followers=known_epoch > 0 or (last is not None and last.ownership_id != 0),
             stats=self._heard_stats,
             emit=self._on_event,
         )
@@ -314,6 +320,7 @@ class HostUpstream:
     def _make_follower(self, own: Own) -> Follower:
         # The owner subscribes to the keys of this process anew: what came meanwhile is missing, so there is a gap.
         goes_on = not self._operations.subscriptions.wanted
+        self._place.epoch = self._local_status.present.epoch
         return Follower(self._credentials, self._on_event, self._place, own, goes_on=goes_on)
 
     def _retry_delay(self, error: OnesocketError, failures: int) -> float | None:

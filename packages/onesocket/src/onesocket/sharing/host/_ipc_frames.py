@@ -39,6 +39,7 @@ _IS_MESSAGES: Final = 1 << 29
 _LENGTH_MASK: Final = _IS_MESSAGES - 1
 PART_STRIDE: Final = _HEADER.size + PART_BYTES
 """Bytes from one part of an encoded frame to the next."""
+MAX_EPOCH: Final = 1 << 48
 FIRST_REQUEST_NUMBER: Final = 1 << 48
 """Numbers from here on are those of requests, lower ones those of messages: a result says which it is for."""
 MAX_WAITING: Final = 65_536
@@ -218,6 +219,8 @@ class Hello(_Frame, frozen=True, tag=33):
     """The last ownership of which this process got messages, or its own; 0: it is new."""
     position: FeedPosition | None = None
     """The place in the feed of that owner up to which it has them; None: it goes on with the newest."""
+    epoch: int = 0
+    """The newest epoch that this process knows."""
 
 
 class SendMessages(_Frame, frozen=True, tag=34):
@@ -391,6 +394,9 @@ def decode_follower_frame(body: bytes | bytearray) -> ToOwner:
         _check_messages(frame.messages)
         if not 0 <= frame.first <= FIRST_REQUEST_NUMBER - len(frame.messages):
             raise IpcError("a process gave its messages numbers that can't be")
+    elif isinstance(frame, Hello):
+        if not 0 <= frame.epoch <= MAX_EPOCH:
+            raise IpcError("a process knows an epoch that can't be")
     elif isinstance(frame, Ask):
         given = (frame.data, frame.placeholder, frame.stop, frame.stop_placeholder)
         kinds = set(map(type, (text for text in given if text is not None)))

@@ -26,10 +26,12 @@ class JoinCredentials:
         """The owner's first frame."""
         return Challenge(PROTOCOL_VERSION, self.release, nonce)
 
-    def hello(self, nonce: bytes, own: Own, ownership_id: int = 0, position: FeedPosition | None = None) -> Hello:
+    def hello(
+        self, nonce: bytes, own: Own, ownership_id: int = 0, position: FeedPosition | None = None, epoch: int = 0
+    ) -> Hello:
         """The follower's answer to a challenge, with the place at which it goes on."""
-        options = option_proofs(self.digests, self.secret, nonce)
-        return Hello(PROTOCOL_VERSION, self.release, self._token_proof(nonce), options, own, ownership_id, position)
+        options, proof = option_proofs(self.digests, self.secret, nonce), self._token_proof(nonce)
+        return Hello(PROTOCOL_VERSION, self.release, proof, options, own, ownership_id, position, epoch)
 
     def check_challenge(self, challenge: Challenge, owner_pid: int) -> None:
         """Raise `VersionMismatch` if the owner's release speaks another protocol."""

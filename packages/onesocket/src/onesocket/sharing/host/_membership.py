@@ -27,7 +27,8 @@ from ._descriptor_reserve import DescriptorReserve
 from ._election import Election, ElectionAction, ElectionEvent, ElectionPhase
 from ._follower import Follower
 from ._owner import Owner
-from ._owner_lock import OwnerLock, OwnerRecord, ownership_id_of
+from ._owner_lock import OwnerLock, ownership_id_of
+from ._owner_record import OwnerRecord
 from ._runtime_paths import RuntimePaths, translate_os_error
 
 _FATAL_ERRORS: Final = (TokenMismatch, ForeignUser, VersionMismatch, OptionConflict)
@@ -256,6 +257,7 @@ class Membership:
 
     def _take_over(self) -> None:
         try:
+            self._paths = self._paths.ensure(again=self._had_role)  # as in `_try_lock`
             lock = OwnerLock.take_over(self._paths, self._owner_id, self._keep_lock)
         except OSError as error:
             self._on_step_failed(translate_os_error(error, "the lock of a stopped owner can't be replaced"))

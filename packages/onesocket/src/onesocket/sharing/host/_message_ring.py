@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import deque
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 
@@ -16,6 +17,8 @@ _OVERHEAD: Final = 256
 """Bytes that an entry counts beside its frame: about the size of its objects."""
 _MAX_EVICTED_GAPS: Final = 64
 """Gap markers that are remembered after their eviction, for readers that have not passed them."""
+
+Numbered = TypeVar("Numbered", Gap, Status)
 
 
 class RingEntry(msgspec.Struct, frozen=True, gc=False):
@@ -30,6 +33,7 @@ class RingEntry(msgspec.Struct, frozen=True, gc=False):
     added_bytes: int
     """Bytes of all entries before it, evicted ones included."""
     gap: Gap | None = None
+    is_status: bool = False
 
 
 class MessageRing:
@@ -81,13 +85,31 @@ class MessageRing:
     def add_status(self, status: Status, now: float) -> None:
         """Add a status of the connection."""
         self.status = status
-        self._add(RingEntry(encode_ipc_frame(StatusUpdate(status)), now, self.end, status, self._added_bytes))
+        data = encode_ipc_frame(StatusUpdate(status))
+        self._add(RingEntry(data, now, self.end, status, self._added_bytes, is_status=True))
 
     def skip_messages(self, count: int) -> None:
         """Count messages that no process will read, instead of adding them."""
         while self._entries:
             self._evict()
         self._start = self.end = FeedPosition(self.end.messages + count, self.end.gaps)
+
+    def renumber(self, by: int) -> None:
+        """Add `by` to all epochs."""
+        self._evicted_gaps = deque((_renumbered(gap, by) for gap in self._evicted_gaps), maxlen=_MAX_EVICTED_GAPS)
+        before, status = self._start_status, _renumbered(self._start_status, by)
+        self._start_status = status
+        for number, entry in self._entries.items():
+            if entry.status is not before:  # entries go on sharing one status, by which readers know it
+                before, status = entry.status, _renumbered(entry.status, by)
+            gap = None if entry.gap is None else _renumbered(entry.gap, by)
+            if gap is not None:
+                data = encode_ipc_frame(GapNotice(gap, entry.end))
+            else:
+                data = encode_ipc_frame(StatusUpdate(status)) if entry.is_status else entry.data
+            self._bytes += 0 if number == self._longest else len(data) - len(entry.data)
+            self._entries[number] = msgspec.structs.replace(entry, data=data, gap=gap, status=status)
+        self.status = status
 
     def expire(self, now: float, read_by_all: int) -> None:
         """Evict what is older than `keep` and before entry `read_by_all`."""
@@ -189,6 +211,15 @@ class RingReader:
         return self.number == self._ring.next_number
 
     @property
+    def end_number(self) -> int:
+        """Number of the entry to come."""
+        return self._ring.next_number
+
+    def reaches(self, number: int) -> bool:
+        """Return whether nothing before entry `number` is left to be read, but a marker for what was evicted."""
+        return max(self.number, self._ring.first_number) >= number
+
+    @property
     def missed(self) -> int:
         """Number of messages that were evicted before this reader had them."""
         overtaken = self._ring.first_number > self.number
@@ -223,3 +254,7 @@ class RingReader:
         if gap is not None:
             frames += encode_ipc_frame(GapNotice(gap, self.position))
         return frames or self.read()
+
+
+def _renumbered(item: Numbered, by: int) -> Numbered:
+    return dataclasses.replace(item, epoch=item.epoch + by)

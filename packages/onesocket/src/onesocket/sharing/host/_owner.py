@@ -11,60 +11,46 @@ import socket
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, Final, TypeAlias
+from typing import Final, TypeAlias
 
 from ...client._client import Client
 from ...client._gap import Gap
 from ...client._status import Change, ConnectionStats, Status
-from ...client._upstream_subscriptions import UpstreamSubscriptions
-from ...errors import ClientClosed, InvalidOption, IpcError, OutOfResources, SubscriptionRefused
+from ...errors import OutOfResources
 from ...lifecycle import _events as events
-from ...lifecycle._effects import Outcome
 from ...lifecycle._states import State
 from ...protocols._protocol import Protocol
-from ...protocols._subscriptions import subscriptions_of
 from ...wire._handshake import Data
 from .._host_options import HostOptions, Own
 from ._back_pressure import BackPressure
 from ._descriptor_reserve import DescriptorReserve
 from ._follower_connection import FollowerConnection
 from ._follower_set import FollowerSet
-from ._forwarding_protocol import unpacker
 from ._ipc_frames import (
     Answer,
-    Ask,
-    Cancellation,
     FeedPosition,
     GapNotice,
     HandOverAnswer,
     Hello,
     MessageBatch,
-    OutboxBounds,
     Rejection,
-    Request,
     Results,
-    SendMessages,
     SnapshotAnswer,
-    SnapshotRequest,
     StatusReport,
     StatusRequest,
     StatusUpdate,
     StepDown,
-    Subscribe,
     SubscriptionRefusal,
     ToOwner,
-    Verb,
     Welcome,
-    checked_bounds,
-    checked_key,
     encode_ipc_frame,
 )
 from ._join_credentials import JoinCredentials
 from ._next_owner import find_next_owner, hand_over_refusal, preferrer
 from ._owner_files import OwnerFiles
 from ._owner_lock import OwnerLock
+from ._owner_operations import OwnerOperations
 from ._owner_snapshot import OwnerSnapshot
-from ._pending_operations import LocalRequester, PendingOperations, SubscribingRequester
 
 _REFRESH_INTERVAL: Final = 600.0
 """Seconds between two touches of the lock file; cleaners take what is days old."""
@@ -111,6 +97,7 @@ class Owner:
         stats: ConnectionStats,
         emit: Callable[[OwnerEvent], object],
         key: str | None = None,
+        expects_followers: bool = False,
     ) -> None:
         self.client = client
         self._lock = lock
@@ -120,9 +107,9 @@ class Owner:
         self._key = key
         """The `key=` that names the connection in listings."""
         self._base_epoch = epoch
+        """The newest epoch of the owners before, and ..."""
         self._base_stats = stats
-        """Counters of the owners before."""
-        self._protocol = protocol
+        """... their counters."""
         self._loop = asyncio.get_running_loop()
         self._phase = OwnerPhase.SERVING
         self._checked_at = self._loop.time()
@@ -135,7 +122,7 @@ class Owner:
             self._on_follower_frame,
             self.status,
             BackPressure(options.hold, fan_out.hold, fan_out.release),
-            expects_followers=epoch > 0,
+            expects_followers=expects_followers,
         )
         self._next_owner: FollowerConnection | None = None
         """The follower to which this owner hands over."""
@@ -143,25 +130,14 @@ class Owner:
         """Messages for the end of this turn of the loop."""
         self._has_forwarded = False
         """True if messages were forwarded in this turn: further ones wait for its end."""
-        self._upstream_subscriptions: UpstreamSubscriptions | None = None
-        if subscriptions_of(protocol) is not None:
-            internals = client.internals
-            self._upstream_subscriptions = UpstreamSubscriptions(
-                protocol,
-                internals.sender,
-                internals.fan_out.watch,
-                unpacker(protocol),
-                internals.fan_out.keeper,
-                requests=internals.requests,
-            )
-        self._local_requester = LocalRequester(emit)
-        self._pending_operations = PendingOperations(client, protocol, self._may_send)
+        self._snapshot = OwnerSnapshot.of(protocol, fan_out)
+        self._operations = self._make_operations(protocol)
+        # Straight to the operations: one call less for each.
+        self.submit = self._operations.submit
         self._files = OwnerFiles(
             lock, reserve, accepted=self._followers.accept, exhausted=_reject_exhausted, check=self._check_files
         )
         self._heartbeat_timer: asyncio.TimerHandle | None = None
-        self._stopping: asyncio.Task[None] | None = None
-        """The `disconnect()` that a process called before this one owned the connection."""
         self._started = time.time()
         self._rates = (0.0, 0.0)
         self._message_counts = (0, 0)
@@ -169,8 +145,7 @@ class Owner:
         self._published_early: tuple[State, int] | None = None
         """State and epoch that were published before the client reported them: changes up to that one are old."""
         client.internals.runner.is_shared = True
-        self._snapshot = OwnerSnapshot.of(protocol, client.internals.fan_out)
-        client.internals.fan_out.tap(self._on_batch, self._on_gap)
+        fan_out.tap(self._on_batch, self._on_gap)
         client.on_change(self._on_change)
 
     def __repr__(self) -> str:
@@ -201,6 +176,17 @@ class Owner:
         """Counters over all owners."""
         return self._base_stats + self.client.stats.connection
 
+    def _make_operations(self, protocol: Protocol) -> OwnerOperations:
+        return OwnerOperations(
+            self.client,
+            protocol,
+            self._snapshot,
+            self._emit,
+            is_serving=self._is_serving,
+            may_send=self._may_send,
+            forward_batch=self._forward_batch,
+        )
+
     # --- phases -----------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
@@ -211,25 +197,24 @@ class Owner:
     def resume(self, state: State, earlier: events.EarlierConnection) -> None:
         """Restore the connection's state under the last owner: stopped, or up."""
         if state is State.STOPPED:
-            self._stopping = self._loop.create_task(self.client.disconnect())
-            self._stopping.add_done_callback(lambda task: task.cancelled() or task.exception())
+            self._operations.disconnect()
         elif state in (State.CONNECTED, State.CONNECTING, State.BACKING_OFF):
             self.client.internals.runner.request_nowait(events.Connect(wait=False, retry=True, resumes=earlier))
 
     async def hand_over(self) -> None:
         """Close the connection in order, release the lock, and send the followers to the next owner. Bounded."""
         if self._current_phase() is OwnerPhase.SERVING:
-            self._pending_operations.post_all(self._local_requester)  # those of followers go to the next owner
+            self._operations.post_own()  # those of followers go to the next owner
             self._phase = OwnerPhase.HANDING_OVER
         if self._heartbeat_timer is not None:
             self._heartbeat_timer.cancel()
         self._files.stop()
         await self.client.aclose()  # bounded by its own deadlines; before its end another must not dial
-        await self._pending_operations.finish()  # messages sent meanwhile need their result, or would be sent twice
+        await self._operations.finish()  # messages sent meanwhile need their result, or would be sent twice
         self._forward_batch()
         await self._before_release()
         self._followers.send_heartbeat(self.connection_stats)  # the next owner counts on from there
-        self._files.release(self.epoch if self._followers else 0)
+        self._files.release(is_followed=bool(self._followers))
         followers = self._followers.attached
         await self._followers.shut_down(self._next_owner if self._next_owner in followers else preferrer(followers))
 
@@ -237,6 +222,10 @@ class Owner:
         """Nothing: an owner in a cluster has its lease to release."""
 
     def _may_send(self) -> bool:
+        """Whether messages may go to the connection."""
+        return self._is_serving()
+
+    def _is_serving(self) -> bool:
         return self._current_phase() is OwnerPhase.SERVING
 
     def _current_phase(self) -> OwnerPhase:
@@ -314,8 +303,6 @@ class Owner:
         self._deliver_batch(batch)
 
     def _on_change(self, change: Change) -> None:
-        if change.new is State.CONNECTED:
-            self._lock.note(self._base_epoch + change.epoch)
         present = change.new, change.epoch
         if self._published_early is None:
             self._published = present
@@ -336,6 +323,7 @@ class Owner:
     def _publish(self, state: State, epoch: int) -> None:
         if self._phase is not OwnerPhase.SERVING:
             return  # further states are the next owner's
+        self._lock.note_newer(self._base_epoch + epoch)  # before any process knows it
         self._deliver_status(self._shared_status(state, epoch))
 
     def _shared_status(self, state: State, epoch: int) -> Status:
@@ -365,74 +353,6 @@ class Owner:
         self._followers.send_status(status)
         self._emit(StatusUpdate(status))
 
-    # --- requests ---------------------------------------------------------------------------------------------------
-
-    def submit(self, frame: ToOwner) -> None:
-        """Perform a frame of this process, as one of a follower; its results are emitted. Raises `IpcError`."""
-        self._local_requester.begin_batch()
-        try:
-            self._perform(self._local_requester, frame)
-        finally:
-            self._local_requester.end_batch()
-
-    def _perform(self, requester: SubscribingRequester, frame: ToOwner) -> None:
-        match frame:
-            case SendMessages(first, messages):
-                self._pending_operations.send(requester, first, messages)
-            case Request(number, verb):
-                self._pending_operations.start(requester, number, lambda: self._request(verb))
-            case Ask():
-                if self._current_phase() is OwnerPhase.SERVING:  # else the next owner sends it
-                    self._pending_operations.ask(requester, frame)
-            case OutboxBounds(messages, age):
-                self._pending_operations.set_limits(requester, checked_bounds(messages, age))
-            case Cancellation(number):
-                if self._pending_operations.cancel(requester, number):
-                    requester.release_slot()
-            case Subscribe(add, remove):
-                self._subscribe(requester, add, remove)
-            case SnapshotRequest():
-                self._send_snapshot(requester, frame)
-            case _:
-                pass
-
-    def _subscribe(self, requester: SubscribingRequester, add: list[Any], remove: list[Any]) -> None:
-        if self._upstream_subscriptions is None:
-            raise IpcError("a follower subscribed, but the protocol describes no subscriptions")
-        keys = [checked_key(key) for key in add]
-        try:
-            self._upstream_subscriptions.add_keys(requester, keys)
-        except InvalidOption as error:  # those of all processes together are too many
-            requester.refused(SubscriptionRefused.of(keys, str(error), retryable=True))
-        self._upstream_subscriptions.remove_keys(requester, map(checked_key, remove))
-
-    def _send_snapshot(self, requester: SubscribingRequester, request: SnapshotRequest) -> None:
-        if self._current_phase() is not OwnerPhase.SERVING:
-            return  # the next owner answers
-        self._forward_batch()
-        if isinstance(requester, FollowerConnection) and not requester.is_caught_up:
-            requester.postpone(request)
-        else:
-            requester.send_snapshot(request.number, [] if self._snapshot is None else self._snapshot.frames())
-
-    async def _request(self, verb: Verb) -> Outcome | None:
-        if self._current_phase() is not OwnerPhase.SERVING:
-            raise ClientClosed
-        if self._stopping is not None:
-            await asyncio.wait([self._stopping])  # called before this request
-        match verb:
-            case Verb.CONNECT:
-                return await self.client.connect(retry=False)
-            case Verb.CONNECT_RETRYING:
-                return await self.client.connect(retry=True)
-            case Verb.RECONNECT:
-                return await self.client.reconnect()
-            case Verb.ROTATE:
-                return await self.client.rotate()
-            case Verb.DISCONNECT:
-                await self.client.disconnect()
-                return None
-
     def descriptors(self) -> Iterable[int]:
         """All sockets, that of the connection first."""
         yield from self.client.internals.runner.descriptors()
@@ -452,15 +372,9 @@ class Owner:
                 self._step_down(follower)
             case None:
                 self._followers.detach(follower)
-                self._forget(follower)
+                self._operations.forget(follower)
             case _:
-                self._perform(follower, frame)
-
-    def _forget(self, requester: SubscribingRequester) -> None:
-        """Drop the operations and subscriptions of a requester that is gone."""
-        if self._upstream_subscriptions is not None:
-            self._upstream_subscriptions.remove_keys(requester)
-        self._pending_operations.cancel_all(requester)
+                self._operations.perform(follower, frame)
 
     def _attach(self, follower: FollowerConnection, hello: Hello) -> None:
         if self._current_phase() is not OwnerPhase.SERVING:
@@ -468,15 +382,26 @@ class Owner:
             return
         self._forward_batch()  # not for a new follower
         heartbeat, ownership_id = self._options.heartbeat, self.ownership_id
+        is_from_other = hello.ownership_id not in (0, ownership_id)
+        if is_from_other and hello.epoch > self._base_epoch:
+            self._renumber(hello.epoch)
         status = dataclasses.replace(self.status, retry_in=self.client.internals.runner.retry_in)
         welcome = Welcome(os.getpid(), ownership_id, heartbeat, status, self.connection_stats)
         # After another owner a process gets everything of this one's connection: that may have begun before it came.
-        is_from_other = hello.ownership_id not in (0, ownership_id)
         self._followers.attach(follower, welcome, FeedPosition() if is_from_other else hello.position)
         if self._options.own is not Own.PREFER:
             self._hand_over_to_preferrer()
         elif preferrer(self._followers.attached) is not None:
             self._followers.send_heartbeat(self.connection_stats)  # which says that there is one
+
+    def _renumber(self, known: int) -> None:
+        """Count the connections of this owner from `known` on, an epoch of an earlier owner that a process knows.
+
+        The lock file tells of earlier epochs, unless it was removed, or its owner stopped before it could write.
+        """
+        self._followers.renumber(known - self._base_epoch)
+        self._base_epoch = known
+        self._publish_present()
 
     def _hand_over_to_preferrer(self) -> None:
         """Hand over if a process prefers to own, and could: not while a stopped owner has a part of the lock."""

@@ -44,7 +44,7 @@ class OwnerFiles:
         self._listener: UnixAcceptor | None = None
         self._notification_acceptor: UnixAcceptor | None = None
         self._bound: tuple[RuntimePaths, FileIdentity | None] | None = None
-        """Paths of the listener's socket file, and the identity of that file."""
+        """Paths of the listener's socket file, and the identity of that file; None: it was removed at once."""
         self._check_timer: asyncio.TimerHandle | None = None
         self._logged_error = ""
 
@@ -90,12 +90,12 @@ class OwnerFiles:
             if acceptor is not None:
                 acceptor.close()
 
-    def release(self, epoch: int) -> None:
-        """Remove the socket and release the lock; `epoch` as for `OwnerLock.release`."""
+    def release(self, *, is_followed: bool) -> None:
+        """Remove the socket and release the lock; `is_followed` as for `OwnerLock.release`."""
         self.stop()
         if self._lock.is_ours():
             self._remove()
-        self._lock.release(epoch)
+        self._lock.release(is_followed=is_followed)
 
     def descriptors(self) -> Iterable[int]:
         """The listening socket; the lock has the others."""
@@ -104,7 +104,8 @@ class OwnerFiles:
 
     def _listen(self) -> None:
         paths = self._lock.paths
-        if self._bound is not None and self._bound[0] == paths and self._bound[1] == file_identity(paths.socket):
+        present = file_identity(paths.socket)
+        if present is not None and self._bound == (paths, present):
             return
         with FORK_LOCK, paths.opened() as directory:
             address = paths.socket_address(directory)

@@ -13,20 +13,19 @@ import dataclasses
 import enum
 import os
 import secrets
-import select
 import socket
 import stat
 import sys
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self, TypeAlias
 
 from ..._forking import FORK_LOCK
 from ...errors import NoRuntimeDirectory, OutOfResources
 from ._abstract_socket_lock import AbstractSocketLock
-from ._process_stat import ExecWatch, ProcessStat
+from ._owner_record import OwnerRecord
+from ._process_stat import ExecWatch
 from ._runtime_paths import RuntimePaths, translate_os_error
 
 if sys.platform != "win32":  # where `RuntimePaths` raises `NoRuntimeDirectory`
@@ -34,77 +33,9 @@ if sys.platform != "win32":  # where `RuntimePaths` raises `NoRuntimeDirectory`
 
 FileIdentity: TypeAlias = tuple[int, int]
 """Device and inode."""
-_RECORD_BYTES: Final = 128
 # A dying process releases lock and sockets in no stated order, within microseconds of each other; this bounds a bug.
 _MAX_EXIT_WAIT: Final = 2.0
 _MAX_ATTEMPTS: Final = 10
-
-
-@dataclass(frozen=True, slots=True)
-class OwnerRecord:
-    """Content of the lock file, written by the owner."""
-
-    pid: int
-    """0: the owner released the lock in order."""
-    process_start_time: str
-    """``-``: it isn't known."""
-    epoch: int
-    ownership_id: int = 0
-    """A random number, the same for as long as one process owns the connection without a break."""
-    stack: int = 0
-    """Address of its stack, by which an `exec` is told; 0: it isn't known."""
-    is_beside_stopped: int = 0
-    """1: it took over from a stopped process, which has the abstract socket lock."""
-
-    @classmethod
-    def of(cls, pid: int, epoch: int, ownership_id: int = 0) -> Self:
-        """The record of a running process."""
-        stat = ProcessStat.of(pid) or ProcessStat.unknown()
-        return cls(pid, stat.start_time, epoch, ownership_id, stat.stack)
-
-    @classmethod
-    def parse(cls, text: bytes) -> Self | None:
-        """The record with this text; None: it is none."""
-        try:
-            pid, start_time, *numbers = text.split()
-            return cls(int(pid), start_time.decode("ascii"), *map(int, numbers))
-        except (ValueError, TypeError):
-            return None
-
-    def __str__(self) -> str:
-        numbers = self.epoch, self.ownership_id, self.stack, self.is_beside_stopped
-        return f"{self.pid} {self.process_start_time} {' '.join(map(str, numbers))}"
-
-    def is_gone(self) -> bool:
-        """True if the kernel has closed all descriptors of the process."""
-        if self.pid in (0, os.getpid()):
-            return True
-        if not hasattr(os, "pidfd_open"):
-            return self._has_no_process()
-        try:
-            handle = os.pidfd_open(self.pid)
-        except ProcessLookupError:
-            return True
-        except OSError:  # no descriptor is free
-            return self._has_no_process()
-        try:
-            stat = ProcessStat.of(self.pid)
-            if stat is not None and self.process_start_time not in ("-", stat.start_time):
-                return True  # another process has the number now
-            poll = select.poll()
-            poll.register(handle, select.POLLIN)
-            return bool(poll.poll(0))
-        finally:
-            os.close(handle)
-
-    def _has_no_process(self) -> bool:
-        try:
-            os.kill(self.pid, 0)
-        except ProcessLookupError:
-            return True
-        except PermissionError:
-            pass
-        return False
 
 
 class LockState(enum.Enum):
@@ -136,6 +67,7 @@ class OwnerLock:
         self.descriptor = descriptor
         self.identity = identity
         self.predecessor = predecessor
+        self._is_predecessor_gone = False
         self.ownership_id = secrets.randbits(53) | 1
         self._socket_lock = socket_lock
         self._epoch = 0 if predecessor is None else predecessor.epoch
@@ -154,15 +86,19 @@ class OwnerLock:
         """
         with FORK_LOCK:
             for _ in range(_MAX_ATTEMPTS):
-                with contextlib.closing(_LockFile(paths.lock)) as file:
+                file = _LockFile.opened_in(paths)
+                if file is None:
+                    continue
+                with contextlib.closing(file):
                     if not file.lock():
                         return None
                     if file.identity != file_identity(paths.lock):
                         continue  # replaced just now
-                    socket_lock, before = _claim_socket_lock(paths), _read_record(file.descriptor)
+                    socket_lock, before = _claim_socket_lock(paths), OwnerRecord.read(file.descriptor)
                     if socket_lock is None and not (beside_stopped and before is not None and before.is_beside_stopped):
                         return None  # this file is not the one that the owner began with
                     lock = cls(paths, file.keep(), file.identity, before, socket_lock)
+                    lock._write_waiting()
                     keep(lock)
                     return lock
         return None
@@ -171,13 +107,17 @@ class OwnerLock:
     def take_over(cls, paths: RuntimePaths, seen: int | None, keep: Callable[[OwnerLock], None]) -> OwnerLock | None:
         """Replace the lock file of a stopped owner with ownership id `seen`; None if another process did.
 
-        The old owner finds the other file when it goes on; until then it has the abstract socket lock.
+        A file that was removed is made anew. The old owner finds it when it goes on; until then it has the abstract
+        socket lock.
         Raises `NoRuntimeDirectory` or `OutOfResources`.
         """
         with FORK_LOCK, contextlib.closing(_LockFile(paths.takeover_lock)) as fence:
-            if not fence.lock() or seen is None or ownership_id_of(paths.lock) != seen:
+            if not fence.lock() or seen is None:
                 return None
-            last = _read_record_at(paths.lock)
+            last = OwnerRecord.read_at(paths.lock)
+            is_present = last is not None and last.pid != 0 and last.ownership_id == seen
+            if not is_present and (last is not None or _is_locked(paths.lock)):
+                return None
             path = paths.directory / f"{paths.name}.{os.getpid()}.new"
             with contextlib.suppress(FileNotFoundError):
                 path.unlink()
@@ -185,7 +125,7 @@ class OwnerLock:
                 if not new.lock():  # no other process uses its name
                     return None
                 # The stopped owner is not gone, and we don't wait for it; its epochs go on.
-                before = OwnerRecord(0, "-", 0 if last is None else last.epoch)
+                before = OwnerRecord(0, "-", 0 if last is None else last.epoch, seen)
                 lock = cls(paths, new.descriptor, new.identity, before, None)
                 lock.note(before.epoch)  # the old owner reads this when it goes on
                 with contextlib.suppress(OSError):
@@ -216,7 +156,7 @@ class OwnerLock:
             is_free = file.lock()
             if file.identity != file_identity(paths.lock):
                 return LockState.BUSY
-            record = _read_record(file.descriptor)
+            record = OwnerRecord.read(file.descriptor)
             # Has another owner written to this file, since ours was removed or renamed away?
             is_others = paths == self.paths and record is not None and record.ownership_id != self.ownership_id
             if is_others and record is not None and ((record.pid and not is_free) or record.epoch > self._epoch):
@@ -225,7 +165,7 @@ class OwnerLock:
                 return LockState.BUSY
             before, self.descriptor = self.descriptor, file.keep()
             self.paths, self.identity = paths, file.identity
-            self.note(self._epoch)
+            self.note(self._epoch if record is None else record.epoch)
             os.close(before)
         return LockState.OURS
 
@@ -262,18 +202,35 @@ class OwnerLock:
             end = time.monotonic() + _MAX_EXIT_WAIT
             while not before.is_gone() and not watch.is_done() and time.monotonic() < end:  # noqa: ASYNC110 - there is no event for it
                 await asyncio.sleep(0.001)
+        self._is_predecessor_gone = True
         self.note(0 if before is None else before.epoch)
 
     def note(self, epoch: int) -> None:
-        """Write the record of this process and the newest epoch."""
-        self._epoch = epoch
-        self._write(OwnerRecord.of(os.getpid(), epoch, self.ownership_id))
+        """Write the record of this process, with this epoch if it is newer than the last one."""
+        self._epoch = max(self._epoch, epoch)
+        self._write(OwnerRecord.of(os.getpid(), self._epoch, self.ownership_id))
+
+    def note_newer(self, epoch: int) -> None:
+        """Write the record if this epoch is newer than the last one."""
+        if epoch > self._epoch:
+            self.note(epoch)
+
+    def _write_waiting(self) -> bool:
+        """Write that this lock is held, and that its last owner may not have ended; returns False if it has.
+
+        A process that is about to take over from that owner sees by it that it comes too late.
+        """
+        before = self.predecessor
+        if before is None or not before.pid or self._is_predecessor_gone:
+            return False
+        self._write(dataclasses.replace(before, epoch=self._epoch, ownership_id=self.ownership_id))
+        return True
 
     def _write(self, record: OwnerRecord) -> None:
         if self.descriptor >= 0:
             record = dataclasses.replace(record, is_beside_stopped=int(self.is_beside_stopped))
             with contextlib.suppress(OSError):  # a full disk: the record helps, the lock decides
-                os.pwrite(self.descriptor, (str(record).ljust(_RECORD_BYTES - 1) + "\n").encode(), 0)
+                record.write(self.descriptor)
 
     def is_ours(self) -> bool:
         """True if the locked file is neither replaced nor removed."""
@@ -284,9 +241,13 @@ class OwnerLock:
         with contextlib.suppress(OSError):
             os.utime(self.descriptor)
 
-    def release(self, epoch: int = 0) -> None:
-        """Release the lock. `epoch`: the newest one, if another process goes on. Idempotent."""
-        self._write(OwnerRecord(0, "-", epoch, self.ownership_id))
+    def release(self, *, is_followed: bool = True) -> None:
+        """Release the lock. Idempotent. `is_followed`: other processes use the connection.
+
+        The newest epoch stays in the file in any case: a process that is stopped may know it.
+        """
+        if not self._write_waiting():  # else the next process has to wait in place of this one
+            self._write(OwnerRecord(0, "-", self._epoch, self.ownership_id if is_followed else 0))
         with FORK_LOCK:
             if self._socket_lock is not None:
                 self._socket_lock.close()
@@ -309,6 +270,17 @@ class _LockFile:
             raise NoRuntimeDirectory(f"the lock {path} is no file of ours; remove it")
         self.identity = _stat_identity(found)
         self._is_kept = False
+
+    @classmethod
+    def opened_in(cls, paths: RuntimePaths) -> Self | None:
+        """Open the lock file; None: the directory was removed since it was looked at, and is made again."""
+        try:
+            return cls(paths.lock)
+        except NoRuntimeDirectory as error:
+            if not isinstance(error.__cause__, FileNotFoundError):
+                raise
+            paths.ensure(again=True)
+            return None
 
     def close(self) -> None:
         """Close the file, unless it is kept."""
@@ -353,9 +325,24 @@ def _has_record(path: Path) -> bool:
         return False
 
 
+def _is_locked(path: Path) -> bool:
+    """True if a process has the lock of the file at `path`, or that can't be found out; False if there is no file."""
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except OSError as error:
+        return not isinstance(error, FileNotFoundError)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
 def ownership_id_of(path: Path) -> int | None:
     """Ownership id in a lock file; 0: not written yet, or its owner released it; None: there is no file."""
-    record = _read_record_at(path)
+    record = OwnerRecord.read_at(path)
     if record is None:
         return None if file_identity(path) is None else 0
     return record.ownership_id if record.pid else 0
@@ -363,18 +350,3 @@ def ownership_id_of(path: Path) -> int | None:
 
 def _stat_identity(found: os.stat_result) -> FileIdentity:
     return found.st_dev, found.st_ino
-
-
-def _read_record(descriptor: int) -> OwnerRecord | None:
-    return OwnerRecord.parse(os.pread(descriptor, _RECORD_BYTES, 0))
-
-
-def _read_record_at(path: Path) -> OwnerRecord | None:
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-    except OSError:
-        return None
-    try:
-        return _read_record(descriptor)
-    finally:
-        os.close(descriptor)

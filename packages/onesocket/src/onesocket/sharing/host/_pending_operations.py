@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import math
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from typing import Any, Final, Protocol, TypeAlias
+from typing import Final, TypeAlias
 
 from ...client._client import Client
 from ...client._delivery import Delivery
@@ -16,175 +14,25 @@ from ...client._request_tracker import RequestTracker
 from ...errors import (
     ClientClosed,
     DeliveryUnknown,
-    EncodeError,
     IpcError,
     MessageExpired,
     OnesocketError,
     OutboxFull,
-    SlowConsumer,
-    SubscriptionRefused,
 )
 from ...lifecycle._effects import Outcome
 from ...lifecycle._outbox import OutboxLimits
-from ...protocols._protocol import Protocol as WireProtocol
+from ...protocols._protocol import Protocol
 from ...protocols._request_template import RequestTemplate
 from ...wire._handshake import Data
-from ._fair_outbox import FairOutbox
-from ._ipc_frames import (
-    FIRST_REQUEST_NUMBER,
-    Answer,
-    Ask,
-    Result,
-    Results,
-    SnapshotAnswer,
-    SubscriptionRefusal,
-)
+from ._ipc_frames import Ask
+from ._operation_queue import OperationQueue, WaitingOperation
+from ._requesters import Requester, RequesterAnswers
 
 _FINISH_TIMEOUT: Final = 1.0
 _USED_TWICE: Final = "a follower used a number twice"
 _WITHDRAWN: Final = "this message was withdrawn before it was sent"
 _GIVEN_UP: Final = "its sender gave it up while it was being sent: it may or may not have arrived"
 Operation: TypeAlias = Callable[[], Awaitable[Outcome | None]]
-
-
-class Requester(Protocol):
-    """A follower's connection, the owner's own process, or another host of a cluster."""
-
-    def add_result(self, number: int, outcome: Outcome | None, error: OnesocketError | None) -> None:
-        """Report the result of message or request `number`."""
-
-    def add_answer(self, number: int, data: Data) -> bool:
-        """Report an answer to request `number`, before its result; returns False if the requester doesn't read."""
-        ...
-
-    def release_slot(self) -> None:
-        """Count one message or request without a result less."""
-
-
-class SubscribingRequester(Requester, Protocol):
-    """A requester that has subscriptions, too, and late readers."""
-
-    def refused(self, error: SubscriptionRefused) -> None:
-        """Report keys that were refused, which the requester doesn't have any more."""
-
-    def send_snapshot(self, number: int, frames: list[Data]) -> None:
-        """Answer the request for a snapshot with this number."""
-
-
-class ResultBatch:
-    """Results that are reported together: runs of messages that were sent, and all others."""
-
-    __slots__ = ("_results", "_sent")
-
-    def __init__(self) -> None:
-        self._results: list[Result] = []
-        self._sent: list[tuple[int, int]] = []
-
-    def __bool__(self) -> bool:
-        return bool(self._sent or self._results)
-
-    def add(self, number: int, outcome: Outcome | None, error: OnesocketError | None) -> None:
-        """Add the result of message or request `number`."""
-        if error is not None or number >= FIRST_REQUEST_NUMBER:
-            self._results.append((number, outcome, error))
-        elif self._sent and self._sent[-1][1] == number - 1:
-            self._sent[-1] = self._sent[-1][0], number
-        else:
-            self._sent.append((number, number))
-
-    def take(self) -> Results:
-        """Return all results so far, and begin anew."""
-        taken = Results(self._results, self._sent)
-        self._results, self._sent = [], []
-        return taken
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class WaitingOperation:
-    """A message, or a request to the peer, in the queue of its process."""
-
-    requester: Requester
-    number: int
-    content: Data | Ask
-
-
-class LocalRequester:
-    """The owner's own process, which is served as its followers are."""
-
-    def __init__(self, emit: Callable[[Results | Answer | SubscriptionRefusal | SnapshotAnswer], object]) -> None:
-        self._emit = emit
-        self._results = ResultBatch()
-        self._batches = 0
-
-    def add_result(self, number: int, outcome: Outcome | None, error: OnesocketError | None) -> None:
-        """Report the result of message or request `number`: at once, or with those of one frame."""
-        self._results.add(number, outcome, error)
-        if not self._batches:
-            self._emit(self._results.take())
-
-    def add_answer(self, number: int, data: Data) -> bool:
-        """Report an answer to request `number`."""
-        self._emit(Answer(number, data))
-        return True
-
-    def begin_batch(self) -> None:
-        """Keep results from now on, until `end_batch`."""
-        self._batches += 1
-
-    def end_batch(self) -> None:
-        """Report the results of this batch together."""
-        self._batches -= 1
-        if self._results and not self._batches:
-            self._emit(self._results.take())
-
-    def refused(self, error: SubscriptionRefused) -> None:
-        """Report keys that were refused, in the next turn: one that is being added isn't counted here yet."""
-        refusal = SubscriptionRefusal(list(error.keys), error.reason, error.retryable)
-        asyncio.get_running_loop().call_soon(self._emit, refusal)
-
-    def send_snapshot(self, number: int, frames: list[Data]) -> None:
-        """Answer the request for a snapshot with this number."""
-        self._emit(SnapshotAnswer(number, list(frames)))
-
-    def release_slot(self) -> None:
-        """Do nothing: the bound of this process is that of its outbox."""
-
-
-class RequesterAnswers:
-    """An `AnswerSink` of the owner: reports answers to the requester, and then the result."""
-
-    def __init__(self, requester: Requester, number: int, forget: Callable[[], object]) -> None:
-        self.close: Callable[[], None] | None = None
-        """Closes the stream."""
-        self._requester = requester
-        self._number = number
-        self._forget = forget
-
-    def take(self, answer: Any) -> None:
-        """Report an answer; a requester that doesn't read loses the stream."""
-        try:
-            is_read = self._requester.add_answer(self._number, answer)
-        except (IpcError, EncodeError) as error:
-            self._break_off(error)
-            return
-        if not is_read:
-            self._break_off(SlowConsumer("this process doesn't read what the one that holds the connection sends it"))
-
-    def _break_off(self, error: OnesocketError) -> None:
-        if self.close is not None:
-            self.close()
-        self.fail(error)
-
-    def fail(self, error: OnesocketError) -> None:
-        """Report the end; none if the client is closed: the next owner is asked."""
-        self._forget()
-        if not isinstance(error, ClientClosed):
-            self._requester.add_result(self._number, None, error)
-
-    def end(self) -> None:
-        """Report the end."""
-        self._forget()
-        self._requester.add_result(self._number, None, None)
 
 
 class PendingOperations:
@@ -194,18 +42,16 @@ class PendingOperations:
     owner.
     """
 
-    def __init__(self, client: Client, protocol: WireProtocol, may_send: Callable[[], bool]) -> None:
+    def __init__(self, client: Client, protocol: Protocol, may_send: Callable[[], bool]) -> None:
         internals = client.internals
         self._sender = internals.sender
         self._requests = internals.requests
         self._refusal = internals.runner.refusal
         self._protocol = protocol
         self._may_send = may_send
-        self._queue: FairOutbox[Requester, WaitingOperation] = FairOutbox()
-        self._waiting: dict[tuple[Requester, int], WaitingOperation] = {}
-        """Operations in the queue, by requester and the requester's number."""
+        self._queue = OperationQueue()
         self._in_flight: dict[tuple[Requester, int], Delivery] = {}
-        """Messages that the client has, and whose result is not known yet; by the same keys."""
+        """Messages that the client has, and whose result is not known yet; by requester and the requester's number."""
         self._tasks: dict[tuple[Requester, int], asyncio.Task[None]] = {}
         """Requests that are being performed; by the same keys."""
         self._streams: dict[tuple[Requester, int], Callable[[], None]] = {}
@@ -231,12 +77,12 @@ class PendingOperations:
         for number, data in enumerate(messages, first):
             if not self._may_send():  # the next owner sends it
                 return
-            if self._waiting or self._in_flight:
+            if self._queue.waiting or self._in_flight:
                 self._check_unused(requester, number)
             if self._sender.has_room and not self._queue.count:
                 self._post(requester, number, data)
             else:
-                self._enqueue(WaitingOperation(requester, number, data))
+                self._enqueue(requester, number, data)
 
     def ask(self, requester: Requester, ask: Ask) -> None:
         """Send a request to the peer, and report its answers before its result. Raises `IpcError` as `send`."""
@@ -244,7 +90,7 @@ class PendingOperations:
         if self._sender.has_room and not self._queue.count:
             self._ask(requester, ask)
         else:
-            self._enqueue(WaitingOperation(requester, ask.number, ask))
+            self._enqueue(requester, ask.number, ask)
 
     def start(self, requester: Requester, number: int, operation: Operation) -> asyncio.Task[None]:
         """Run an operation. Raises `IpcError` for a number that is in use."""
@@ -265,9 +111,8 @@ class PendingOperations:
         if close is not None:
             close()
             return True
-        waiting = self._waiting.pop(key, None)
+        waiting = self._queue.withdraw(requester, number)
         if waiting is not None:
-            self._queue.discard(requester, waiting)
             if isinstance(waiting.content, Ask):
                 return True
             requester.add_result(number, None, MessageExpired(_WITHDRAWN))
@@ -284,8 +129,6 @@ class PendingOperations:
     def cancel_all(self, requester: Requester) -> None:
         """Cancel all operations of a requester that is gone, and close its streams."""
         self._queue.forget(requester)
-        for key in [key for key in self._waiting if key[0] is requester]:
-            del self._waiting[key]
         for key in [key for key in self._streams if key[0] is requester]:
             self._streams.pop(key)()
         for key in [key for key in self._in_flight if key[0] is requester]:
@@ -303,7 +146,7 @@ class PendingOperations:
 
     async def finish(self) -> None:
         """Wait for the operations, which end with the client; cancel those that don't."""
-        self._stop_watching()
+        self._queue.stop_watching()
         if self._tasks:
             _, pending = await asyncio.wait(self._tasks.values(), timeout=_FINISH_TIMEOUT)
             for task in pending:
@@ -329,66 +172,27 @@ class PendingOperations:
 
     def on_lost(self) -> None:
         """Refuse the messages of processes without an outbox; the others wait."""
-        for waiting in list(self._waiting.values()):
-            limits = self._queue.limits(waiting.requester)
-            if not limits.messages and not _is_lasting(waiting):
-                self._queue.discard(waiting.requester, waiting)
-                self._fail(waiting, OutboxFull("the connection was lost, and without an outbox no message waits"))
+        self._queue.fail_unbuffered(OutboxFull("the connection was lost, and without an outbox no message waits"))
 
     def on_refusal(self, error: OnesocketError) -> None:
         """Fail all messages that wait."""
         while self._queue.count:
-            self._fail(self._queue.take(), error)
+            self._queue.fail(self._queue.take(), error)
 
     # --- the queue ----------------------------------------------------------------------------------------------------
 
-    def _enqueue(self, waiting: WaitingOperation) -> None:
+    def _enqueue(self, requester: Requester, number: int, content: Data | Ask) -> None:
+        waiting = WaitingOperation(requester, number, content)
         refusal = self._refusal()
         if refusal is not None:
-            self._fail(waiting, refusal)
+            self._queue.fail(waiting, refusal)
             return
-        requester, loop = waiting.requester, asyncio.get_running_loop()
         # One message of each process may wait for a connection that is up, whatever the others do.
-        is_first = self._sender.is_up and not self._queue.has(requester)
-        try:
-            due = self._queue.put(requester, waiting, loop.time(), is_lasting=is_first or _is_lasting(waiting))
-        except OutboxFull as error:
-            requester.add_result(waiting.number, None, error)
-            return
-        self._waiting[requester, waiting.number] = waiting
-        if self._expiry is None or due < self._expiry.when():
-            self._watch_age(due)
-
-    def _watch_age(self, due: float | None) -> None:
-        self._stop_watching()
-        if due is not None and due != math.inf:
-            self._expiry = asyncio.get_running_loop().call_at(due, self._expire)
-
-    def _stop_watching(self) -> None:
-        if self._expiry is not None:
-            self._expiry.cancel()
-            self._expiry = None
-
-    def _expire(self) -> None:
-        self._expiry = None
-        now = asyncio.get_running_loop().time()
-        for waiting in self._queue.expired(now):
-            if _is_lasting(waiting):
-                self._queue.put(waiting.requester, waiting, now, is_lasting=True)
-            else:
-                age = self._queue.limits(waiting.requester).age
-                text = f"this message waited {age:g} s for the connection (outbox=) and was not sent"
-                self._fail(waiting, MessageExpired(text))
-        self._watch_age(self._queue.next_expiry())
-
-    def _fail(self, waiting: WaitingOperation, error: OnesocketError) -> None:
-        self._waiting.pop((waiting.requester, waiting.number), None)
-        if not isinstance(error, ClientClosed):
-            waiting.requester.add_result(waiting.number, None, error.copy())
+        self._queue.enqueue(waiting, is_lasting=self._sender.is_up and not self._queue.has(requester))
 
     def _begin(self, waiting: WaitingOperation) -> None:
         requester, content = waiting.requester, waiting.content
-        del self._waiting[requester, waiting.number]
+        del self._queue.waiting[requester, waiting.number]
         if isinstance(content, Ask):
             self._ask(requester, content)
         else:
@@ -396,7 +200,7 @@ class PendingOperations:
 
     def _check_unused(self, requester: Requester, number: int) -> None:
         key = (requester, number)
-        if key in self._waiting or key in self._in_flight or key in self._streams or key in self._tasks:
+        if key in self._queue.waiting or key in self._in_flight or key in self._streams or key in self._tasks:
             raise IpcError(_USED_TWICE)
 
     # --- messages -----------------------------------------------------------------------------------------------------
@@ -485,10 +289,6 @@ def _failure(what: str, error: Exception) -> OnesocketError:
     failure = OnesocketError(f"the connection failed on this {what}: {type(error).__name__}")
     failure.__cause__ = error
     return failure
-
-
-def _is_lasting(waiting: WaitingOperation) -> bool:
-    return isinstance(waiting.content, Ask) and waiting.content.is_lasting
 
 
 def _ignore(_: Delivery) -> None:

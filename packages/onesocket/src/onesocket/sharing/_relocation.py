@@ -1,0 +1,145 @@
+"""Moves connections from an event loop of the program that ends to the thread of the library."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import threading
+from collections.abc import Callable
+from typing import Final
+
+from ._connection_inbox import ConnectionInbox
+from ._host_loop import HostLoop, HostLoopThread
+from ._loop_inbox import MovableCall
+from ._main_loop import MainLoop
+from ._shared_connection import SharedConnection
+from ._upstream import MovableUpstream
+
+LOOK_INTERVAL: Final = 0.5
+"""Seconds between two looks of the thread whether a loop has ended whose connection could move to it."""
+_LAST_TURNS: Final = 3
+"""Turns of a loop that ends for what is told of the end of a connection: requests that were lost, for example."""
+
+
+class Relocation:
+    """The moves of one registry's connections, each of which has one at most: from a `MainLoop` to the thread.
+
+    A connection that only clients of its loop share is closed with the loop. Decisions are made under `lock`, with
+    which `on_idle` is called when a connection may not move any more, and the thread has perhaps nothing left to do.
+    """
+
+    def __init__(
+        self,
+        lock: threading.RLock,
+        connections: Callable[[], list[SharedConnection]],
+        on_idle: Callable[[], object],
+    ) -> None:
+        self._lock = lock
+        self._connections = connections
+        self._on_idle = on_idle
+        self._timer: asyncio.TimerHandle | None = None
+
+    def __repr__(self) -> str:
+        return f"<Relocation {'idle' if self._timer is None else 'looking'}>"
+
+    def prepare(self, shared: SharedConnection) -> None:
+        """Let a new connection outlive its loop, if it can."""
+        upstream, host_loop = shared.movable, shared.host_loop
+        if upstream is not None and isinstance(host_loop, MainLoop):
+            upstream.move_with(shared.outlives_loop, host_loop.end_soon)
+
+    def set_refuge(self, shared: SharedConnection, thread: HostLoopThread) -> None:
+        """Let a connection move to this thread, as it's shared by others than its loop; under the lock."""
+        inbox = shared.inbox
+        if isinstance(inbox, ConnectionInbox) and inbox.refuge is None:
+            shared.refuge = thread
+            inbox.rescue = functools.partial(self._rescue, shared)
+            inbox.refuge = thread.loop_inbox
+            thread.loop_inbox.post(self._look, thread)
+
+    # --- the end of a loop ------------------------------------------------------------------------------------------
+
+    async def leave(self, host_loop: MainLoop) -> None:
+        """Close the connections of a loop that is about to end, or let them move; on that loop."""
+        await asyncio.gather(*map(self._leave, self._of(host_loop)))
+
+    def _of(self, host_loop: HostLoop) -> list[SharedConnection]:
+        return [shared for shared in self._connections() if shared.host_loop is host_loop]
+
+    async def _leave(self, shared: SharedConnection) -> None:
+        while (upstream := self._departing(shared)) is not None:
+            await upstream.end_in_order()
+            for _ in range(_LAST_TURNS):
+                await asyncio.sleep(0)
+            self._move(shared)
+        if isinstance(shared.host_loop, MainLoop):
+            await shared.close()
+
+    def _departing(self, shared: SharedConnection) -> MovableUpstream | None:
+        """The upstream of a connection that is to move; None: it has, or it closes, and who joins gets another one."""
+        with self._lock:
+            is_here = isinstance(shared.host_loop, MainLoop)
+            return shared.movable if is_here and shared.outlives_loop() else None
+
+    def _look(self, thread: HostLoopThread) -> None:
+        """Move the connections whose loops have ended otherwise; in the thread."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        for shared in self._connections():
+            host_loop = shared.host_loop
+            if shared.refuge is not thread or not isinstance(host_loop, MainLoop):
+                continue
+            with self._lock:
+                if not shared.is_shared_elsewhere():
+                    _forget_refuge(shared)
+                    self._on_idle()
+                    continue
+            if self._timer is None:  # whatever becomes of this look
+                self._timer = thread.loop.call_later(LOOK_INTERVAL, self._look, thread)
+            if host_loop.has_ended():
+                self._move(shared)
+
+    def _rescue(self, shared: SharedConnection) -> None:
+        """Move a connection for a call that has come, as its loop is closed; in the thread."""
+        if shared.host_loop.is_dead:
+            self._move(shared)
+
+    def _move(self, shared: SharedConnection) -> None:
+        """Let a connection go on in the thread, if others share it; on its loop, or in the thread if that has ended."""
+        inbox, upstream = shared.inbox, shared.movable
+        with self._lock:
+            host_loop, thread = shared.host_loop, shared.refuge
+            if not isinstance(host_loop, MainLoop) or thread is None or not shared.is_shared_elsewhere():
+                return
+            shared.host_loop = thread
+        if upstream is None or not isinstance(inbox, ConnectionInbox):
+            return
+        calls = inbox.leave(thread.loop)
+        shared.leave_loop()
+        rest = upstream.leave_loop()
+        if rest is not None:
+            host_loop.loop_inbox.post(rest)
+        if not self._of(host_loop):
+            host_loop.release()
+        thread.loop_inbox.post(_arrive, shared, upstream, inbox, thread, calls)
+
+
+def _arrive(
+    shared: SharedConnection,
+    upstream: MovableUpstream,
+    inbox: ConnectionInbox,
+    thread: HostLoopThread,
+    calls: list[MovableCall],
+) -> None:
+    _forget_refuge(shared)
+    thread.add(inbox)
+    upstream.enter_loop()
+    shared.enter_loop()
+    inbox.arrive(calls)
+
+
+def _forget_refuge(shared: SharedConnection) -> None:
+    shared.refuge = None
+    if isinstance(shared.inbox, ConnectionInbox):
+        shared.inbox.refuge = shared.inbox.rescue = None
