@@ -27,3 +27,14 @@ def test_the_end_of_the_loop_finds_nothing_of_a_task_that_was_ended() -> None:
         assert end_task(task) is None
         assert is_over == [True]
     assert reports == [], "asyncio.Runner cancels all tasks, and reports what they raise"
+
+
+def test_a_task_that_was_done_when_its_loop_was_closed() -> None:
+    async def fails() -> None:
+        raise ValueError
+
+    loop = asyncio.new_event_loop()
+    task = loop.create_task(fails())
+    loop.run_until_complete(asyncio.wait((task,)))
+    loop.close()
+    assert end_task(task) is None
