@@ -16,7 +16,9 @@ import pytest
 from onesocket import Gap, Json, Outcome, ReconnectPolicy, Requests, SharedClient, State, blocking, join
 from onesocket.errors import DeliveryUnknown, ManuallyDisconnected, RequestLost
 from onesocket.protocols import Subscriptions
+from onesocket.sharing import _main_loop as main_loop
 from onesocket.sharing import _relocation as relocation
+from onesocket.sharing import _shared_connection as shared_connection
 from onesocket.sharing._registry import Registry, current_registry
 from onesocket.sharing._shared_connection import SharedConnection
 from onesocket.testing import Fault, FaultyServer, ThreadedServer
@@ -438,6 +440,54 @@ def test_a_ledger_over_moves_at_random_moments(
         assert not ending.is_in_order or set(texts) <= set(mine), "what was delivered is there"
     for client in clients:
         client.close()
+
+
+async def is_closing(client: SharedClient[Any]) -> None:
+    """Return in the turn in which the close of the connection has begun."""
+    while not client.shared.is_closing:  # noqa: ASYNC110 - no event tells it in that turn
+        await asyncio.sleep(0)
+
+
+@pytest.fixture
+def standing(monkeypatch: pytest.MonkeyPatch) -> Iterator[asyncio.AbstractEventLoop]:
+    """A loop of which is known at once that it doesn't run."""
+    monkeypatch.setattr(main_loop, "STANDSTILL", 0.0)
+    monkeypatch.setattr(relocation, "LOOK_INTERVAL", 0.005)
+    monkeypatch.setattr(shared_connection, "_LIVENESS_INTERVAL", 0.005)
+    loop = asyncio.new_event_loop()
+    yield loop
+    loop.close()
+
+
+def test_a_loop_that_stops_in_the_midst_of_a_close_keeps_no_next_connection_back(
+    server: Server, standing: asyncio.AbstractEventLoop
+) -> None:
+    async def begin_close() -> asyncio.Task[None]:
+        client = await joined(server.server.url)
+        closing = asyncio.create_task(client.aclose())
+        await is_closing(client)
+        return closing
+
+    closing = standing.run_until_complete(begin_close())
+    with blocking.join(server.server.url, timeout=10) as client:
+        client.send("next", timeout=10)
+    standing.run_until_complete(closing)
+    assert received(server) == ["next"]
+
+
+def test_a_loop_that_stops_in_the_midst_of_a_close_lets_the_thread_go_that_closes(
+    server: Server, standing: asyncio.AbstractEventLoop, pool: concurrent.futures.ThreadPoolExecutor
+) -> None:
+    async def begin_close() -> concurrent.futures.Future[None]:
+        client = await joined(server.server.url)
+        other = await asyncio.wrap_future(pool.submit(blocking.join, server.server.url))
+        await client.aclose()
+        closing = pool.submit(other.close)
+        await is_closing(client)
+        return closing
+
+    standing.run_until_complete(begin_close()).result(10)
+    assert current_registry().all() == []
 
 
 def test_on_uvloop(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:

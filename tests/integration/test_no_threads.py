@@ -120,10 +120,10 @@ async def join_and_send(url: str) -> None:
 async def test_joining_in_an_event_loop_of_a_thread_is_refused_in_the_same_way(
     server: FaultyServer, limit: ThreadLimit
 ) -> None:
-    await asyncio.to_thread(asyncio.run, join_and_send(server.url))
-    await until(nothing_is_shared)
-    limit.left = 0
     before = open_descriptors()
+    await asyncio.to_thread(asyncio.run, join_and_send(server.url))
+    await until(lambda: nothing_is_shared() and open_descriptors() <= before)  # the server has closed its end, too
+    limit.left = 0
     for _ in range(3):
         with pytest.raises(OutOfResources, match="no further thread"):
             await asyncio.to_thread(asyncio.run, join_and_send(server.url))

@@ -180,10 +180,14 @@ class WorkerProcess:
     # --- the end ----------------------------------------------------------------------------------------------------
 
     def signal(self, number: signal.Signals) -> None:
-        self.process.send_signal(number)
+        """Send a signal; raises `ProcessLookupError`."""
+        if not self.is_alive:
+            raise ProcessLookupError
+        # Not by `send_signal()`, which may take the exit status before asyncio does.
+        os.kill(self.pid, number)
 
     def kill(self) -> None:
-        self.process.kill()
+        self.signal(signal.SIGKILL)
 
     async def ended(self, within: float = 10.0) -> int:
         """Its exit status, when everything that it reported is read. Raises `WorkerFailure`."""
@@ -198,7 +202,7 @@ class WorkerProcess:
         """Kill it, and read its stderr."""
         if self.is_alive:
             with contextlib.suppress(ProcessLookupError):
-                self.process.kill()
+                self.kill()
         await self.process.wait()
         self._reading.cancel()  # a forked child may still hold its stdout
         await asyncio.wait([self._reading])
@@ -254,7 +258,7 @@ class WorkerProcess:
         begin = os.fstat(self._errors.fileno()).st_size
         self._errors_end = begin if self._errors_end < 0 else self._errors_end
         with contextlib.suppress(ProcessLookupError):
-            self.process.send_signal(signal.SIGUSR1)
+            self.signal(signal.SIGUSR1)
         stacks, before, deadline = "", "", time.monotonic() + _STACKS_DEADLINE
         while (not stacks or stacks != before) and time.monotonic() < deadline:  # they come in several writes
             await asyncio.sleep(_STACKS_POLL)

@@ -20,6 +20,9 @@ def end_task(task: asyncio.Task[Any]) -> BaseException | None:
 
     For tasks of a loop that is closed, has stopped, or is about to: a cancellation would take turns of it.
     """
+    if task.done():
+        _retrieve(task)
+        return None
     unlogged: Any = task
     unlogged._log_destroy_pending = False  # noqa: SLF001 - as asyncio.gather does: its end is no news
     hide_task(task)

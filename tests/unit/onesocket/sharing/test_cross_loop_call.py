@@ -108,3 +108,57 @@ async def test_what_has_begun_sees_a_cancellation_that_comes_in_the_same_turn() 
     for _ in range(3):
         await asyncio.sleep(0)
     assert [str(answer) for answer in answers] == ["it was accepted"]
+
+
+def interrupted(loop: asyncio.AbstractEventLoop) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        loop.run_until_complete(asyncio.sleep(0.001))
+
+
+@pytest.mark.parametrize("in_task", [False, True])
+@pytest.mark.parametrize("is_message", [False, True])
+def test_ctrl_c_on_the_loop_is_no_answer_to_a_call_of_another_thread(in_task: bool, is_message: bool) -> None:
+    loop = asyncio.new_event_loop()
+    answers: list[Any] = []
+    calls: list[str] = []
+
+    async def waits() -> str:
+        if len(calls) == 1:
+            raise KeyboardInterrupt
+        return "done"
+
+    def work() -> Any:
+        calls.append("called")
+        if len(calls) == 1 and not in_task:
+            raise KeyboardInterrupt
+        return waits()
+
+    CrossLoopCall(inbox_of(loop), work, lambda *answer: answers.append(answer), sends=is_message).post()
+    interrupted(loop)
+    loop.run_until_complete(asyncio.sleep(0.001))
+    loop.close()
+    ((error, result),) = answers
+    if is_message:
+        assert isinstance(error, DeliveryUnknown)
+        assert len(calls) == 1, "it may have been sent"
+    else:
+        assert (error, result, len(calls)) == (None, "done", 2)
+
+
+def test_an_interrupted_call_that_is_cancelled_does_not_begin_anew() -> None:
+    loop = asyncio.new_event_loop()
+    answers: list[Any] = []
+    calls: list[str] = []
+
+    def work() -> Any:
+        calls.append("called")
+        raise KeyboardInterrupt
+
+    call = CrossLoopCall(inbox_of(loop), work, lambda error, _: answers.append(error))
+    call.post()
+    interrupted(loop)
+    call.cancel("left")
+    loop.run_until_complete(asyncio.sleep(0.001))
+    loop.close()
+    assert [(type(answer), str(answer)) for answer in answers] == [(ClientClosed, "left")]
+    assert calls == ["called"]

@@ -11,7 +11,7 @@ import pytest
 
 from onesocket.client import Delivery
 from onesocket.client._delivery import DELIVERED
-from onesocket.errors import ClientClosed, ConnectionReset, EncodeError
+from onesocket.errors import ClientClosed, ConnectionReset, DeliveryUnknown, EncodeError
 from onesocket.sharing._loop_inbox import LoopInbox
 from onesocket.sharing._send_batch import SendBatch
 from tests.support.loop_inboxes import InboxOfAnotherLoop
@@ -142,6 +142,6 @@ def test_what_ends_the_program_takes_no_message_along() -> None:
     assert sends.sent == ["first", "last"]
     assert [(name, type(error)) for name, error in sends.answers] == [
         ("first", type(None)),
-        ("ends", KeyboardInterrupt),
+        ("ends", DeliveryUnknown),
         ("last", type(None)),
     ]

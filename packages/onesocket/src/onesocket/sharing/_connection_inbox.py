@@ -74,6 +74,12 @@ class ConnectionInbox(LoopInbox):
         """Note that a call is over."""
         self._begun.pop(call, None)
 
+    def refuse_begun(self) -> None:
+        """As of `LoopInbox`."""
+        begun, self._begun = self._begun, {}
+        for call in begun:
+            call.refuse()
+
     # --- moves ------------------------------------------------------------------------------------------------------
 
     def leave(self, loop: asyncio.AbstractEventLoop) -> list[MovableCall]:

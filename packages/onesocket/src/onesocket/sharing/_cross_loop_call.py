@@ -19,6 +19,10 @@ HOST_LOOP_ENDED: Final = "the event loop that this connection lived on has ended
 _SEND_UNCONFIRMED: Final = (
     "the event loop that this connection lives on has not said whether this message was sent; it may have arrived"
 )
+SEND_INTERRUPTED: Final = (
+    "Ctrl-C interrupted the event loop that this connection lives on while this message was being sent; it may have "
+    "arrived"
+)
 _DECIDED: Final = "decided"
 
 
@@ -29,7 +33,8 @@ class CrossLoopCall(Generic[T]):
     stays unknown, the answer is `DeliveryUnknown`. `is_nested`: it is made by other work on that loop, which makes it
     anew if it begins anew itself.
 
-    If the connection moves to another loop meanwhile, `work` is called anew there.
+    If the connection moves to another loop meanwhile, `work` is called anew there. So it is after Ctrl-C, which
+    interrupts the loop of the main thread and is none of a caller in another thread; but a message isn't sent twice.
     """
 
     def __init__(
@@ -52,6 +57,8 @@ class CrossLoopCall(Generic[T]):
         self._answers: dict[str, object] = {}
         """The same for the answer."""
         self._reason = HOST_LOOP_ENDED
+        self._is_interrupted = False
+        """It was interrupted, and is to begin anew."""
 
     def __repr__(self) -> str:
         state = "not begun" if self._task is None else "done" if self._task.done() else "running"
@@ -66,6 +73,9 @@ class CrossLoopCall(Generic[T]):
         if not self._begins.setdefault(_DECIDED, True):
             self.refuse()
             return
+        if self._answers:  # cancelled before it could begin anew
+            return
+        self._is_interrupted = False
         if self._there.unbegun:
             rest: Coroutine[Any, Any, T] | None = self._begin_in_task()
         else:
@@ -90,8 +100,12 @@ class CrossLoopCall(Generic[T]):
     def cancel(self, reason: str = HOST_LOOP_ENDED) -> None:
         """Cancel the work, on the loop. If that ends it, the answer is `ClientClosed` with this text."""
         self._reason = reason
-        if self._begins.setdefault(_DECIDED, False) and self._task is not None:
-            if self._there.unbegun:  # its first step comes before: work that never ran could not tell the fate
+        if self._begins.setdefault(_DECIDED, False):
+            if self._is_interrupted:
+                self._answer_once(self.unanswered(), None)
+            elif self._task is None:
+                return
+            elif self._there.unbegun:  # its first step comes before: work that never ran could not tell the fate
                 asyncio.get_running_loop().call_soon(self._task.cancel)
             else:
                 self._task.cancel()
@@ -134,6 +148,12 @@ class CrossLoopCall(Generic[T]):
             self._answer_once(None, task.result())
 
     def _fail(self, error: BaseException) -> None:
+        if isinstance(error, KeyboardInterrupt):
+            if not self._sends:
+                self._task, self._is_interrupted = None, True
+                self._there.post_soon(self.start)
+                return
+            error = DeliveryUnknown(SEND_INTERRUPTED)
         self._answer_once(error.copy() if isinstance(error, OnesocketError) else error, None)
 
     def _answer_once(self, error: BaseException | None, result: T | None) -> None:

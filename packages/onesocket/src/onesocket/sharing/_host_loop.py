@@ -42,6 +42,10 @@ class HostLoop:
         """True once the loop is closed."""
         return self.loop.is_closed()
 
+    def has_ended(self) -> bool:
+        """True if no turn is to be expected of the loop; in any thread."""
+        return self.is_dead
+
     def inbox_of_connection(self) -> LoopInbox:
         """The inbox for a connection that lives here."""
         return self.loop_inbox

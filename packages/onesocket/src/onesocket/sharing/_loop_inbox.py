@@ -20,6 +20,10 @@ class MovableCall(Protocol):
 
     def start(self) -> None:
         """Begin on the loop."""
+        ...
+
+    def refuse(self) -> None:
+        """Answer that the loop takes no further turn for it."""
 
 
 class LoopInbox:
@@ -112,6 +116,9 @@ class LoopInbox:
 
     def end(self, call: MovableCall) -> None:
         """Note that a call is over."""
+
+    def refuse_begun(self) -> None:
+        """Answer the calls that are under way, as the loop takes no further turn for them; in any thread."""
 
     def note_unbegun(self) -> None:
         """Count a task that was just made on the loop until it has begun."""

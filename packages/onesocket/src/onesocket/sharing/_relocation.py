@@ -91,14 +91,14 @@ class Relocation:
             if shared.refuge is not thread or not isinstance(host_loop, MainLoop):
                 continue
             with self._lock:
-                if not shared.is_shared_elsewhere():
+                if not (shared.is_closing or shared.is_shared_elsewhere()):
                     _forget_refuge(shared)
                     self._on_idle()
                     continue
             if self._timer is None:  # whatever becomes of this look
                 self._timer = thread.loop.call_later(LOOK_INTERVAL, self._look, thread)
             if host_loop.has_ended():
-                self._move(shared)
+                (shared.break_off_close if shared.is_closing else functools.partial(self._move, shared))()
 
     def _rescue(self, shared: SharedConnection) -> None:
         """Move a connection for a call that has come, as its loop is closed; in the thread."""

@@ -8,8 +8,8 @@ from collections.abc import Callable, Coroutine
 from typing import Any, TypeAlias
 
 from ..client._delivery import Delivery
-from ..errors import ClientClosed
-from ._cross_loop_call import HOST_LOOP_ENDED, CrossLoopCall
+from ..errors import ClientClosed, DeliveryUnknown
+from ._cross_loop_call import HOST_LOOP_ENDED, SEND_INTERRUPTED, CrossLoopCall
 from ._loop_inbox import LoopInbox
 
 _Answer: TypeAlias = Callable[[Delivery, BaseException | None], None]
@@ -67,7 +67,8 @@ class SendBatch:
                 try:
                     posted = post()
                 except BaseException as error:
-                    fates.append((answer, delivery, error))
+                    is_unknown = isinstance(error, KeyboardInterrupt)  # anywhere: it may be written
+                    fates.append((answer, delivery, DeliveryUnknown(SEND_INTERRUPTED) if is_unknown else error))
                     if not isinstance(error, Exception):
                         raise
                 else:

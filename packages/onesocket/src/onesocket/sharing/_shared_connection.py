@@ -31,8 +31,10 @@ from ._options import RequestedOptions
 from ._upstream import MovableUpstream, Upstream
 
 _log: Final = logging.getLogger("onesocket")
+RESET_GRACE: Final = 0.05
+"""Seconds that the peer gets to notice the end of a connection that was reset before the next one is dialled."""
 _LIVENESS_INTERVAL: Final = 1.0
-"""Seconds between two looks whether the event loops of members are alive, while one of them holds the feed back."""
+"""Seconds between two looks whether event loops are alive: those of members that hold the feed back, for example."""
 
 
 class SharedConnection:
@@ -285,9 +287,13 @@ class SharedConnection:
 
     async def _predecessor_gone(self) -> None:
         """Wait for the end of the connection before, wherever it lives: there are never two at once."""
-        if self._predecessor is not None:
-            while not self._predecessor.gone.done() and not self._predecessor.is_dead:
-                await asyncio.wait((asyncio.wrap_future(self._predecessor.gone),), timeout=1.0)
+        before = self._predecessor
+        if before is not None:
+            while not before.gone.done() and not before.is_dead:
+                await asyncio.wait((asyncio.wrap_future(before.gone),), timeout=_LIVENESS_INTERVAL)
+                if not before.gone.done() and before.host_loop.has_ended():
+                    before.break_off_close()
+                    await asyncio.sleep(RESET_GRACE)
             self._predecessor = None
 
     def _after_member_left(self) -> asyncio.Task[None] | None:
@@ -338,12 +344,27 @@ class SharedConnection:
             await self.upstream.aclose()  # calls may have come without any that connects
             await self._predecessor_gone()  # the next connection waits for this one, and knows of none before
         finally:
-            self._end()
-            if self._look_timer is not None:
-                self._look_timer.cancel()
-            self._on_gone(self)
-            if not self.gone.done():
-                self.gone.set_result(None)
+            self._finish()
+
+    def _finish(self) -> None:
+        self._end()
+        if self._look_timer is not None:
+            self._look_timer.cancel()
+        self._on_gone(self)
+        if not self.gone.done():
+            self.gone.set_result(None)
+
+    def break_off_close(self) -> None:
+        """Reset the connection, whose loop has ended in the midst of its close; in any thread."""
+        upstream, task = self.movable, self._close_task
+        rest = None if upstream is None else upstream.leave_loop()
+        if rest is not None:
+            self.host_loop.loop_inbox.post(rest)
+        if task is not None and not task.done():
+            end_task(task)
+        if not self.gone.done():
+            self._finish()
+        self.inbox.refuse_begun()
 
     # --- another event loop -----------------------------------------------------------------------------------------
 
