@@ -253,5 +253,5 @@ def random_operation(chance: random.Random, model: EngineModel) -> Operation:
 async def test_random_traces_are_those_of_the_model(seed: int, pair: Pair) -> None:
     chance = random.Random(seed)
     for _ in range(120):
-        await pair.step(random_operation(chance, pair.model))
+        await pair.step(random_operation(chance, pair.model))  # raises at the first difference
     await pair.compare_state()
