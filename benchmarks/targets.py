@@ -199,8 +199,12 @@ TARGETS: Final = (
         for size, scenario, bound in (("256 B", "shared-receive-256", 1.15), ("8 KiB", "shared-receive-8192", 1.2))
         for ours, other in ((JOIN_CALLBACK, CLIENT_CALLBACK), (JOIN_ITERATOR, CLIENT_ITERATOR))
     ),
-    _close_to(
-        8, f"await send(): {JOIN_PROCESS} over {CLIENT}", "shared-send-256", 1.3, ours=JOIN_PROCESS, other=CLIENT
+    *(
+        _close_to(8, f"{what}: {JOIN_PROCESS} over {CLIENT}", scenario, bound, ours=JOIN_PROCESS, other=CLIENT)
+        for what, scenario, bound in (
+            ("await send()", "shared-send-256", 1.3),
+            ("echo", "shared-echo-256", 1.15),
+        )
     ),
     *(
         Target(
