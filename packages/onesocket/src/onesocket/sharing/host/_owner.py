@@ -222,7 +222,7 @@ class Owner:
         """Nothing: an owner in a cluster has its lease to release."""
 
     def _may_send(self) -> bool:
-        """Whether messages may go to the connection."""
+        """Return True while messages may go to the connection."""
         return self._is_serving()
 
     def _is_serving(self) -> bool:
