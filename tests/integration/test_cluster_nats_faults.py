@@ -334,6 +334,16 @@ async def test_a_server_that_is_not_there_is_unavailable(url: str) -> None:
             assert url in str(caught.value)
 
 
+async def test_a_proxy_without_its_server_is_unavailable() -> None:
+    async def hang_up(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.close()
+
+    async with await asyncio.start_server(hang_up, "127.0.0.1", 0) as proxy:
+        port = proxy.sockets[0].getsockname()[1]
+        error = await check_error(f"nats://127.0.0.1:{port}", EngineUnavailable)
+        assert "it closed the connection at once" in str(error)
+
+
 async def test_the_next_server_is_tried(server: NatsServer) -> None:
     async with member(login(server).replace("127.0.0.1", "127.0.0.1:1,127.0.0.1")) as coordinator:
         await coordinator.check()

@@ -34,6 +34,19 @@ class NatsMessage(NamedTuple):
     reply: str = ""
 
 
+class _TellingClient(RawClient):
+    """Tells an end without a word, of a proxy whose server is away, from the words of another protocol."""
+
+    async def _process_connect_init(self) -> None:
+        try:
+            await super()._process_connect_init()
+        except nats.errors.Error as error:
+            reader = getattr(self._transport, "_io_reader", None)
+            if "INFO" in str(error) and reader is not None and reader.at_eof():
+                raise ConnectionResetError("it closed the connection at once") from error
+            raise
+
+
 class NatsConnection:
     """A connection that is not made anew when it is lost: what waits on it fails, and its user connects again.
 
@@ -43,7 +56,7 @@ class NatsConnection:
     def __init__(self, where: str, timeout: float) -> None:
         self.where = where
         self._timeout = timeout
-        self._raw: Any = RawClient()
+        self._raw: Any = _TellingClient()
         self._inbox = ""
         self._tokens = itertools.count(1)
         self._pending: dict[str, tuple[asyncio.Future[NatsMessage], tuple[str, ...]]] = {}
