@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
 import sys
 import tempfile
 import time
@@ -18,7 +17,7 @@ from onesocket.testing import FaultyConnection, FaultyServer
 from onesocket.wire._handshake import Data
 from tests.campaigns.harness.ledger import DeliveryLedger
 from tests.campaigns.harness.report import shortened
-from tests.campaigns.harness.socket_census import IS_AVAILABLE, SocketCensus, list_client_sockets
+from tests.campaigns.harness.socket_census import IS_AVAILABLE, ClientSockets, SocketCensus, list_client_sockets
 from tests.campaigns.harness.worker_process import WorkerFailure, WorkerProcess
 
 from .findings import ChaosFindings
@@ -47,6 +46,8 @@ class CountingServer(FaultyServer):
 class ChaosHarness:
     """Use it with ``async with``; whatever was started is ended with it."""
 
+    server_type: type[CountingServer] = CountingServer
+
     def __init__(self, findings: ChaosFindings, **host: Any) -> None:
         self.findings = findings
         self.host = {**HOST_OPTIONS, **host}
@@ -59,7 +60,7 @@ class ChaosHarness:
         self.padding = ""
         self.unfed: set[int] = set()
         """Connections on which the server sends no more: a message to a socket that is closed resets it."""
-        self.server = CountingServer(echo=False, on_message=self._arrived, received_limit=1, overflow="drop_newest")
+        self.server = self.server_type(echo=False, on_message=self._arrived, received_limit=1, overflow="drop_newest")
         self.on_control: Callable[[FaultyConnection], None] | None = None
         """Called for each message about subscriptions."""
         self.counted: list[str] = []
@@ -73,13 +74,21 @@ class ChaosHarness:
         self.directory.mkdir(mode=0o700)
         await self._stack.enter_async_context(self.server)
         if IS_AVAILABLE:
-            self.server.census = SocketCensus(functools.partial(list_client_sockets, self.server.port))
+            self.server.census = self.new_census()
             self._stack.enter_context(self.server.census)
         self._stack.push_async_callback(self._end)
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
         await self._stack.aclose()
+
+    def new_census(self) -> SocketCensus:
+        """A census of those, which hasn't begun."""
+        return SocketCensus(self.list_sockets)
+
+    def list_sockets(self) -> ClientSockets:
+        """The sockets to the server, at the clients' end."""
+        return list_client_sockets(self.server.port)
 
     # --- processes --------------------------------------------------------------------------------------------------
 

@@ -33,6 +33,8 @@ _THREADS: Final = 2
 class ChaosWorker:
     """The shared client of this process, its reader and its sender."""
 
+    reader_type = NumberedReader
+
     def __init__(self, given: dict[str, Any]) -> None:
         self.has_left = False
         self.name: str = given["name"]
@@ -85,7 +87,7 @@ class ChaosWorker:
             self._sender.start(order["send_every"])
 
     def _new_reader(self, epoch: int) -> NumberedReader:
-        reader = NumberedReader(epoch)
+        reader = self.reader_type(epoch)
         self._readers.append(reader)
         return reader
 
@@ -319,16 +321,20 @@ def _loop_factory(kind: str) -> Callable[[], asyncio.AbstractEventLoop] | None:
     return uvloop.new_event_loop
 
 
-async def main(given: dict[str, Any]) -> None:
+async def serve(worker: ChaosWorker) -> None:
     """Serve orders until stdin ends or this process has left."""
     logging.getLogger("onesocket").setLevel(logging.CRITICAL)  # typed errors tell what is wrong
-    if "speaks" in given:  # as another release would
-        join_credentials.PROTOCOL_VERSION = given["speaks"]  # type: ignore[attr-defined]
-    worker = ChaosWorker(given)
     write_event("ready")
     await serve_orders(worker.perform, last="leave")
     if not worker.has_left:
         os._exit(0)  # the driver has ended
+
+
+async def main(given: dict[str, Any]) -> None:
+    """A member among those of one host."""
+    if "speaks" in given:  # as another release would
+        join_credentials.PROTOCOL_VERSION = given["speaks"]  # type: ignore[attr-defined]
+    await serve(ChaosWorker(given))
 
 
 if __name__ == "__main__":

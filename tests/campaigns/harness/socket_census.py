@@ -50,32 +50,44 @@ ClientSockets = Mapping[int, TcpSocketState]
 """The sockets of clients, by their own port."""
 
 
-def list_client_sockets(port: int) -> ClientSockets:
+def open_socket_diagnosis() -> socket.socket:
+    """A netlink socket that lists the sockets of the network namespace in which it is opened, in whichever thread."""
+    return socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_SOCK_DIAG)
+
+
+def list_client_sockets(port: int, diagnosis: socket.socket | None = None) -> ClientSockets:
     """The sockets of this machine over IPv4 that are connected to this port, or are being connected, and carry data.
 
     A socket that a process has counts, and so does one that none has any more, as long as the kernel still delivers
     bytes. It doesn't where only the FIN is left: a server that ends TCP late leaves it in FIN_WAIT1 until the
     acknowledgement, which Linux delays by 40 ms, and then in FIN_WAIT2, of which the kernel keeps a number only.
+    `diagnosis`: of the namespace to look into; None: that of the caller.
     """
+    if diagnosis is not None:
+        return _list_client_sockets(port, diagnosis)
+    with open_socket_diagnosis() as opened:
+        return _list_client_sockets(port, opened)
+
+
+def _list_client_sockets(port: int, netlink: socket.socket) -> ClientSockets:
     wanted = sum(1 << state for state in TcpSocketState)
     request = _REQUEST.pack(socket.AF_INET, socket.IPPROTO_TCP, 0, 0, wanted) + _PORTS.pack(0, port) + _REST_OF_ID
     header = _HEADER.pack(_HEADER.size + len(request), _SOCK_DIAG_BY_FAMILY, _NLM_F_REQUEST_DUMP, 1, 0)
     found: dict[int, TcpSocketState] = {}
-    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_SOCK_DIAG) as netlink:
-        netlink.send(header + request)
-        while True:
-            data = netlink.recv(1 << 16)
-            while data:
-                length, kind, *_ = _HEADER.unpack_from(data)
-                if kind == _NLMSG_DONE:
-                    return found
-                if kind == _NLMSG_ERROR:
-                    raise OSError(f"the kernel refused to list sockets: {data!r}")
-                _, state, _, _, source, destination = _ANSWER.unpack_from(data, _HEADER.size)
-                _, _, unacknowledged, _, inode = _QUEUES.unpack_from(data, _HEADER.size + 4 + _ADDRESSES)
-                if destination == port and (inode or unacknowledged > _FIN_LENGTH):
-                    found[source] = TcpSocketState(state)
-                data = data[(length + 3) & ~3 :]
+    netlink.send(header + request)
+    while True:
+        data = netlink.recv(1 << 16)
+        while data:
+            length, kind, *_ = _HEADER.unpack_from(data)
+            if kind == _NLMSG_DONE:
+                return found
+            if kind == _NLMSG_ERROR:
+                raise OSError(f"the kernel refused to list sockets: {data!r}")
+            _, state, _, _, source, destination = _ANSWER.unpack_from(data, _HEADER.size)
+            _, _, unacknowledged, _, inode = _QUEUES.unpack_from(data, _HEADER.size + 4 + _ADDRESSES)
+            if destination == port and (inode or unacknowledged > _FIN_LENGTH):
+                found[source] = TcpSocketState(state)
+            data = data[(length + 3) & ~3 :]
 
 
 class SocketCensus:

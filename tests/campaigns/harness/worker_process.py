@@ -77,13 +77,15 @@ class WorkerProcess:
         on_event: Callable[[WorkerProcess, Event], bool] | None = None,
         collect_errors: bool = False,
         python: str = sys.executable,
+        prefix: Sequence[str] = (),
     ) -> Self:
         """Start a Python module of this repository with `setup` as its argument.
 
-        `collect_errors`: keep its stderr for `errors`; else it goes to the stderr of this process.
+        `collect_errors`: keep its stderr for `errors`; else it goes to the stderr of this process. `prefix`: a command
+        that executes the rest of its arguments.
         """
         module = ".".join(program.relative_to(ROOT).with_suffix("").parts)
-        command = (python, "-m", module, json.dumps(setup))
+        command = (*prefix, python, "-m", module, json.dumps(setup))
         worker = await cls.run(command, name or program.stem, on_event=on_event, collect_errors=collect_errors)
         worker._writes_stacks = collect_errors
         return worker
