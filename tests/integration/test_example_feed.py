@@ -161,5 +161,6 @@ def test_a_program_without_an_event_loop_names_the_scopes_that_it_may_have(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recorder = import_program("recorder", monkeypatch, SCOPE="loop", FEED_URL="ws://127.0.0.1:9/")
-    with pytest.raises(InvalidOption, match="scope must be 'process', 'host' or 'cluster' without an event loop, not 'loop'"):
+    text = "scope must be 'process', 'host' or 'cluster' without an event loop, not 'loop'"
+    with pytest.raises(InvalidOption, match=text):
         recorder.main(tmp_path / "trades.csv", ["AAPL"])
