@@ -104,6 +104,25 @@ def test_a_renewal_that_hangs_does_not_outlast_the_lease() -> None:
     run_leader(main)
 
 
+def test_a_client_of_the_engine_that_loses_a_cancellation_does_not_outlast_the_lease() -> None:
+    async def main(leader: Leader) -> None:
+        async def publish(position: Position, payload: bytes) -> None:
+            del position, payload
+            try:
+                await asyncio.sleep(3600)
+            except asyncio.CancelledError:
+                raise EngineUnavailable("away") from None
+
+        leader.own.publish = publish  # type: ignore[method-assign]
+        leader.engine.is_available = False
+        leader.leadership.feed.add_batch(["waits"])
+        leader.leadership.wake()
+        async with asyncio.timeout(TTL):
+            assert await leader.run() is LeadershipEnd.ENGINE_LOST
+
+    run_leader(main)
+
+
 def test_a_lost_reply_to_a_renewal_costs_nothing() -> None:
     async def main(leader: Leader) -> None:
         def lose(member: str, operation: str) -> None:

@@ -48,7 +48,7 @@ from ._leader_status import LeaderStatus
 from ._leadership import Leadership, LeadershipEnd
 from ._lease_clock import LeaseClock
 from ._remote_members import RemoteMembers
-from ._retrying import Backoff
+from ._retrying import Backoff, end_tasks
 
 _log: Final = logging.getLogger("onesocket")
 _WANTED_STATES: Final = frozenset({State.CONNECTED, State.CONNECTING, State.BACKING_OFF, State.CLOSING})
@@ -259,8 +259,7 @@ class ClusterOwner(Owner):
         if running is not None:
             if self._following.is_led:
                 await self._leave(running)
-            running.cancel()
-            await asyncio.wait([running])
+            await end_tasks(running, again=_FINISH_TIMEOUT)  # it ends tasks of its own
         self._relay.leader_gone(in_order=False)
         leadership, self._leadership = self._leadership, None
         if leadership is not None:

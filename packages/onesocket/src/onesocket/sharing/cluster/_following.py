@@ -24,7 +24,7 @@ from ._coordinator import START, Coordinator, LeaseInfo, Position, Record, Recor
 from ._feed_payload import FeedReader
 from ._leadership import MAX_BATCH
 from ._relay import Relay
-from ._retrying import Backoff, until_done
+from ._retrying import Backoff, end_tasks, until_done
 
 _WAIT: Final = 5.0
 """Seconds for which the engine is asked to wait for records, at most."""
@@ -141,8 +141,7 @@ class Following:
         try:
             await self._read_all()
         finally:
-            submitting.cancel()
-            await asyncio.gather(submitting, return_exceptions=True)
+            await end_tasks(submitting)
 
     def leads_itself(self, epoch: int) -> None:
         """Note that this member has the lease: the epoch before is over."""

@@ -13,7 +13,7 @@ from ._byte_queue import ByteQueue
 from ._coordinator import Coordinator, Lease, Position, Submission
 from ._feed_payload import FeedWriter
 from ._lease_clock import LeaseClock
-from ._retrying import Backoff, until_done
+from ._retrying import Backoff, end_tasks, until_done
 
 _WAIT: Final = 5.0
 """Seconds for which the engine is asked to wait for submissions."""
@@ -83,8 +83,7 @@ class Leadership:
             await asyncio.wait((renewing,), timeout=seconds)
             return await renewing if renewing.done() else None
         finally:
-            renewing.cancel()
-            await asyncio.gather(renewing, return_exceptions=True)
+            await end_tasks(renewing)
 
     async def run(self, on_submission: Callable[[Submission], None], on_renewed: Callable[[], None]) -> LeadershipEnd:
         """Renew, publish, take and answer until the lease is lost or can't be renewed."""
@@ -102,9 +101,7 @@ class Leadership:
                     ends.add(LeadershipEnd.LEASE_LOST)
             return LeadershipEnd.LEASE_LOST if LeadershipEnd.LEASE_LOST in ends else LeadershipEnd.ENGINE_LOST
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await end_tasks(*tasks)
 
     async def finish(self, timeout: float) -> None:
         """Publish and answer what waits, and release the lease: the connection is closed. Nothing else runs."""

@@ -1,16 +1,18 @@
-"""Operations on the engine that are repeated until they were carried out."""
+"""Operations on the engine that are repeated until they were carried out, and the end of tasks that use it."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from ...errors import EngineFull, EngineUnavailable, MailboxFull
 
 T = TypeVar("T")
 _FIRST_DELAY: Final = 0.02
 _MAX_DELAY: Final = 0.5
+_CANCEL_AGAIN: Final = 0.25
+"""Seconds for the clean-up of a task that was cancelled."""
 
 
 class Backoff:
@@ -39,3 +41,19 @@ async def until_done(operation: Callable[[], Awaitable[T]]) -> T:
             return await operation()
         except (EngineUnavailable, EngineFull, MailboxFull):
             await backoff.wait()
+
+
+async def end_tasks(*tasks: asyncio.Task[Any], again: float = _CANCEL_AGAIN) -> None:
+    """Cancel tasks, every `again` seconds until they have ended. Their errors are not raised.
+
+    Once is not enough: a client of an engine can lose a cancellation, as `asyncio.wait_for` of Python 3.11 does when it
+    comes with a result; and what repeats operations would go on for ever.
+    """
+    waiting = set(tasks)
+    while waiting:
+        for task in waiting:
+            task.cancel()
+        _, waiting = await asyncio.wait(waiting, timeout=again)
+    for task in tasks:
+        if not task.cancelled():
+            task.exception()
