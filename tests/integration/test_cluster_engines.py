@@ -7,18 +7,21 @@ import signal
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 from websockets.asyncio.client import connect
 
-from onesocket import State
+from onesocket import Identity, Provider, State, join
 from onesocket.cli._app import app
 from onesocket.client import GapReason
-from onesocket.sharing.cluster import NatsCoordinator, RedisCoordinator
+from onesocket.sharing import HostOptions, JoinRequest
+from onesocket.sharing._connection_key import ConnectionKey
+from onesocket.sharing.cluster import ClusterOptions, NatsCoordinator, RedisCoordinator
 from onesocket.sharing.cluster._coordinator import ClusterEngine
 from onesocket.testing import FaultyServer
-from tests.support.cluster_hosts import Cluster
+from tests.support.cluster_hosts import LEASE, Cluster
 from tests.support.commands import end_by_signal, read_introduction, start_command
 from tests.support.nats_server import nats_server
 from tests.support.redis_server import RedisServer, redis_server
@@ -29,26 +32,31 @@ pytestmark = pytest.mark.skipif(not hasattr(asyncio, "open_unix_connection"), re
 class RunningEngine:
     """A server, and what names it."""
 
-    def __init__(self, engine: ClusterEngine, pid: int, lease: float) -> None:
+    def __init__(self, engine: ClusterEngine, pid: int) -> None:
         self.engine = engine
         self.pid = pid
-        self.lease = lease
-
-
-@pytest.fixture(params=["valkey", "nats"])
-def running(request: pytest.FixtureRequest) -> Iterator[RunningEngine]:
-    if request.param == "valkey":
-        with redis_server() as valkey:
-            yield RunningEngine(RedisCoordinator(valkey.url, timeout=0.3), valkey.process.pid, 0.8)
-    else:
-        with nats_server() as nats:
-            yield RunningEngine(NatsCoordinator(nats.url, timeout=0.3), nats.process.pid, 1.0)
 
 
 @pytest.fixture
-async def cluster(running: RunningEngine, tmp_path: Path) -> AsyncIterator[Cluster]:
+def lease() -> float:
+    return LEASE
+
+
+@pytest.fixture(params=["valkey", "nats"])
+def running(request: pytest.FixtureRequest, lease: float) -> Iterator[RunningEngine]:
+    timeout = lease / 5
+    if request.param == "valkey":
+        with redis_server() as valkey:
+            yield RunningEngine(RedisCoordinator(valkey.url, timeout=timeout), valkey.process.pid)
+    else:
+        with nats_server() as nats:
+            yield RunningEngine(NatsCoordinator(nats.url, timeout=timeout), nats.process.pid)
+
+
+@pytest.fixture
+async def cluster(running: RunningEngine, tmp_path: Path, lease: float) -> AsyncIterator[Cluster]:
     async with FaultyServer() as server:
-        cluster = Cluster(server, tmp_path, running.engine, lease=running.lease)
+        cluster = Cluster(server, tmp_path, running.engine, lease=lease)
         yield cluster
         await asyncio.gather(*(host.upstream.aclose() for host in cluster.hosts))
         assert server.counts.most_open <= 1
@@ -72,6 +80,7 @@ async def test_hosts_share_one_connection_and_hand_over_in_order(cluster: Cluste
     assert len(cluster.server.received) == 61
 
 
+@pytest.mark.parametrize("lease", [2.0])
 async def test_an_engine_that_stands_still_ends_the_connection_and_serves_again(
     cluster: Cluster, running: RunningEngine
 ) -> None:
@@ -84,7 +93,7 @@ async def test_an_engine_that_stands_still_ends_the_connection_and_serves_again(
     finally:
         os.kill(running.pid, signal.SIGCONT)
     for host in hosts:
-        await host.connected(2)
+        await host.reconnected()
     await cluster.server.broadcast("after")
     for host in hosts:
         await host.got("after")
@@ -94,6 +103,32 @@ async def test_an_engine_that_stands_still_ends_the_connection_and_serves_again(
 def valkey() -> Iterator[RedisServer]:
     with redis_server() as running:
         yield running
+
+
+async def test_users_of_providers_share_the_connection_of_their_account(valkey: RedisServer, tmp_path: Path) -> None:
+    tokens: list[Any] = []
+    engine = ClusterOptions(engine=RedisCoordinator(valkey.url), lease=LEASE)
+
+    def share(token: Any) -> JoinRequest[Any]:
+        tokens.append(token)
+        place = HostOptions(directory=str(tmp_path / "provider"))
+        return join(server.url, token=token, scope="cluster", cluster=engine, host_options=place)
+
+    async def auth() -> Identity:
+        return Identity("alice", "token of alice")
+
+    async with FaultyServer() as server:
+        cluster = Cluster(server, tmp_path, engine.engine)
+        async with Provider(share, auth=auth) as provider:
+            await provider.connect_if_authenticated()
+            other = cluster.host(key=ConnectionKey.of(server.url, token=tokens[0]), token=lambda: "token of alice")
+            await other.upstream.connect()
+            assert provider.client is not None
+            await provider.client.send("to both")
+            await other.got("to both")
+        await other.connected(2)  # alice has signed out on the host that led
+        await asyncio.gather(*(host.upstream.aclose() for host in cluster.hosts))
+        assert server.counts.most_open == 1
 
 
 @asynccontextmanager

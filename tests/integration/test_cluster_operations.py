@@ -14,10 +14,12 @@ from onesocket.errors import DeliveryUnknown, OutboxFull, RequestLost, Subscript
 from onesocket.lifecycle._outbox import OutboxLimits
 from onesocket.protocols import Subscriptions
 from onesocket.testing import FaultyConnection, FaultyServer
-from tests.support.cluster_hosts import Cluster
+from tests.support.cluster_hosts import LEASE, Cluster
 from tests.support.ledger_venue import key_of, read_answer, subscribe, unsubscribe
 
 pytestmark = pytest.mark.skipif(not hasattr(asyncio, "open_unix_connection"), reason="Unix only")
+short_lease = pytest.mark.parametrize("lease", [1.5])
+"""For tests in which a lease ends."""
 
 
 @pytest.fixture
@@ -27,8 +29,13 @@ async def server() -> AsyncIterator[FaultyServer]:
 
 
 @pytest.fixture
-async def cluster(server: FaultyServer, tmp_path: Path) -> AsyncIterator[Cluster]:
-    cluster = Cluster(server, tmp_path)
+def lease() -> float:
+    return LEASE
+
+
+@pytest.fixture
+async def cluster(server: FaultyServer, tmp_path: Path, lease: float) -> AsyncIterator[Cluster]:
+    cluster = Cluster(server, tmp_path, lease=lease)
     yield cluster
     await asyncio.gather(*(host.upstream.aclose() for host in cluster.hosts))
     assert server.counts.most_open <= 1
@@ -117,6 +124,7 @@ async def test_nothing_is_lost_or_sent_twice_when_the_leader_leaves_in_order(clu
     assert cluster.server.counts.upgraded == 2
 
 
+@short_lease
 async def test_a_leader_that_ends_without_an_answer_leaves_the_delivery_unknown(cluster: Cluster) -> None:
     leader, other = await cluster.connected(2)
     cluster.mute(leader)
@@ -129,6 +137,7 @@ async def test_a_leader_that_ends_without_an_answer_leaves_the_delivery_unknown(
     assert Counter(cluster.server.received) == {"once": 1, "again": 2}
 
 
+@short_lease
 async def test_a_message_that_no_leader_took_is_sent_by_the_next_one(cluster: Cluster) -> None:
     leader, other = await cluster.connected(2)
     cluster.partition(leader)
@@ -162,6 +171,7 @@ async def test_a_process_without_an_outbox_is_refused_while_there_is_no_connecti
     assert cluster.server.received == []
 
 
+@short_lease
 async def test_the_limits_of_an_outbox_hold_on_a_host_that_follows(cluster: Cluster) -> None:
     leader, other = await cluster.connected(2, outbox=OutboxLimits(3, 60.0))
     for host in (leader, other):
@@ -200,6 +210,7 @@ async def test_hosts_ask_with_ids_that_the_leader_makes(cluster: Cluster) -> Non
     assert sorted(json.loads(data)["id"] for data in cluster.server.received) == list(range(1, 16))
 
 
+@short_lease
 async def test_a_request_whose_leader_is_gone_is_lost_unless_it_may_be_repeated(cluster: Cluster) -> None:
     leader, other = await cluster.connected(2, requesting)
     cluster.mute(leader)
@@ -293,6 +304,8 @@ async def test_the_subscriptions_of_a_host_that_is_gone_end(venue_cluster: Clust
     cluster.partition(other)
     for member in leader.owner._members._members.values():
         member.heard_at -= 3600
+    leader.owner._on_renewed()
     await wanted(server, {"a"})
     cluster.heal_all()
-    await wanted(server, {"a", "b"})
+    other.upstream.add_keys(KeySubscriberStub(), ["c"])  # it hears by the answer that it was dropped
+    await wanted(server, {"a", "b", "c"})

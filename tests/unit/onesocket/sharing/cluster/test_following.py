@@ -13,6 +13,7 @@ from onesocket.sharing.cluster._following import Following, needs_state, nonce_f
 from onesocket.sharing.cluster._memory_engine import MemoryEngine
 from onesocket.sharing.cluster._relay import Relay
 from onesocket.sharing.host._ipc_frames import (
+    Ask,
     FrameSplitter,
     GapNotice,
     Hello,
@@ -30,7 +31,7 @@ from onesocket.sharing.host._ipc_frames import (
 )
 from onesocket.sharing.host._join_credentials import JoinCredentials
 from onesocket.testing import run_virtual
-from tests.unit.onesocket.sharing.cluster.test_relay import LocalProcess
+from tests.unit.onesocket.sharing.cluster.test_relay import REQUEST, LocalProcess
 
 KEY = ClusterKey.of("0" * 64)
 TTL = 9.0
@@ -218,6 +219,23 @@ def test_messages_are_submitted_once_whatever_replies_are_lost() -> None:
         await play.answer(Results([], [(1, 2)]))
         await settle()
         assert play.process.results == [(1, None, None), (2, None, None)]
+        await stopped(running)
+
+    play(main)
+
+
+def test_what_cannot_be_encoded_fails_alone() -> None:
+    async def main(play: Play) -> None:
+        running = await play.follow()
+        play.send("one", "\udcff", "two")
+        play.relay.perform(play.process, Ask(REQUEST, "\udcff", "x", is_encoded=True), is_up=True)
+        play.following.wake()
+        await settle()
+        assert [(number, error and error.__name__) for number, _, error in play.process.results] == [
+            (2, "IpcError"),
+            (REQUEST, "IpcError"),
+        ]
+        assert (await play.submissions())[2:] == [SendMessages(1, ["one"]), SendMessages(3, ["two"])]
         await stopped(running)
 
     play(main)

@@ -16,6 +16,7 @@ from ...client._status import ConnectionStats, Status
 from ...errors import (
     EngineFull,
     EngineUnavailable,
+    EngineUnusable,
     OnesocketError,
 )
 from ...lifecycle._events import EarlierConnection
@@ -43,6 +44,7 @@ from ._boot_time import boot_time
 from ._cluster_operations import ClusterOperations
 from ._cluster_options import ClusterOptions, OnEngineLost
 from ._coordinator import ClusterKey, Lease, PreviousEpoch, new_member_name
+from ._feed_payload import MIN_PAYLOAD
 from ._following import Following
 from ._leader_status import LeaderStatus
 from ._leadership import Leadership, LeadershipEnd
@@ -85,15 +87,21 @@ class ClusterOwner(Owner):
         *,
         cluster: ClusterOptions,
         cluster_key: ClusterKey,
+        led_as: list[str],
         now: Callable[[], float] = boot_time,
         **given: Any,
     ) -> None:
-        """`given`: as for `Owner`; `now`: the time by which leases are counted."""
+        """`given`: as for `Owner`; `now`: the time by which leases are counted.
+
+        `led_as`: the name under which the last role of this process led, if its lease was lost: that may go on, and is
+        this member's own.
+        """
         super().__init__(lock, reserve, **given)
         self._cluster = cluster
         self._now = now
         self._clock = LeaseClock(cluster.lease, cluster.margin)
-        self._coordinator = cluster.engine.open(cluster_key, new_member_name())
+        self._led_as = led_as
+        self._coordinator = cluster.engine.open(cluster_key, led_as.pop() if led_as else new_member_name())
         self._relay = self._cluster_operations.relay
         self._following = Following(self._coordinator, self._relay, given["credentials"], self, cluster.lease)
         self._leadership: Leadership | None = None
@@ -219,22 +227,25 @@ class ClusterOwner(Owner):
         backoff = Backoff()
         while True:
             try:
-                return await self._coordinator.check()
+                await self._coordinator.check()
+                break
             except (EngineUnavailable, EngineFull) as error:
                 if not self._on_engine_failed(error):
                     raise
             await backoff.wait()
+        most = self._coordinator.max_payload
+        if most < MIN_PAYLOAD:
+            raise EngineUnusable(f"the engine of the cluster takes payloads of {most} bytes; {MIN_PAYLOAD} are needed")
 
     def _on_engine_failed(self, error: OnesocketError) -> bool:
         """Report that the engine is away; returns whether any process waits for it."""
         if self._phase_in_cluster is not ClusterPhase.FOLLOWING:
             return True
         self._relay.refuse(error, verbs=frozenset({Verb.CONNECT}))
-        is_wanted = self.status.state in _WANTED_STATES or self._heard.state in _WANTED_STATES or self._relay.has_frames
-        if not is_wanted:
+        if _WANTED_STATES.isdisjoint((self.status.state, self._heard.state)) and not self._relay.has_operations:
+            self._deliver_status(dataclasses.replace(self.status, state=State.FAILED, last_error=error))
             return False
-        if self.status.state not in (State.CONNECTING, State.STOPPED):
-            self._following.note_silence(error)
+        self._following.note_silence(error)
         return True
 
     def _fail(self, error: OnesocketError) -> None:
@@ -325,6 +336,7 @@ class ClusterOwner(Owner):
         left = self._clock.close_at + self._clock.margin - self._now() if end is LeadershipEnd.ENGINE_LOST else 0.0
         _log.warning("%s: this host doesn't lead the cluster any more: %s", self.status.url, end.value)
         self._clock.ended()
+        self._led_as.append(self._coordinator.member)
         self._closing = self._loop.create_task(self._close_client(max(0.0, left / 2)))
         self._emit(HandOverDue(is_requested=False))
 
@@ -469,7 +481,8 @@ class ClusterOwner(Owner):
     def on_silence(self, error: OnesocketError) -> None:
         """As `FollowingEvents.on_silence`."""
         present = self.status
-        if present.state in (State.STOPPED, State.FAILED):
+        is_asked_for = self._relay.has_operations and present.state is not State.STOPPED
+        if present.state not in _WANTED_STATES and not is_asked_for:
             return
         changed = dataclasses.replace(present, state=State.CONNECTING, last_error=error, connected_at=None)
         if present.state is State.CONNECTED:

@@ -17,5 +17,5 @@ class ClusterUpstream(HostUpstream):
     def __init__(self, spec: ConnectionSpec, cluster: ClusterOptions) -> None:
         super().__init__(spec)
         key = ClusterKey.of(spec.key.digest(), prefix=cluster.prefix)
-        self._owner_type = functools.partial(ClusterOwner, cluster=cluster, cluster_key=key)
+        self._owner_type = functools.partial(ClusterOwner, cluster=cluster, cluster_key=key, led_as=[])
         self._scope = f"cluster {cluster.prefix}"

@@ -5,16 +5,28 @@ from __future__ import annotations
 import asyncio
 from typing import Final, Protocol
 
-from ...errors import EngineFull, EngineUnavailable, Fenced, IpcError, MailboxFull, OnesocketError, OwnerLost
+from ...errors import (
+    EncodeError,
+    EngineFull,
+    EngineUnavailable,
+    Fenced,
+    IpcError,
+    MailboxFull,
+    OnesocketError,
+    OwnerLost,
+)
 from .._host_options import Own
 from ..host._ipc_frames import (
     Answer,
+    Ask,
     FrameSplitter,
     Rejection,
     Results,
+    SendMessages,
     Shutdown,
     SubscriptionRefusal,
     ToFollower,
+    ToOwner,
     decode_owner_frame,
     encode_ipc_frame,
 )
@@ -137,11 +149,13 @@ class Following:
     async def run(self, lease: LeaseInfo) -> None:
         """Follow the member with this lease, until the lease is free, or may be."""
         self._begin(lease)
-        submitting = asyncio.ensure_future(self._submit_all())
+        tasks = [asyncio.ensure_future(self._read_all()), asyncio.ensure_future(self._submit_all())]
         try:
-            await self._read_all()
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
         finally:
-            await end_tasks(submitting)
+            await end_tasks(*tasks)
 
     def leads_itself(self, epoch: int) -> None:
         """Note that this member has the lease: the epoch before is over."""
@@ -340,7 +354,19 @@ class Following:
         elif not self._queue:
             self._is_first = True
             for frame in self._relay.take_frames():
-                self._queue.put(encode_ipc_frame(frame))
+                self._encode(frame)
+
+    def _encode(self, frame: ToOwner) -> None:
+        """Add a frame to the queue; the error of an operation that can't be encoded is its result alone."""
+        try:
+            self._queue.put(encode_ipc_frame(frame))
+        except (IpcError, EncodeError) as error:
+            if isinstance(frame, SendMessages) and len(frame.messages) > 1:
+                for number, message in enumerate(frame.messages, frame.first):
+                    self._encode(SendMessages(number, [message]))
+            elif isinstance(frame, SendMessages | Ask):
+                number = frame.first if isinstance(frame, SendMessages) else frame.number
+                self._relay.on_results(Results([(number, None, error)]))
 
     async def _submit(self, position: Position, payload: bytes) -> None:
         """Submit one payload, again and again while that may help."""

@@ -116,6 +116,11 @@ class Relay:
             self._settled.set_result(None)
 
     @property
+    def has_operations(self) -> bool:
+        """True if there is a message or a request that no leader has."""
+        return bool(self._waiting)
+
+    @property
     def has_frames(self) -> bool:
         """True if there is something to submit."""
         return bool(self._control or self._waiting)
