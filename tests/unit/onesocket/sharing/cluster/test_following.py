@@ -364,6 +364,29 @@ def test_missing_batches_are_marked_with_the_number_of_their_messages() -> None:
     play(main, records=2)
 
 
+def test_a_member_that_missed_the_state_of_the_leader_asks_for_it_again() -> None:
+    async def main(play: Play) -> None:
+        running = await play.follow()
+        assert len(await play.submissions()) == 2
+        await stopped(running)
+        play.feed.add_for("b", [SnapshotAnswer(0, ["state"])])
+        for number in range(5):
+            play.feed.add_batch([str(number)])
+            await play.publish()
+        running = await play.follow()
+        hello, _ = await play.submissions()
+        assert isinstance(hello, Hello)
+        assert needs_state(hello.ownership_id)
+        play.feed.add_for("b", [SnapshotAnswer(0, ["later state"])])
+        play.feed.add_batch(["after"])
+        await play.publish()
+        await settle()
+        assert play.events == [SnapshotAnswer(0, ["later state"]), "after"]
+        await stopped(running)
+
+    play(main, records=2)
+
+
 def test_a_member_whose_answers_are_lost_introduces_itself_anew() -> None:
     for frames, skip in (((Shutdown(),), 0), ((Results([], []),), 1)):
 

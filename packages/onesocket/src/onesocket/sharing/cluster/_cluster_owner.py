@@ -320,7 +320,9 @@ class ClusterOwner(Owner):
         self._cluster_operations.set_state_known()
         for requester, frame in self._relay.take_all():
             self._cluster_operations.perform_here(requester, frame)
-        super().resume(self._heard.state, self._earlier or EarlierConnection(0.0))
+        # A leader that ended while it closed may have meant to go on.
+        state = State.CONNECTING if self._heard.state is State.CLOSING else self._heard.state
+        super().resume(state, self._earlier or EarlierConnection(0.0))
 
     def _end_leadership(self, end: LeadershipEnd) -> None:
         """Close the connection, or keep it for this host alone."""

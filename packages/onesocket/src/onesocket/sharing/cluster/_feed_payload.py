@@ -189,6 +189,11 @@ class FeedReader:
     def __repr__(self) -> str:
         return f"<FeedReader messages={self._count}>"
 
+    @property
+    def is_waiting(self) -> bool:
+        """True until the first frame for this member, if it began within the epoch."""
+        return self._count is None
+
     def begin(self, *, from_start: bool) -> None:
         """Begin with the feed of an epoch: with its first message, or behind the first frame for this member."""
         self._splitters.clear()

@@ -260,6 +260,8 @@ class Following:
         if record.kind is RecordKind.MISSED:
             if epoch == self.epoch:
                 self._reader.miss()
+                if self._reader.is_waiting:  # the leader's state may be among what is gone
+                    self._attach_again(is_known=False)
             return
         if epoch != self.epoch or record.kind is RecordKind.BEGAN:
             self._begin_epoch(epoch, from_start=record.kind is RecordKind.BEGAN)
@@ -317,10 +319,10 @@ class Following:
             case _:
                 pass
 
-    def _attach_again(self) -> None:
+    def _attach_again(self, *, is_known: bool = True) -> None:
         """Introduce this member anew: the leader doesn't know it any more, or its answers are lost."""
         self._relay.leader_gone(in_order=False)
-        self._introduce(is_known=True)
+        self._introduce(is_known=is_known)
 
     # --- submitting -------------------------------------------------------------------------------------------------
 
