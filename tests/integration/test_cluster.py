@@ -1,6 +1,7 @@
 """Hosts that share one connection through an engine. Several in one process; the *server* counts the connections."""
 
 import asyncio
+import dataclasses
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -18,6 +19,7 @@ from onesocket.errors import (
     InvalidOption,
     ManuallyDisconnected,
     OptionConflict,
+    OwnerLost,
     TokenMismatch,
 )
 from onesocket.lifecycle._effects import Outcome
@@ -26,6 +28,7 @@ from onesocket.sharing._upstream import ConnectionSpec
 from onesocket.sharing.cluster._boot_time import boot_time
 from onesocket.sharing.cluster._memory_engine import MemoryCoordinator, MemoryEngine
 from onesocket.sharing.host import HostOptions, HostUpstream
+from onesocket.sharing.host._ipc_frames import MessageBatch
 from onesocket.testing import Fault, FaultyServer
 from tests.support.cluster_hosts import LEASE, Cluster
 
@@ -381,3 +384,20 @@ async def test_a_host_that_leaves_before_it_may_dial_leaves_the_wait_to_the_next
     await leaving
     cluster.heal_all()
     await asyncio.gather(*(host.upstream.aclose() for host in cluster.hosts))
+
+
+async def test_a_change_of_leaders_is_marked_though_the_status_of_the_first_one_was_missed(cluster: Cluster) -> None:
+    (host,) = await cluster.connected(1)
+    owner = host.owner
+    lost = OwnerLost("the leader is gone")
+    owner._heard.present = None  # as if this host had followed, and had missed the status
+    owner.on_frame(MessageBatch(["of the first"]))
+    owner.on_leader_gone(lost)
+    owner._deliver_status(dataclasses.replace(owner.status, state=State.CONNECTED, epoch=2))
+    owner.on_frame(MessageBatch(["of the second"]))
+    await host.got("of the second")
+    assert [item if isinstance(item, str) else item.reason for item in host.received] == [
+        "of the first",
+        GapReason.RECONNECTED,
+        "of the second",
+    ]

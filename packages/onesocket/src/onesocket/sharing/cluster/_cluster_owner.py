@@ -108,6 +108,8 @@ class ClusterOwner(Owner):
         self._members = RemoteMembers(self, given["credentials"], 4 * cluster.lease)
         self._heard = LeaderStatus(given["stats"])
         self._earlier: EarlierConnection | None = None
+        self._is_heard = False
+        """True once anything of the present leader was passed on."""
         self._due: Gap | None = None
         """Marker of a change of leaders; it goes before the first message of the next connection."""
         self._running: asyncio.Task[None] | None = None
@@ -439,6 +441,7 @@ class ClusterOwner(Owner):
 
     def on_frame(self, frame: ToFollower) -> None:
         """As `FollowingEvents.on_frame`."""
+        self._is_heard = True
         match frame:
             case MessageBatch(messages):
                 if self._snapshot is not None:
@@ -465,19 +468,19 @@ class ClusterOwner(Owner):
                 pass
 
     def _on_leader_status(self, status: Status) -> None:
+        self._following.connection_epoch = status.epoch
         status = self._heard.take(status, self.status.epoch)
         if status.state is State.CONNECTED and status.epoch != self.status.epoch:
             self._lock.note_newer(status.epoch)
-        self._following.connection_epoch = status.epoch
         self._deliver_status(status)
 
     def on_leader_gone(self, error: OnesocketError) -> None:
         """As `FollowingEvents.on_leader_gone`."""
-        if self._heard.present is not None:
+        if self._is_heard:
             self._cluster_operations.set_state_known()  # nothing else comes
             if self.status.epoch and self._due is None:
                 self._due = Gap(GapReason.RECONNECTED, self.status.epoch, error=error)
-        self._heard.present = None
+        self._is_heard, self._heard.present = False, None
         self.on_silence(error)
 
     def on_silence(self, error: OnesocketError) -> None:

@@ -96,7 +96,7 @@ class Following:
         """The newest epoch that this member has heard of."""
         self._leader = ""
         self.connection_epoch = 0
-        """Of the connection, for gap markers; told by the owner of this."""
+        """Of the connection, as the leader counts, for gap markers; told by the owner of this."""
         self._feed = START
         self._answers = START
         self._reader = FeedReader(coordinator.member)
