@@ -57,10 +57,15 @@ class NumberedReader:
         self._after_change = False
         self._wanted: list[tuple[int, int, asyncio.Future[dict[str, Any]]]] = []
 
-    async def until(self, number: int, epoch: int) -> dict[str, Any]:
-        """The first message after `number`, on a connection after `epoch`."""
+    @property
+    def source(self) -> int:
+        """Number of the connection, which only grows."""
+        return self.epoch
+
+    async def until(self, number: int, source: int) -> dict[str, Any]:
+        """The first message after `number`, on a connection after `source`."""
         found: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
-        self._wanted.append((number, epoch, found))
+        self._wanted.append((number, source, found))
         self._answer()
         return await found
 
@@ -103,8 +108,8 @@ class NumberedReader:
     def _answer(self) -> None:
         now = time.monotonic()
         for wanted in tuple(self._wanted):
-            number, epoch, found = wanted
-            if self.last > number and self.epoch > epoch:
+            number, source, found = wanted
+            if self.last > number and self.source > source:
                 self._wanted.remove(wanted)
                 found.set_result({"at": now, "number": self.last, "epoch": self.epoch})
 

@@ -62,7 +62,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(report.table(played[-1:]), flush=True)
     print(f"\n{report.verdict(played)}")
     if options.write_docs:
-        command = f'make chaos-cluster ARGS="--faults {options.faults} --seed {options.seed}"'
+        only = "".join(f"--engine {engine} " for engine in options.engine or ())
+        command = f'make chaos-cluster ARGS="{only}--faults {options.faults} --seed {options.seed}"'
         write_document("chaos-cluster", report.document(played, command))
     return 1 if any(one.wrong for one in played) else 0
 

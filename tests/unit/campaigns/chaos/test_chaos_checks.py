@@ -1,6 +1,5 @@
 """The checks of the chaos campaign find what they are kept for."""
 
-import json
 from types import SimpleNamespace
 from typing import Any
 
@@ -8,23 +7,10 @@ import pytest
 
 from onesocket import Gap
 from onesocket.client._gap import GapReason
-from tests.campaigns.chaos import numbered
 from tests.campaigns.chaos.findings import ChaosFindings
 from tests.campaigns.chaos.numbered import NumberedReader
 from tests.campaigns.chaos.scenarios import server_faults
 from tests.campaigns.chaos.scenarios.server_faults import ControlLimit
-
-
-@pytest.fixture
-def wrong(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    texts: list[str] = []
-
-    def write(event: str, **more: Any) -> None:
-        assert event == "wrong"
-        texts.append(json.loads(json.dumps(more))["text"])
-
-    monkeypatch.setattr(numbered, "write_event", write)
-    return texts
 
 
 def read(*items: str | Gap) -> NumberedReader:

@@ -1,15 +1,11 @@
 """The checks of the campaign among hosts find what they are kept for."""
 
 import asyncio
-import json
-from typing import Any
 
 import pytest
 
 from onesocket import Gap
 from onesocket.client import GapReason
-from tests.campaigns.chaos import numbered
-from tests.campaigns.chaos_cluster import worker
 from tests.campaigns.chaos_cluster.cluster_faults import QUICK, WEIGHTS, ClusterFaults
 from tests.campaigns.chaos_cluster.engine_proxy import EngineProxy
 from tests.campaigns.chaos_cluster.window_census import WindowCensus, by_host
@@ -17,19 +13,6 @@ from tests.campaigns.chaos_cluster.worker import ClusterReader
 from tests.campaigns.harness.socket_census import TcpSocketState
 
 UP = TcpSocketState.ESTABLISHED
-
-
-@pytest.fixture
-def wrong(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    texts: list[str] = []
-
-    def write(event: str, **more: Any) -> None:
-        assert event == "wrong"
-        texts.append(json.loads(json.dumps(more))["text"])
-
-    monkeypatch.setattr(numbered, "write_event", write)
-    monkeypatch.setattr(worker, "write_event", write)
-    return texts
 
 
 def read(*items: str | Gap) -> ClusterReader:
