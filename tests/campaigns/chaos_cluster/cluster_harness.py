@@ -92,6 +92,8 @@ class ClusterHarness(ChaosHarness):
     def list_sockets(self) -> ClientSockets:
         """The sockets of all hosts to the server."""
         port = self.server.port
+        if not self.network.has_links:  # all hosts have the machine's table
+            return super().list_sockets()
         return by_host({host.number: host.network.list_sockets(port) for host in tuple(self.hosts)})
 
     # --- hosts ------------------------------------------------------------------------------------------------------
