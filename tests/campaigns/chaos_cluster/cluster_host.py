@@ -20,7 +20,7 @@ class ClusterHost:
         self.proxy = proxy
         """Between it and the engine, if there is one."""
         self.members: list[WorkerProcess] = []
-        """Those that have joined, and haven't ended."""
+        """Processes of this host that have joined, and have not ended."""
 
     def __repr__(self) -> str:
         return f"<ClusterHost {self.number} {self.members}>"

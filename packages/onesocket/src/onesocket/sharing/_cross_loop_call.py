@@ -58,7 +58,7 @@ class CrossLoopCall(Generic[T]):
         """The same for the answer."""
         self._reason = HOST_LOOP_ENDED
         self._is_interrupted = False
-        """It was interrupted, and is to begin anew."""
+        """True if Ctrl-C interrupted the work on the host loop: it begins anew."""
 
     def __repr__(self) -> str:
         state = "not begun" if self._task is None else "done" if self._task.done() else "running"

@@ -62,6 +62,11 @@ def test_times_out_of_range_are_refused(ttl: float, margin: float) -> None:
         LeaseClock(ttl, margin)
 
 
+@pytest.mark.parametrize(("ttl", "margin"), [(0.3, 0.1), (0.6, 0.2), (6.0, 2.0)])
+def test_a_margin_of_a_third_is_taken_however_it_is_rounded(ttl: float, margin: float) -> None:
+    assert LeaseClock(ttl, margin).margin == margin
+
+
 def test_the_clock_of_leases_never_goes_back() -> None:
     first = boot_time()
     assert boot_time() >= first > 0

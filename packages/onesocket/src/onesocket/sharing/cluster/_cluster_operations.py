@@ -44,7 +44,7 @@ class ClusterOperations(OwnerOperations):
         self._has_state = False
         """True once this member has what late readers begin with."""
         self._asked_snapshots: list[tuple[SubscribingRequester, SnapshotRequest]] = []
-        """Those that wait for that."""
+        """Requests for a snapshot that came before that."""
 
     def perform(self, requester: SubscribingRequester, frame: ToOwner) -> None:
         """As `OwnerOperations.perform`, or have the leader perform it."""

@@ -25,7 +25,7 @@ class LeaseClock:
         """`ttl`: of the lease; `margin`: for closing the connection before it ends. Raises `InvalidOption`."""
         check_seconds("ttl", ttl)
         check_seconds("margin", margin)
-        if margin * _RENEWALS > ttl:
+        if margin * _RENEWALS > ttl and not math.isclose(margin * _RENEWALS, ttl):  # 3 * 0.1 is more than 0.3
             raise InvalidOption(
                 f"the margin ({margin:g} s) must be at most a third of the lease's time to live ({ttl:g} s)"
             )

@@ -84,11 +84,11 @@ class Relay:
         self._submitted: dict[int, _Operation] = {}
         """By the number that the leader knows."""
         self._numbers: dict[tuple[SubscribingRequester, int], int] = {}
-        """Those numbers, by requester and its number."""
+        """The numbers that the leader knows, by requester and the requester's number."""
         self._control: list[ToOwner] = []
         """Cancellations and subscriptions that are to be submitted; they go first."""
         self._newest: list[_Operation] = []
-        """Those that were taken last."""
+        """The operations that the last submission takes to the leader."""
         self._limits: dict[SubscribingRequester, OutboxLimits] = {}
         self._counts: Counter[SubscribingRequester] = Counter()
         """Messages of each process that wait."""
