@@ -390,11 +390,11 @@ async def test_a_change_of_leaders_is_marked_though_the_status_of_the_first_one_
     (host,) = await cluster.connected(1)
     owner = host.owner
     lost = OwnerLost("the leader is gone")
-    owner._heard.present = None  # as if this host had followed, and had missed the status
-    owner.on_frame(MessageBatch(["of the first"]))
-    owner.on_leader_gone(lost)
-    owner._deliver_status(dataclasses.replace(owner.status, state=State.CONNECTED, epoch=2))
-    owner.on_frame(MessageBatch(["of the second"]))
+    owner.follower.heard.present = None  # as if this host had followed, and had missed the status
+    owner.follower.on_frame(MessageBatch(["of the first"]))
+    owner.follower.on_leader_gone(lost)
+    owner.deliver_status(dataclasses.replace(owner.status, state=State.CONNECTED, epoch=2))
+    owner.follower.on_frame(MessageBatch(["of the second"]))
     await host.got("of the second")
     assert [item if isinstance(item, str) else item.reason for item in host.received] == [
         "of the first",

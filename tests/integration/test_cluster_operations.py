@@ -302,9 +302,9 @@ async def test_the_subscriptions_of_a_host_that_is_gone_end(venue_cluster: Clust
     leader.upstream.add_keys(KeySubscriberStub(), ["a"])
     await wanted(server, {"a", "b"})
     cluster.partition(other)
-    for member in leader.owner._members._members.values():
+    for member in leader.owner.leader.members._members.values():
         member.heard_at -= 3600
-    leader.owner._on_renewed()
+    leader.owner.leader.on_renewed()
     await wanted(server, {"a"})
     cluster.heal_all()
     other.upstream.add_keys(KeySubscriberStub(), ["c"])  # it hears by the answer that it was dropped

@@ -16,22 +16,26 @@ from ..host._ipc_frames import (
     ToOwner,
 )
 from ..host._join_credentials import JoinCredentials
+from ._cluster_operations import ClusterOperations
 from ._coordinator import Submission
 from ._following import needs_state, nonce_for
 from ._remote_member import RemoteMember
 
 if TYPE_CHECKING:
-    from ._cluster_owner import ClusterOwner
+    from ._cluster_leader import ClusterLeader
 
 _log: Final = logging.getLogger("onesocket")
 
 
 class RemoteMembers:
-    """Takes what other hosts submit, and has the owner of this one perform it."""
+    """Takes what other hosts submit, and has this one perform it."""
 
-    def __init__(self, owner: ClusterOwner, credentials: JoinCredentials, patience: float) -> None:
+    def __init__(
+        self, leader: ClusterLeader, operations: ClusterOperations, credentials: JoinCredentials, patience: float
+    ) -> None:
         """`patience`: seconds after which a member that submits nothing is gone."""
-        self._owner = owner
+        self._leader = leader
+        self._operations = operations
         self._credentials = credentials
         self._patience = patience
         self._members: dict[str, RemoteMember] = {}
@@ -45,7 +49,7 @@ class RemoteMembers:
 
     def on_submission(self, submission: Submission) -> None:
         """Perform what a member submitted."""
-        leadership = self._owner.leadership
+        leadership = self._leader.leadership
         if leadership is None:
             return
         now = asyncio.get_running_loop().time()
@@ -80,9 +84,9 @@ class RemoteMembers:
 
     def _drop(self, member: RemoteMember) -> None:
         self._members.pop(member.name, None)
-        if self._owner.leadership is not None:
-            self._owner.leadership.forget(member.name)
-        self._owner.forget_member(member)
+        if self._leader.leadership is not None:
+            self._leader.leadership.forget(member.name)
+        self._operations.forget_here(member)
 
     def _on_frame(self, member: RemoteMember, frame: ToOwner) -> None:
         if isinstance(frame, Hello):
@@ -90,14 +94,14 @@ class RemoteMembers:
         elif not member.is_attached:
             member.send_frame(Shutdown())
         elif not isinstance(frame, StatusRequest | StepDown):
-            self._owner.perform_for(member, frame)
+            self._operations.perform_here(member, frame)
 
     def _attach(self, member: RemoteMember, hello: Hello) -> None:
-        leadership = self._owner.leadership
+        leadership = self._leader.leadership
         if leadership is None:
             return
         if member.is_attached:  # it has lost its answers
-            self._owner.forget_member(member)
+            self._operations.forget_here(member)
         try:
             self._credentials.check_hello(hello, nonce_for(member.name, leadership.epoch))
         except OnesocketError as error:
@@ -105,4 +109,4 @@ class RemoteMembers:
             return
         member.is_attached = True
         if needs_state(hello.ownership_id):
-            self._owner.send_state(member.name)
+            self._leader.send_state(member.name)

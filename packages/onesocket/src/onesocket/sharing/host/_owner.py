@@ -184,7 +184,7 @@ class Owner:
             self._emit,
             is_serving=self._is_serving,
             may_send=self._may_send,
-            forward_batch=self._forward_batch,
+            forward_batch=self.forward_batch,
         )
 
     # --- phases -----------------------------------------------------------------------------------------------------
@@ -211,7 +211,7 @@ class Owner:
         self._files.stop()
         await self.client.aclose()  # bounded by its own deadlines; before its end another must not dial
         await self._operations.finish()  # messages sent meanwhile need their result, or would be sent twice
-        self._forward_batch()
+        self.forward_batch()
         await self._before_release()
         self._followers.send_heartbeat(self.connection_stats)  # the next owner counts on from there
         self._files.release(is_followed=bool(self._followers))
@@ -280,9 +280,10 @@ class Owner:
         self._has_forwarded = bool(self._batch)
         if self._has_forwarded:
             self._loop.call_soon(self._on_turn_end)
-            self._forward_batch()
+            self.forward_batch()
 
-    def _forward_batch(self) -> None:
+    def forward_batch(self) -> None:
+        """Forward the messages that wait for the end of this turn."""
         batch, self._batch = self._batch, []
         if batch:
             self._forward(batch)
@@ -290,17 +291,17 @@ class Owner:
     def _on_gap(self, gap: Gap) -> None:
         if self._snapshot is not None:
             self._snapshot.keeper.lose(gap)
-        self._forward_batch()
+        self.forward_batch()
         if self._current_phase() is OwnerPhase.REPLACED:
             return
         self._publish_early()
-        self._deliver_gap(dataclasses.replace(gap, epoch=self._base_epoch + gap.epoch))
+        self.deliver_gap(dataclasses.replace(gap, epoch=self._base_epoch + gap.epoch))
 
     def _forward(self, batch: list[Data]) -> None:
         if self._current_phase() is OwnerPhase.REPLACED:
             return
         self._publish_early()
-        self._deliver_batch(batch)
+        self.deliver_batch(batch)
 
     def _on_change(self, change: Change) -> None:
         present = change.new, change.epoch
@@ -324,7 +325,7 @@ class Owner:
         if self._phase is not OwnerPhase.SERVING:
             return  # further states are the next owner's
         self._lock.note_newer(self._base_epoch + epoch)  # before any process knows it
-        self._deliver_status(self._shared_status(state, epoch))
+        self.deliver_status(self._shared_status(state, epoch))
 
     def _shared_status(self, state: State, epoch: int) -> Status:
         """The client's status with the state and epoch as all processes count them, without its own queues."""
@@ -340,15 +341,18 @@ class Owner:
 
     # --- to the processes of this host --------------------------------------------------------------------------------
 
-    def _deliver_batch(self, batch: list[Data]) -> None:
+    def deliver_batch(self, batch: list[Data]) -> None:
+        """Deliver messages to the processes of this host."""
         self._followers.send_batch(batch, self.epoch)
         self._emit(MessageBatch(batch))
 
-    def _deliver_gap(self, gap: Gap) -> None:
+    def deliver_gap(self, gap: Gap) -> None:
+        """Deliver a marker to them."""
         self._followers.send_gap(gap)
         self._emit(GapNotice(gap))
 
-    def _deliver_status(self, status: Status) -> None:
+    def deliver_status(self, status: Status) -> None:
+        """Deliver a status to them."""
         self.status = status
         self._followers.send_status(status)
         self._emit(StatusUpdate(status))
@@ -380,7 +384,7 @@ class Owner:
         if self._current_phase() is not OwnerPhase.SERVING:
             self._followers.close_unattached(follower)
             return
-        self._forward_batch()  # not for a new follower
+        self.forward_batch()  # not for a new follower
         heartbeat, ownership_id = self._options.heartbeat, self.ownership_id
         is_from_other = hello.ownership_id not in (0, ownership_id)
         if is_from_other and hello.epoch > self._base_epoch:

@@ -1,0 +1,158 @@
+"""The part of a host that leads: its lease, what it publishes, and the members that follow."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+from ...client._gap import Gap
+from ...client._status import Status
+from ...wire._handshake import Data
+from ..host._ipc_frames import SnapshotAnswer, ToFollower, Welcome, split_by_size
+from ..host._join_credentials import JoinCredentials
+from ..host._owner_snapshot import OwnerSnapshot
+from ._cluster_operations import ClusterOperations
+from ._coordinator import Coordinator, Lease, PreviousEpoch
+from ._leadership import Leadership, LeadershipEnd
+from ._lease_clock import LeaseClock
+from ._remote_members import RemoteMembers
+
+if TYPE_CHECKING:
+    from ._cluster_owner import ClusterOwner
+
+FINISH_TIMEOUT: Final = 1.0
+"""Seconds for the last results when a process lets go of its host's part."""
+
+
+class ClusterLeader:
+    """Holds the lease for this host, and publishes its connection to the members that follow."""
+
+    def __init__(
+        self,
+        owner: ClusterOwner,
+        coordinator: Coordinator,
+        credentials: JoinCredentials,
+        operations: ClusterOperations,
+        snapshot: OwnerSnapshot | None,
+        *,
+        clock: LeaseClock,
+        now: Callable[[], float],
+        room: int,
+    ) -> None:
+        """`now`: the time by which `clock` counts; `room`: bytes that may wait for the engine."""
+        self._owner = owner
+        self._coordinator = coordinator
+        self._snapshot = snapshot
+        self._clock = clock
+        self._now = now
+        self._room = room
+        self.leadership: Leadership | None = None
+        """The present epoch, while this host uses the connection under it."""
+        self.members = RemoteMembers(self, operations, credentials, 4 * clock.ttl)
+        self._grant_unused = False
+        """True if a lease may have been granted under which it has not dialled: the next grant says "released" of that
+        one, and nothing of the leader before."""
+
+    def __repr__(self) -> str:
+        return f"<ClusterLeader {self.leadership!r} {self.members!r}>"
+
+    # --- the lease --------------------------------------------------------------------------------------------------
+
+    def note_unsure(self) -> None:
+        """Note that a lease may have been granted: the reply is lost."""
+        self._grant_unused = True
+
+    def note_held(self) -> None:
+        """Note that another member holds the lease."""
+        self._grant_unused = False
+
+    async def begin(self, lease: Lease) -> bool:
+        """Wait until this host may dial under a lease; False: it was given up before that."""
+        leadership = self._leadership_under(lease)
+        is_unsure = self._grant_unused and lease.previous is PreviousEpoch.RELEASED
+        delay = self._clock.dial_delay(PreviousEpoch.LOST if is_unsure else lease.previous)
+        self._grant_unused = True
+        # A lease that ends before that is not released: the next leader would dial at once.
+        if delay and (self._owner.is_leaving or await leadership.hold(delay) is not None):
+            return False
+        if self._owner.is_leaving:
+            await leadership.finish(FINISH_TIMEOUT)
+            return False
+        self._grant_unused = False
+        self.leadership = leadership
+        return True
+
+    def go_on(self, lease: Lease) -> None:
+        """Go on under a new lease, with the connection that this host has."""
+        self.leadership = self._leadership_under(lease)
+        self.on_renewed()
+
+    def _leadership_under(self, lease: Lease) -> Leadership:
+        return Leadership(self._coordinator, lease, self._clock, self._now, self._room)
+
+    async def run(self) -> LeadershipEnd:
+        """Lead until the lease is lost or can't be renewed."""
+        if self.leadership is None:
+            return LeadershipEnd.LEASE_LOST
+        return await self.leadership.run(self.members.on_submission, self.on_renewed)
+
+    def end(self) -> None:
+        """Note that the lease is lost: the members that follow can't be answered any more."""
+        self.members.drop_all()
+        self.leadership = None
+
+    async def finish(self) -> None:
+        """Publish and answer what waits, and release the lease: the connection is closed."""
+        leadership, self.leadership = self.leadership, None
+        if leadership is not None:
+            self.members.flush()
+            await leadership.finish(max(0.0, min(self._clock.close_at - self._now(), 5 * FINISH_TIMEOUT)))
+
+    @property
+    def may_send(self) -> bool:
+        """True while the connection may be used: until a margin before the end of the lease."""
+        return self.leadership is None or self.leadership.may_send
+
+    def on_renewed(self) -> None:
+        """Show that this host leads, and drop the members of which nothing is heard."""
+        if self.leadership is not None:
+            self.members.drop_silent()
+            self.leadership.feed.add_status(self._owner.status)
+            self.leadership.feed.add_stats(self._owner.connection_stats)
+            self.leadership.wake()
+
+    # --- the feed ---------------------------------------------------------------------------------------------------
+
+    def publish_batch(self, batch: list[Data]) -> None:
+        """Publish messages, while this host leads."""
+        if self.leadership is not None:
+            self.leadership.feed.add_batch(batch)
+            self.leadership.wake()
+
+    def publish_gap(self, gap: Gap) -> None:
+        """Publish a marker."""
+        if self.leadership is not None:
+            self.leadership.feed.add_gap(gap)
+            self.leadership.wake()
+
+    def publish_status(self, status: Status) -> None:
+        """Publish a status."""
+        if self.leadership is not None:
+            self.leadership.feed.add_status(status)
+            self.leadership.wake()
+
+    def send_state(self, member: str) -> None:
+        """Publish, for one member, the status and what late readers begin with, at this place of the feed."""
+        leadership, owner = self.leadership, self._owner
+        if leadership is None:
+            return
+        owner.forward_batch()
+        frames: list[ToFollower] = [
+            Welcome(os.getpid(), leadership.epoch, owner.heartbeat, owner.status, owner.connection_stats)
+        ]
+        if self._snapshot is not None:
+            portions = split_by_size(self._snapshot.frames(), len) or [[]]
+            frames += [SnapshotAnswer(0, each, each is not portions[-1]) for each in portions]
+        leadership.feed.add_for(member, frames)
+        leadership.wake()
