@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from onesocket.sharing._registry import current_registry
+from onesocket.sharing.cluster._coordinator import ClusterEngine
 from onesocket.testing import FaultyServer
+from tests.support.cluster_hosts import LEASE, Cluster
 
 
 @pytest.fixture
@@ -16,6 +18,29 @@ async def server() -> AsyncIterator[FaultyServer]:
     async with FaultyServer() as server:
         yield server
         await server.wait_until(lambda counts: counts.sockets_now == 0)
+
+
+@pytest.fixture
+def lease() -> float:
+    """Seconds; a test in which a lease ends has `short_lease`."""
+    return LEASE
+
+
+@pytest.fixture
+def cluster_engine() -> ClusterEngine | None:
+    """The engine of `cluster`; None: one in memory."""
+    return None
+
+
+@pytest.fixture
+async def cluster(
+    server: FaultyServer, tmp_path: Path, lease: float, cluster_engine: ClusterEngine | None
+) -> AsyncIterator[Cluster]:
+    """A cluster without hosts; at the end those that the test made leave. The server counts its connections."""
+    cluster = Cluster(server, tmp_path, cluster_engine, lease=lease)
+    yield cluster
+    await cluster.aclose()
+    assert server.counts.most_open <= 1
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 import asyncio
 import dataclasses
 import json
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -30,31 +29,9 @@ from onesocket.sharing.cluster._memory_engine import MemoryCoordinator, MemoryEn
 from onesocket.sharing.host import HostOptions, HostUpstream
 from onesocket.sharing.host._ipc_frames import MessageBatch
 from onesocket.testing import Fault, FaultyServer
-from tests.support.cluster_hosts import LEASE, Cluster
+from tests.support.cluster_hosts import Cluster, short_lease
 
 pytestmark = pytest.mark.skipif(not hasattr(asyncio, "open_unix_connection"), reason="Unix only")
-short_lease = pytest.mark.parametrize("lease", [1.5])
-"""For tests in which a lease ends."""
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[FaultyServer]:
-    async with FaultyServer() as server:
-        yield server
-
-
-@pytest.fixture
-def lease() -> float:
-    return LEASE
-
-
-@pytest.fixture
-async def cluster(server: FaultyServer, tmp_path: Path, lease: float) -> AsyncIterator[Cluster]:
-    cluster = Cluster(server, tmp_path, lease=lease)
-    yield cluster
-    cluster.engine.is_available = True
-    await asyncio.gather(*(host.upstream.aclose() for host in cluster.hosts))
-    assert server.counts.most_open <= 1
 
 
 async def test_all_hosts_receive_from_one_connection(cluster: Cluster) -> None:
@@ -161,7 +138,7 @@ async def test_a_host_that_was_away_for_longer_is_told_how_many_messages_it_miss
     assert gap.reason is GapReason.OVERFLOW
     assert gap.missed == int(rest[0])
     assert rest == [str(number) for number in range(gap.missed, 20)]
-    await asyncio.gather(*(host.upstream.aclose() for host in cluster.hosts))
+    await cluster.aclose()
 
 
 async def test_connecting_fails_with_the_error_of_the_engine(cluster: Cluster) -> None:
@@ -355,7 +332,7 @@ async def test_a_lease_whose_grant_was_not_heard_does_not_let_its_holder_dial_ea
     await second.connected(2)
     assert loop.time() - grants[0] > 0.8
     cluster.heal_all()
-    await asyncio.gather(*(host.upstream.aclose() for host in cluster.hosts))
+    await cluster.aclose()
 
 
 async def test_a_host_that_leaves_before_it_may_dial_leaves_the_wait_to_the_next_one(
@@ -383,7 +360,7 @@ async def test_a_host_that_leaves_before_it_may_dial_leaves_the_wait_to_the_next
     assert loop.time() - granted[member] >= 0.8 / 5
     await leaving
     cluster.heal_all()
-    await asyncio.gather(*(host.upstream.aclose() for host in cluster.hosts))
+    await cluster.aclose()
 
 
 async def test_a_change_of_leaders_is_marked_though_the_status_of_the_first_one_was_missed(cluster: Cluster) -> None:

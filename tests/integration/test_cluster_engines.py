@@ -37,11 +37,6 @@ class RunningEngine:
         self.pid = pid
 
 
-@pytest.fixture
-def lease() -> float:
-    return LEASE
-
-
 @pytest.fixture(params=["valkey", "nats"])
 def running(request: pytest.FixtureRequest, lease: float) -> Iterator[RunningEngine]:
     timeout = lease / 5
@@ -54,12 +49,8 @@ def running(request: pytest.FixtureRequest, lease: float) -> Iterator[RunningEng
 
 
 @pytest.fixture
-async def cluster(running: RunningEngine, tmp_path: Path, lease: float) -> AsyncIterator[Cluster]:
-    async with FaultyServer() as server:
-        cluster = Cluster(server, tmp_path, running.engine, lease=lease)
-        yield cluster
-        await asyncio.gather(*(host.upstream.aclose() for host in cluster.hosts))
-        assert server.counts.most_open <= 1
+def cluster_engine(running: RunningEngine) -> ClusterEngine:
+    return running.engine
 
 
 async def test_hosts_share_one_connection_and_hand_over_in_order(cluster: Cluster) -> None:
@@ -127,7 +118,7 @@ async def test_users_of_providers_share_the_connection_of_their_account(valkey: 
             await provider.client.send("to both")
             await other.got("to both")
         await other.connected(2)  # alice has signed out on the host that led
-        await asyncio.gather(*(host.upstream.aclose() for host in cluster.hosts))
+        await cluster.aclose()
         assert server.counts.most_open == 1
 
 

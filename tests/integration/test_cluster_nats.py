@@ -16,7 +16,6 @@ from onesocket.sharing.cluster import _nats_reader
 from onesocket.sharing.cluster._cluster_options import ClusterOptions
 from onesocket.sharing.cluster._coordinator import (
     START,
-    ClusterKey,
     Coordinator,
     Lease,
     LeaseInfo,
@@ -31,12 +30,12 @@ from onesocket.sharing.cluster._nats_key import NatsKeyCoordinator
 from onesocket.testing import FaultyServer
 from tests.support.cluster_hosts import Host
 from tests.support.coordinator_checks import CHECKS, LONG, EngineUnderTest, close, follow_all, lead, take_all
+from tests.support.engine_members import KEY, open_pair
+from tests.support.engine_members import NATS_BASE as BASE
+from tests.support.engine_members import NATS_STREAM as STREAM
 from tests.support.holding_relay import HoldingRelay
 from tests.support.nats_server import NatsServer, ask, delete_streams, nats_server
 
-KEY = ClusterKey.of("0123456789abcdef" * 4)
-STREAM = f"onesocket-{KEY.digest}"
-BASE = f"onesocket.{KEY.digest}."
 T = TypeVar("T")
 
 
@@ -339,8 +338,7 @@ async def test_hosts_share_a_connection_and_hand_it_over(server: NatsServer, tmp
 
 
 def pair(server: NatsServer) -> tuple[Coordinator, Coordinator]:
-    engine = NatsCoordinator(server.url, timeout=5)
-    return engine.open(KEY, "a"), engine.open(KEY, "b")
+    return open_pair(NatsCoordinator(server.url))
 
 
 @asynccontextmanager

@@ -6,7 +6,7 @@ import pickle
 import signal
 import sys
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -28,15 +28,15 @@ from onesocket.errors import (
     TLSFailed,
     VersionMismatch,
 )
-from onesocket.sharing.cluster._coordinator import START, ClusterKey, Coordinator, Position
+from onesocket.sharing.cluster._coordinator import START, Coordinator, Position
 from onesocket.sharing.cluster._nats_connection import NatsConnection
 from onesocket.sharing.cluster._nats_coordinator import NatsCoordinator
 from tests.support.coordinator_checks import follow_all, lead, take_all
+from tests.support.engine_members import NATS_BASE as BASE
+from tests.support.engine_members import NATS_STREAM as STREAM
+from tests.support.engine_members import error_of_check, opened
 from tests.support.nats_server import NatsServer, ask, delete_streams, nats_server
 
-KEY = ClusterKey.of("0123456789abcdef" * 4)
-STREAM = f"onesocket-{KEY.digest}"
-BASE = f"onesocket.{KEY.digest}."
 # What docs and errors tell an operator to allow.
 SUBJECTS = [
     "$JS.API.STREAM.INFO.*",
@@ -82,13 +82,8 @@ def server(shared_server: NatsServer, raw: Client) -> NatsServer:
     return shared_server
 
 
-@asynccontextmanager
-async def member(url: str, name: str = "a", *, timeout: float = 5) -> AsyncIterator[Coordinator]:
-    coordinator = NatsCoordinator(url, timeout=timeout).open(KEY, name)
-    try:
-        yield coordinator
-    finally:
-        await coordinator.aclose()
+def member(url: str, name: str = "a", *, timeout: float = 5) -> AbstractAsyncContextManager[Coordinator]:
+    return opened(NatsCoordinator(url, timeout=timeout), name)
 
 
 def login(server: NatsServer, name: str = "root") -> str:
@@ -96,13 +91,7 @@ def login(server: NatsServer, name: str = "root") -> str:
 
 
 async def check_error(url: str, kind: type[OnesocketError]) -> Any:
-    """The error of `check()`, which is the one of the first operation too."""
-    async with member(url) as coordinator:
-        with pytest.raises(kind) as caught:
-            await coordinator.check()
-        assert type(caught.value) is kind
-        assert "hunter" not in f"{caught.value}{coordinator!r}{caught.value.__dict__}"
-        return caught.value
+    return await error_of_check(member(url), kind)
 
 
 async def test_a_server_that_can_serve_passes_the_check_which_writes_nothing(server: NatsServer, raw: Client) -> None:

@@ -3,8 +3,6 @@
 import asyncio
 import json
 from collections import Counter
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,31 +12,10 @@ from onesocket.errors import DeliveryUnknown, OutboxFull, RequestLost, Subscript
 from onesocket.lifecycle._outbox import OutboxLimits
 from onesocket.protocols import Subscriptions
 from onesocket.testing import FaultyConnection, FaultyServer
-from tests.support.cluster_hosts import LEASE, Cluster
+from tests.support.cluster_hosts import Cluster, short_lease
 from tests.support.ledger_venue import key_of, read_answer, subscribe, unsubscribe
 
 pytestmark = pytest.mark.skipif(not hasattr(asyncio, "open_unix_connection"), reason="Unix only")
-short_lease = pytest.mark.parametrize("lease", [1.5])
-"""For tests in which a lease ends."""
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[FaultyServer]:
-    async with FaultyServer() as server:
-        yield server
-
-
-@pytest.fixture
-def lease() -> float:
-    return LEASE
-
-
-@pytest.fixture
-async def cluster(server: FaultyServer, tmp_path: Path, lease: float) -> AsyncIterator[Cluster]:
-    cluster = Cluster(server, tmp_path, lease=lease)
-    yield cluster
-    await asyncio.gather(*(host.upstream.aclose() for host in cluster.hosts))
-    assert server.counts.most_open <= 1
 
 
 async def received(server: FaultyServer, count: int) -> None:

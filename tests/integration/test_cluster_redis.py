@@ -8,7 +8,6 @@ import pytest
 from onesocket.errors import Fenced, MailboxFull
 from onesocket.sharing.cluster._coordinator import (
     START,
-    ClusterKey,
     Coordinator,
     Lease,
     LeaseInfo,
@@ -20,10 +19,9 @@ from onesocket.sharing.cluster._coordinator import (
 from onesocket.sharing.cluster._feed_retention import Retention
 from onesocket.sharing.cluster._redis_coordinator import RedisCoordinator
 from tests.support.coordinator_checks import CHECKS, EngineUnderTest, close, lead
+from tests.support.engine_members import KEY, open_pair
+from tests.support.engine_members import REDIS_BASE as BASE
 from tests.support.redis_server import RedisServer, redis_server
-
-KEY = ClusterKey.of("0123456789abcdef" * 4)
-BASE = f"onesocket:{{{KEY.digest}}}:"
 
 
 @pytest.fixture(scope="module")
@@ -197,5 +195,4 @@ async def test_a_key_that_no_member_uses_is_forgotten_in_time(server: RedisServe
 
 
 def pair(server: RedisServer) -> tuple[Coordinator, Coordinator]:
-    engine = RedisCoordinator(server.url)
-    return engine.open(KEY, "a"), engine.open(KEY, "b")
+    return open_pair(RedisCoordinator(server.url))

@@ -8,7 +8,7 @@ import signal
 import ssl
 import sys
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -28,14 +28,14 @@ from onesocket.errors import (
     TLSFailed,
     VersionMismatch,
 )
-from onesocket.sharing.cluster._coordinator import START, ClusterKey, Coordinator, Position, RecordKind
+from onesocket.sharing.cluster._coordinator import START, Coordinator, Position, RecordKind
 from onesocket.sharing.cluster._redis_check import check_server
 from onesocket.sharing.cluster._redis_coordinator import RedisCoordinator
 from tests.support.coordinator_checks import lead
+from tests.support.engine_members import REDIS_BASE as BASE
+from tests.support.engine_members import error_of_check, opened
 from tests.support.redis_server import RedisServer, redis_server
 
-KEY = ClusterKey.of("0123456789abcdef" * 4)
-BASE = f"onesocket:{{{KEY.digest}}}:"
 DOCUMENT = Path(__file__).parents[2] / "docs" / "cluster-redis.md"
 # What the document tells an operator to allow.
 COMMANDS = re.findall(r"\+[a-z]+", re.findall("ACL SETUSER .*", DOCUMENT.read_text("utf-8"))[0])
@@ -66,13 +66,8 @@ def raw(server: RedisServer) -> Iterator[Any]:
         yield client
 
 
-@asynccontextmanager
-async def member(url: str, name: str = "a", *, timeout: float = 5) -> AsyncIterator[Coordinator]:
-    coordinator = RedisCoordinator(url, timeout=timeout).open(KEY, name)
-    try:
-        yield coordinator
-    finally:
-        await coordinator.aclose()
+def member(url: str, name: str = "a", *, timeout: float = 5) -> AbstractAsyncContextManager[Coordinator]:
+    return opened(RedisCoordinator(url, timeout=timeout), name)
 
 
 def login(server: RedisServer, name: str, password: str) -> str:
@@ -80,12 +75,7 @@ def login(server: RedisServer, name: str, password: str) -> str:
 
 
 async def check_error(url: str, kind: type[OnesocketError]) -> Any:
-    """The error of `check()`, which is the one of the first operation too."""
-    async with member(url) as coordinator:
-        with pytest.raises(kind) as caught:
-            await coordinator.check()
-        assert type(caught.value) is kind
-        return caught.value
+    return await error_of_check(member(url), kind)
 
 
 async def test_a_server_that_can_serve_passes_the_check_and_keeps_nothing_of_it(server: RedisServer, raw: Any) -> None:

@@ -9,15 +9,15 @@ from typing import Any
 import pytest
 
 from onesocket.errors import Fenced, MailboxFull
-from onesocket.sharing.cluster._coordinator import START, ClusterKey, Lease, LeaseInfo, Position, Record, RecordKind
+from onesocket.sharing.cluster._coordinator import START, Lease, LeaseInfo, Position, Record, RecordKind
 from onesocket.sharing.cluster._engine_model import EngineModel
 from onesocket.sharing.cluster._feed_gaps import before
 from onesocket.sharing.cluster._redis_coordinator import RedisCoordinator
 from tests.model.cluster_engine_steps import MEMBERS, EngineState, Operation, execute
+from tests.support.engine_members import KEY
+from tests.support.engine_members import REDIS_BASE as BASE
 from tests.support.redis_server import RedisServer, redis_server
 
-KEY = ClusterKey.of("0123456789abcdef" * 4)
-BASE = f"onesocket:{{{KEY.digest}}}:"
 TTL = 60.0
 EXPIRE, LOSE = Operation("expire", 0), Operation("lose everything", 0)
 EPOCHS, NUMBERS = 3, 3

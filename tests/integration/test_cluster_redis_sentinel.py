@@ -12,13 +12,13 @@ import pytest
 import redis
 
 from onesocket.errors import EngineLoginRefused, EngineUnavailable, Fenced
-from onesocket.sharing.cluster._coordinator import START, ClusterKey, Position, PreviousEpoch, Record
+from onesocket.sharing.cluster._coordinator import START, Position, PreviousEpoch, Record
 from onesocket.sharing.cluster._redis_coordinator import RedisCoordinator
 from tests.support.coordinator_checks import close, lead
+from tests.support.engine_members import KEY
 from tests.support.redis_server import free_port, redis_binary, redis_server, wait_until_ready
 
 PASSWORD = "hunter2"
-KEY = ClusterKey.of("0123456789abcdef" * 4)
 
 
 @contextmanager

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
+import pytest
+
 from onesocket import Client, Gap, OnesocketError, Raw, State, Status
 from onesocket.client import GapReason
 from onesocket.client._status import Change
@@ -26,6 +28,8 @@ from onesocket.testing import FaultyServer
 DEADLINE: Final = 10.0
 LEASE: Final = 30.0
 """Longer than any test: none ends because the machine is slow."""
+short_lease = pytest.mark.parametrize("lease", [1.5])
+"""For tests in which a lease ends."""
 
 
 class Host:
@@ -177,6 +181,12 @@ class Cluster:
     def heal_all(self) -> None:
         """Give it back to all."""
         self._partitioned.clear()
+
+    async def aclose(self) -> None:
+        """Have all hosts leave, with an engine that serves them."""
+        if isinstance(self.engine, MemoryEngine):
+            self.engine.is_available = True
+        await asyncio.gather(*(host.upstream.aclose() for host in self.hosts))
 
     async def connected(self, count: int, protocol: Callable[[], Protocol[Any]] = Raw, **options: Any) -> list[Host]:
         """So many hosts that are connected; the first one leads."""
