@@ -34,14 +34,24 @@ class NatsClient:
     def __repr__(self) -> str:
         return f"<NatsClient {self._connection or self._address}>"
 
-    async def connection(self) -> NatsConnection:
-        """The connection; made now if there is none."""
+    async def connect(self) -> NatsConnection:
+        """The connection; made now if there is none, or it is lost."""
         async with self._connecting:
             if self._is_closed:
                 raise EngineUnavailable(f"{self._address}: this coordinator is closed")
             if self._connection is None or self._connection.is_lost:
                 self._connection = await self._connect()
             return self._connection
+
+    @property
+    def connection(self) -> NatsConnection:
+        """The connection that was made last. Raises `EngineUnavailable` if it is lost.
+
+        Requests make no other one: what their caller knows of a server may not hold behind a new connection.
+        """
+        if self._connection is None or self._connection.is_lost:
+            raise EngineUnavailable(f"{self._address}: the connection is lost")
+        return self._connection
 
     async def _connect(self) -> NatsConnection:
         last: EngineUnavailable | None = None
@@ -62,7 +72,7 @@ class NatsClient:
 
     async def touch(self, message: NatsMessage) -> None:
         """Publish a message to which nobody answers: raises `NatsRefused` for that, or `EngineCommandDenied`."""
-        await (await self.connection()).request(message)
+        await self.connection.request(message)
 
     async def write(self, message: NatsMessage, *before: NatsMessage) -> int:
         """Store a message; returns its sequence in the stream. Those `before` are stored with it: all, or none."""
@@ -105,7 +115,7 @@ class NatsClient:
     async def _request(
         self, message: NatsMessage, *before: NatsMessage, over: NatsConnection | None = None
     ) -> dict[str, Any]:
-        connection = await self.connection() if over is None else over
+        connection = self.connection if over is None else over
         answer: dict[str, Any] = json.loads((await connection.request(message, *before)).data)
         error = answer.get("error")
         if error is not None:

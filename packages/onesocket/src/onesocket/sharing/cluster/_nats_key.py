@@ -92,6 +92,7 @@ class NatsKeyCoordinator:
         if held.is_uncertain:
             await self._lease.settle(held)
         if position <= held.accepted:
+            await self._lease.check_leads(position.epoch)
             return
         held.is_uncertain = True
         try:
@@ -115,9 +116,7 @@ class NatsKeyCoordinator:
         await self._run(lambda: self._submit(position, payload))
 
     async def _submit(self, position: Position, payload: bytes) -> None:
-        fenced = await self._lease.fenced(position.epoch)
-        if fenced is not None:
-            raise fenced
+        await self._lease.check_leads(position.epoch)
         await self._mailbox.submit(position, payload)
 
     async def take(self, done: Position, wait: float) -> list[Submission]:
@@ -167,9 +166,10 @@ class NatsKeyCoordinator:
     async def _prepare(self, *, make: bool = True) -> bool:
         """Check the server and the streams, once for each connection; False: one is missing, and was not made."""
         async with self._preparing:
-            connection = await self._client.connection()
+            connection = await self._client.connect()
             if connection is self._prepared:
                 return True
+            self._lease.doubt()  # at once: other operations go on over this connection
             check_server(connection)
             made = await ensure_streams(self._client, self._where, *self._streams, make=make)
             if made is None:

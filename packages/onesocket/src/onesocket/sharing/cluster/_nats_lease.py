@@ -36,7 +36,7 @@ _ON_SUBJECT: Final = "Nats-Expected-Last-Subject-Sequence-Subject"
 class HeldLease:
     """The lease of this member, with what it knows of its own writes."""
 
-    __slots__ = ("accepted", "epoch", "is_uncertain", "newest", "sequence", "ttl")
+    __slots__ = ("accepted", "epoch", "is_doubted", "is_uncertain", "newest", "sequence", "ttl")
 
     def __init__(self, epoch: int, sequence: int, ttl: float) -> None:
         self.epoch = epoch
@@ -49,6 +49,9 @@ class HeldLease:
         """Of the newest batch that is known as written."""
         self.is_uncertain = False
         """True while a batch may arrive at the server of which no answer came."""
+        self.is_doubted = False
+        """True if `sequence` has to be looked up: a renewal without an answer has changed it, or, behind a new
+        connection, an older state of the stream has given it to the lease of another member."""
 
     def __repr__(self) -> str:
         return f"<HeldLease epoch={self.epoch} sequence={self.sequence} accepted={self.accepted.number}>"
@@ -134,16 +137,15 @@ class NatsLease:
             end, _ = await self.end()
             at = max(position, Position(held.epoch, end.position.number + 1))
             ended = {KIND: RecordKind.ENDED.value, POSITION: position_header(at)}
-            free = self._lease_message(held.epoch, "", None, held.sequence)
             try:
+                free = self._lease_message(held.epoch, "", None, await self._sequence(held))
                 await self._client.write(free, NatsMessage(self._names.feed, b"", ended))
+            except Fenced:
+                return
             except NatsRefused as refused:
                 if not refused.is_wrong_sequence:
                     raise
-                try:
-                    await self._find(held)
-                except Fenced:
-                    return
+                held.is_doubted = True
                 continue
             self._held = None
             return
@@ -163,15 +165,14 @@ class NatsLease:
     async def write(self, held: HeldLease, subject: str, payload: bytes, headers: Mapping[str, str]) -> int:
         """Append a message while the lease is held, in one atomic step; returns its sequence. Raises `Fenced`."""
         for _ in range(_ATTEMPTS):
-            lease, newest = held.sequence, held.newest
+            lease, newest = await self._sequence(held), held.newest
             conditions = {_EXPECTED: str(lease), _ON_SUBJECT: self._names.lease}
             try:
                 written = await self._client.write(NatsMessage(subject, payload, {**headers, **conditions}))
             except NatsRefused as refused:
                 if not refused.is_wrong_sequence:
                     raise
-                if held.sequence == lease:  # not renewed meanwhile
-                    await self._find(held)
+                held.is_doubted |= held.sequence == lease  # else it was renewed meanwhile
                 continue
             self._note_written(held, written, newest)
             return written
@@ -197,33 +198,40 @@ class NatsLease:
         """The sequence of the end that was told last; None for another position."""
         return self._told[1] if self._told[0] == position else None
 
-    async def fenced(self, epoch: int) -> Fenced | None:
-        """The error for an epoch that doesn't hold the lease now."""
+    async def check_leads(self, epoch: int) -> None:
+        """Raise `Fenced` if the epoch doesn't hold the lease now."""
         mark = await self._mark()
-        return None if mark is not None and mark.member and mark.epoch == epoch else self._fenced(epoch, mark)
+        if mark is None or not mark.member or mark.epoch != epoch:
+            raise self._fenced(epoch, mark)
+
+    def doubt(self) -> None:
+        """Look the lease up before the next write: the connection is a new one."""
+        if self._held is not None:
+            self._held.is_doubted = True
 
     async def _renew(self, held: HeldLease, ttl: float) -> None:
         for _ in range(_ATTEMPTS):
-            lease, newest = held.sequence, held.newest
+            lease, newest = await self._sequence(held), held.newest
             try:
                 written = await self._client.write(self._lease_message(held.epoch, self._member, ttl, lease))
             except NatsRefused as refused:
                 if not refused.is_wrong_sequence:
                     raise
-                if held.sequence == lease:
-                    await self._find(held)
+                held.is_doubted |= held.sequence == lease
                 continue
             held.sequence, held.ttl = max(held.sequence, written), ttl
             self._note_written(held, written, newest)
             return
         raise self._restless()
 
-    async def _find(self, held: HeldLease) -> None:
-        """Learn the sequence of the lease's message, which a renewal without an answer has changed."""
-        mark = await self._mark()
-        if mark is None or (mark.epoch, mark.member) != (held.epoch, self._member):
-            raise self._fenced(held.epoch, mark)
-        held.sequence = mark.sequence
+    async def _sequence(self, held: HeldLease) -> int:
+        """The sequence of the lease's message; asked for, if it may have changed. Raises `Fenced`."""
+        if held.is_doubted:
+            mark = await self._mark()
+            if mark is None or (mark.epoch, mark.member) != (held.epoch, self._member):
+                raise self._fenced(held.epoch, mark)
+            held.sequence, held.is_doubted = mark.sequence, False
+        return held.sequence
 
     async def _mark(self) -> LeaseMark | None:
         stored = await self._client.newest(self._names.stream, self._names.lease)

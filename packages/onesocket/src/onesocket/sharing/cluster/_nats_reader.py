@@ -54,7 +54,7 @@ class NatsReader:
         """Begin to read after a sequence."""
         await self.close()
         self.sequence, self.subjects = after, subjects
-        connection = await self._client.connection()
+        connection = self._client.connection
         subject, self._subscription = await connection.subscribe(self._came)
         self._connection = connection
         connection.watchers.add(self._changed.set)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -108,7 +109,8 @@ async def _info(client: NatsClient, name: str) -> dict[str, Any] | None:
 async def _create(client: NatsClient, where: str, config: Mapping[str, Any]) -> dict[str, Any]:
     name = config["name"]
     try:
-        return await client.ask(f"STREAM.CREATE.{name}", config)
+        # Sequences of a stream that was deleted are not given again: a write that depends on one is refused.
+        return await client.ask(f"STREAM.CREATE.{name}", {**config, "first_seq": time.time_ns() // 1000})
     except NatsRefused as refused:
         if refused.code == _SUBJECTS_OVERLAP:
             subjects = ", ".join(config["subjects"])
