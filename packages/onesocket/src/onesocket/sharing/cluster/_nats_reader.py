@@ -5,20 +5,22 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections import deque
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from ...errors import EngineUnavailable
 from ._nats_client import NatsClient
 from ._nats_connection import NatsConnection, NatsMessage
 from ._nats_records import StreamMessage
 
-_HEARTBEAT: Final = 2.0
+_HEARTBEAT: Final = 1.0
 _MOST_SILENCE: Final = 3 * _HEARTBEAT
 _KEPT_UNUSED: Final = 10.0
 """Seconds after which the server forgets a consumer that nobody listens to."""
 _NANOSECONDS: Final = 10**9
 _STATUS: Final = "Status"
 _STALLED: Final = "Nats-Consumer-Stalled"
+_LAST: Final = "Nats-Last-Consumer"
+"""In a heartbeat: the consumer's sequence of the last message that was pushed."""
 
 
 class NatsReader:
@@ -39,7 +41,8 @@ class NatsReader:
         self._queue: deque[NatsMessage] = deque()
         self._changed = asyncio.Event()
         self._delivered: int = 0
-        self._held_at_first: int = 0
+        self._awaited: int = 0
+        """Messages that are on their way of those that the stream held when this reader was opened, at most."""
         self._heard_at = 0.0
 
     def __repr__(self) -> str:
@@ -79,7 +82,11 @@ class NatsReader:
         except BaseException:
             await self.close()
             raise
-        self._held_at_first = int(made["delivered"]["consumer_seq"]) + int(made["num_pending"])
+        # Some may have been pushed before this answer, and what is dropped from the stream meanwhile never comes.
+        came = sum(_STATUS not in each.headers for each in self._queue)
+        is_idle = bool(self._queue) and _pending(self._queue[-1]) == 0
+        held = int(made["delivered"]["consumer_seq"]) + int(made["num_pending"])
+        self._awaited = 0 if is_idle else max(0, held - came)
         self._heard_at = asyncio.get_running_loop().time()
 
     async def read(self, wait: float, most: int) -> list[StreamMessage]:
@@ -96,11 +103,10 @@ class NatsReader:
             now = loop.time()
             alive_until = self._heard_at + _MOST_SILENCE
             if not self.is_open or now >= alive_until or (self._queue and not self._is_catching_up(most)):
-                await self.close()
-                raise EngineUnavailable(f"the consumer of the stream {self._stream} is lost")
-            if self._delivered >= self._held_at_first and now >= until:
+                await self._give_up()
+            if not self._awaited and now >= until:
                 return []
-            due = until if self._delivered >= self._held_at_first else alive_until
+            due = alive_until if self._awaited else until
             self._changed.clear()
             try:
                 async with asyncio.timeout_at(min(due, alive_until)):
@@ -119,11 +125,15 @@ class NatsReader:
                 return await self.read(_MOST_SILENCE, most)
         return []
 
+    async def _give_up(self) -> NoReturn:
+        await self.close()
+        raise EngineUnavailable(f"the consumer of the stream {self._stream} is lost")
+
     async def close(self) -> None:
         """End the subscription; the server then forgets the consumer."""
         connection, self._connection = self._connection, None
         self._queue.clear()
-        self._delivered, self._held_at_first = 0, 0
+        self._delivered, self._awaited = 0, 0
         if connection is not None:
             connection.watchers.discard(self._changed.set)
             await connection.unsubscribe(self._subscription)
@@ -133,16 +143,24 @@ class NatsReader:
         queue = self._queue
         if queue and queue[-1].headers.get(_STATUS) == "100":
             return False  # the server waits for an answer
-        return len(queue) < most and self._delivered + len(queue) < self._held_at_first
+        return len(queue) < most and self._awaited > 0
 
     def _came(self, message: NatsMessage) -> None:
         self._heard_at = asyncio.get_running_loop().time()
         self._queue.append(message)
+        if self._awaited:
+            # The server's count is of the moment of each message; it may go wrong when messages are dropped.
+            self._awaited = 0 if _pending(message) == 0 else self._awaited - (_STATUS not in message.headers)
         self._changed.set()
 
     async def _answer_flow_control(self) -> None:
-        """Tell the server that all before its question is read; a cancellation asks again."""
+        """Tell the server that all before its question is read; a cancellation asks again.
+
+        Raises `EngineUnavailable` if a heartbeat tells that messages are missing.
+        """
         while self._queue and (status := self._queue[0]).headers.get(_STATUS) == "100":
+            if int(status.headers.get(_LAST, 0)) > self._delivered:
+                await self._give_up()
             reply = status.reply or status.headers.get(_STALLED, "")
             if reply and self._connection is not None:
                 await self._connection.publish(NatsMessage(reply, b"", {}))
@@ -160,6 +178,14 @@ class NatsReader:
             self._delivered, self.sequence = delivered, sequence
             found.append(StreamMessage(subject, sequence, headers, data))
         return found
+
+
+def _pending(message: NatsMessage) -> int:
+    """Number of messages that the server had still to push after this one."""
+    if _STATUS in message.headers:
+        return 0 if _LAST in message.headers and _STALLED not in message.headers else 1
+    parts = message.reply.split(".")
+    return int(parts[8 if len(parts) == 9 else 10])
 
 
 def _sequences(reply: str) -> tuple[int, int]:
