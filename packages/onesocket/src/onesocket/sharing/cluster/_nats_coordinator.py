@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from ...client._options import check_seconds
 from ...errors import InvalidOption, MissingExtra
 from ._coordinator import ClusterKey, check_member_name
 from ._feed_retention import Retention
-from ._nats_address import NatsAddress
+from ._nats_address import NatsAddress, are_replicas
 
 if TYPE_CHECKING:
     from ._nats_key import NatsKeyCoordinator
-
-_REPLICAS: Final = range(1, 6)
 
 
 class NatsCoordinator:
@@ -21,7 +19,8 @@ class NatsCoordinator:
 
     `url`: ``nats://[user:password@|token@]host[:port][,host2…]``, with TLS ``tls://`` (options ``?ca=``, ``cert=`` and
     ``key=``: PEM files). `timeout`: seconds for each request. `retention`: what is kept for members that lag.
-    `replicas`: servers that keep it, 1 to 5. The member that makes the streams decides replicas and number of records.
+    `replicas`: servers that keep it, 1 to 5; None: as the URL says (``?replicas=3``), else 1. The member that makes the
+    streams decides replicas and number of records; where there are fewer servers, it gets an `EngineUnusable`.
 
     A lease lasts whole seconds there, rounded up, and ends up to 0.25 s late. A server without room for a record can't
     renew a lease either. A user with access rules has to publish to ``$JS.API.STREAM.INFO.*``, ``STREAM.CREATE.*``,
@@ -32,12 +31,14 @@ class NatsCoordinator:
     """
 
     def __init__(
-        self, url: str, *, timeout: float = 2.0, retention: Retention | None = None, replicas: int = 1
+        self, url: str, *, timeout: float = 2.0, retention: Retention | None = None, replicas: int | None = None
     ) -> None:
         check_seconds("timeout", timeout)
-        if isinstance(replicas, bool) or replicas not in _REPLICAS:
-            raise InvalidOption(f"replicas must be a whole number from 1 to 5, not {replicas!r}")
         self._address = NatsAddress.of(url)
+        if replicas is None:
+            replicas = self._address.replicas or 1
+        elif not are_replicas(replicas):
+            raise InvalidOption(f"replicas must be a whole number from 1 to 5, not {replicas!r}")
         self._timeout = timeout
         self._retention = retention if retention is not None else Retention()
         self._replicas = replicas

@@ -150,7 +150,13 @@ class NatsKeyCoordinator:
                     raise
             self._prepared = None
             await self._prepare()
-            return await step()
+            try:
+                return await step()
+            except NatsRefused as refused:
+                if refused.code != NO_RESPONDERS:
+                    raise
+                # The streams are there, and JetStream answers for them.
+                raise EngineUnavailable(f"{self._where}: no server leads the stream now") from refused
 
         return await self._typed(run)
 

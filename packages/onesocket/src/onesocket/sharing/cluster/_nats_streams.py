@@ -27,6 +27,8 @@ _STATE_SECONDS: Final = 30 * 86_400
 _NANOSECONDS: Final = 10**9
 _FORMAT_KEY: Final = "onesocket.format"
 _SUBJECTS_OVERLAP: Final = 10065
+_TOO_FEW_SERVERS: Final = (10005, 10074)
+"""For the replicas: of a cluster, and without one."""
 _NEVER: Final = str(2**53)
 """A sequence that no message has."""
 
@@ -118,6 +120,11 @@ async def _create(client: NatsClient, where: str, config: Mapping[str, Any]) -> 
                 f"{where}: another stream takes messages of the cluster's subjects ({subjects}): use another prefix, "
                 "or remove them there",
                 key=name,
+            ) from refused
+        if refused.code in _TOO_FEW_SERVERS:
+            raise EngineUnusable(
+                f"{where} has not {config['num_replicas']} servers with JetStream to keep a stream ({refused.text}): "
+                "ask for fewer replicas, or start a cluster of so many servers"
             ) from refused
         found = await _info(client, name) if refused.code == NAME_IN_USE else None
         if found is None:
