@@ -203,7 +203,7 @@ async def test_a_close_that_is_never_acknowledged_is_aborted_at_close_timeout(se
     await client.aclose()
 
 
-async def test_a_server_that_acknowledges_but_keeps_the_connection_does_not_delay_us(server: FaultyServer) -> None:
+async def test_a_server_that_acknowledges_but_keeps_the_connection_delays_us_little(server: FaultyServer) -> None:
     server.faults = Fault.keep_tcp_after_close()
     client = Client(server.url, close_timeout=DEADLINE)
     await client.connect()

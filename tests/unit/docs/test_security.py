@@ -17,6 +17,7 @@ from onesocket.sharing.host import HostOptions
 from onesocket.sharing.host._ipc_frames import MAX_FRAME_BYTES, PART_BYTES
 from onesocket.transports import _dialler as dialler
 from onesocket.transports import _handshake_protocol as handshake
+from onesocket.transports import _websocket_stream as stream
 from onesocket.wire import _deflate as deflate
 from onesocket.wire import _python_frames as frames
 from onesocket.wire import _request_parser as requests
@@ -40,7 +41,7 @@ LIMITS = [
     ("head of the answer", head.MAX_HEAD),
     ("body of a refusal", responses._MAX_BODY, handshake._BODY_TIMEOUT),
     ("seconds for one attempt", CLIENT["open_timeout"]),
-    ("seconds for a close handshake", CLIENT["close_timeout"], dialler._TLS_GOODBYE),
+    ("seconds for a close handshake", CLIENT["close_timeout"], dialler._TLS_GOODBYE, stream._FIN_WAIT),
     ("seconds between PINGs", CLIENT["ping_interval"], CLIENT["ping_timeout"]),
     ("seconds that a `Retry-After`", ReconnectPolicy().retry_after_cap),
     ("messages before the first reader", backlog.MAX_MESSAGES, backlog.MAX_BYTES),

@@ -36,6 +36,10 @@ _OPCODE_PING: Final = 9
 # sent without end, and a PING among them must find a peer whose system takes what its program doesn't.
 _NO_BACKLOG: Final = 65_536
 
+# Seconds for which the end of TCP is left to the server (RFC 6455, section 7.1.1). If our end came first, the kernel
+# would keep the closed socket until the server's FIN, beside the next connection. A server may leave the end to us.
+_FIN_WAIT: Final = 0.25
+
 
 class StreamPhase(enum.Enum):
     """Phase of the outgoing half of a WebSocket."""
@@ -112,6 +116,8 @@ class WebSocketStream(asyncio.BufferedProtocol):
         self._is_gone = False
         """The byte stream has ended, and everything is delivered."""
         self._waiter: asyncio.Future[None] | None = None
+        self._fin_timer: asyncio.TimerHandle | None = None
+        """Set while the server's FIN is awaited, after both CLOSE frames."""
 
     def __repr__(self) -> str:
         return f"<WebSocketStream {self._phase.value} reading={self._reading.value} held={len(self._held)}>"
@@ -460,7 +466,7 @@ class WebSocketStream(asyncio.BufferedProtocol):
         if self._phase is _MAY_SEND:
             self._send_close(NORMAL_CLOSURE if code == NO_STATUS else code)
             self._events.peer_closed(code, reason)
-        self._close_when_delivered()
+        self._fin_timer = self._loop.call_later(_FIN_WAIT, self._close_when_delivered)
 
     def _violate(self, code: int, text: str) -> None:
         """Fail the connection (RFC 6455, section 7.1.7): send the reason, deliver no message after it, and close."""
@@ -485,8 +491,9 @@ class WebSocketStream(asyncio.BufferedProtocol):
 
     def release(self) -> None:
         """Drop the references to the ended byte stream, which refers to this object: no cycle is left."""
-        if self._drain_handle is not None:
-            self._drain_handle.cancel()
+        for handle in (self._drain_handle, self._fin_timer):
+            if handle is not None:
+                handle.cancel()
         if self._under_tls is not None:
             self._under_tls.on_change = None
             if self._transport is not None:
