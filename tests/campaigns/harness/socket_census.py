@@ -26,16 +26,10 @@ _REQUEST: Final = struct.Struct("=BBBBI")
 _PORTS: Final = struct.Struct("!HH")
 _REST_OF_ID: Final = bytes(32) + struct.pack("=III", 0, 0xFFFFFFFF, 0xFFFFFFFF)
 _ANSWER: Final = struct.Struct("!BBBBHH")
-_ADDRESSES: Final = 48
-"""Bytes of the `inet_diag_sockid` in an answer; the four before it are family, state, timer and retransmissions."""
-_QUEUES: Final = struct.Struct("=IIIII")
-"""Behind it: expiry, bytes to read, bytes that are not acknowledged, user, and the inode, 0 if no process has it."""
-_FIN_LENGTH: Final = 1
-"""A FIN takes one sequence number, and is counted with the bytes that are not acknowledged."""
 
 
 class TcpSocketState(IntEnum):
-    """States in which a socket of a client may carry data; in TIME_WAIT the kernel keeps a number only."""
+    """States in which the kernel has something left of a client's socket; in TIME_WAIT it keeps a number only."""
 
     ESTABLISHED = 1
     SYN_SENT = 2
@@ -56,11 +50,9 @@ def open_socket_diagnosis() -> socket.socket:
 
 
 def list_client_sockets(port: int, diagnosis: socket.socket | None = None) -> ClientSockets:
-    """The sockets of this machine over IPv4 that are connected to this port, or are being connected, and carry data.
+    """The sockets of this machine that are connected, or are being connected, to this port over IPv4.
 
-    A socket that a process has counts, and so does one that none has any more, as long as the kernel still delivers
-    bytes. It doesn't where only the FIN is left: a server that ends TCP late leaves it in FIN_WAIT1 until the
-    acknowledgement, which Linux delays by 40 ms, and then in FIN_WAIT2, of which the kernel keeps a number only.
+    Also those that no process has any more: until all bytes are delivered, and the FIN of both ends has come.
     `diagnosis`: of the namespace to look into; None: that of the caller.
     """
     if diagnosis is not None:
@@ -84,8 +76,7 @@ def _list_client_sockets(port: int, netlink: socket.socket) -> ClientSockets:
             if kind == _NLMSG_ERROR:
                 raise OSError(f"the kernel refused to list sockets: {data!r}")
             _, state, _, _, source, destination = _ANSWER.unpack_from(data, _HEADER.size)
-            _, _, unacknowledged, _, inode = _QUEUES.unpack_from(data, _HEADER.size + 4 + _ADDRESSES)
-            if destination == port and (inode or unacknowledged > _FIN_LENGTH):
+            if destination == port:
                 found[source] = TcpSocketState(state)
             data = data[(length + 3) & ~3 :]
 

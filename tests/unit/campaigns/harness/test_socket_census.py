@@ -50,7 +50,7 @@ def listening() -> Iterator[socket.socket]:
 
 
 @needs_linux
-def test_a_socket_counts_until_the_kernel_has_no_bytes_left_to_deliver(listening: socket.socket) -> None:
+def test_a_socket_counts_until_the_kernel_has_nothing_left_of_it(listening: socket.socket) -> None:
     address = listening.getsockname()
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     assert list_client_sockets(address[1]) == {}
@@ -70,17 +70,13 @@ def test_a_socket_counts_until_the_kernel_has_no_bytes_left_to_deliver(listening
 
 
 @needs_linux
-def test_a_server_that_ends_tcp_late_keeps_no_closed_socket_in_the_count(listening: socket.socket) -> None:
+def test_a_closed_socket_counts_until_the_fin_of_both_ends_has_come(listening: socket.socket) -> None:
     address = listening.getsockname()
-    with socket.create_connection(address) as client, listening.accept()[0]:
-        client.close()  # FIN_WAIT1: the server's kernel has not acknowledged the FIN
-        assert list_client_sockets(address[1]) == {}
     with socket.create_connection(address) as client, listening.accept()[0] as peer:
-        client.shutdown(socket.SHUT_WR)
-        peer.send(b"x")  # which acknowledges the FIN
-        assert list_client_sockets(address[1]) == {client.getsockname()[1]: TcpSocketState.FIN_WAIT2}
-        assert client.recv(1) == b"x"  # a process has it, and can read
+        port = client.getsockname()[1]
         client.close()
+        assert list(list_client_sockets(address[1])) == [port]  # the FIN may be acknowledged, or not yet
+        peer.close()
         assert list_client_sockets(address[1]) == {}
 
 
