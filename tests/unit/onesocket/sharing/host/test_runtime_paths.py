@@ -267,9 +267,8 @@ def test_what_a_stopped_owner_still_has_keeps_out_only_processes_that_wait_for_i
         assert second is not None
         if is_told:
             second.release()
-        else:  # killed
-            os.close(second.descriptor)
-            second.descriptor = -1
+        else:
+            end_as_by_kill(second)
         assert OwnerLock.acquire(place, keep) is None
         second = OwnerLock.acquire(place, keep, beside_stopped=True)
     assert second is not None
@@ -285,7 +284,9 @@ def test_a_lock_that_was_completed_is_no_longer_one_beside_a_stopped_owner(place
     second = OwnerLock.take_over(place, stopped.ownership_id, keep)
     assert second is not None
     stopped.release()
-    second.claim_socket_lock()
+    before = second.claim_lower_socket_lock()
+    assert before is not None
+    before.close()
     record = place.lock.read_bytes()
     place.lock.unlink()
     place.lock.write_bytes(record)  # another file of that name, as after a restart of the directory's file system

@@ -67,7 +67,7 @@ class OwnerFiles:
                 self._listen()
             elif lock_state is LockState.BUSY:
                 self._check_soon()
-            self._lock.claim_socket_lock()
+            self._claim_lower_socket_lock()
             self._accept_notifications()
         except (OSError, OnesocketError) as error:
             text = str(error)
@@ -132,6 +132,13 @@ class OwnerFiles:
         if self._bound is not None and file_identity(self._bound[0].socket) == self._bound[1]:
             with contextlib.suppress(OSError):
                 self._bound[0].socket.unlink()
+
+    def _claim_lower_socket_lock(self) -> None:
+        before = self._lock.claim_lower_socket_lock()
+        if before is not None:
+            if self._notification_acceptor is not None:
+                self._notification_acceptor.close()
+            before.close()
 
     def _accept_notifications(self) -> None:
         sock = self._lock.notification_socket

@@ -23,7 +23,7 @@ from typing import Final, Self, TypeAlias
 
 from ..._forking import FORK_LOCK
 from ...errors import NoRuntimeDirectory, OutOfResources
-from ._abstract_socket_lock import AbstractSocketLock
+from ._abstract_socket_lock import AbstractSocketLock, notify_holder
 from ._owner_record import OwnerRecord
 from ._process_stat import ExecWatch
 from ._runtime_paths import RuntimePaths, translate_os_error
@@ -52,24 +52,27 @@ class OwnerLock:
     """Lock that is held from `acquire` or `take_over` to `release`, or to the death of the process.
 
     It consists of two: the lock on the file decides among all processes that see the file; the `AbstractSocketLock`
-    stays when the file is gone.
+    stays when the file is gone. An owner that took over from a stopped one, which keeps both of its own, has another
+    file, and the socket lock of the next level: one process at a time can be the successor, whatever becomes of files.
     """
 
     def __init__(
         self,
         paths: RuntimePaths,
-        descriptor: int,
-        identity: FileIdentity,
+        file: _LockFile,
         predecessor: OwnerRecord | None,
-        socket_lock: AbstractSocketLock | None,
+        socket_lock: AbstractSocketLock,
+        level: int,
     ) -> None:
         self.paths = paths
-        self.descriptor = descriptor
-        self.identity = identity
+        self.descriptor = file.descriptor
+        self.identity = file.identity
         self.predecessor = predecessor
         self._is_predecessor_gone = False
         self.ownership_id = secrets.randbits(53) | 1
         self._socket_lock = socket_lock
+        self._level = level
+        """Number of owners that were stopped, one after the other, when the next one took over."""
         self._epoch = 0 if predecessor is None else predecessor.epoch
 
     def __repr__(self) -> str:
@@ -81,24 +84,39 @@ class OwnerLock:
     ) -> OwnerLock | None:
         """Take the lock if it is free. Returns None if not. `keep` stores it before any fork can come in between.
 
-        `beside_stopped`: go without the abstract socket lock where the last owner did, as a stopped process has it.
+        `beside_stopped`: go at the level of the last owner, where stopped processes have the socket locks below.
         Raises `NoRuntimeDirectory` or `OutOfResources`.
         """
         with FORK_LOCK:
             for _ in range(_MAX_ATTEMPTS):
-                file = _LockFile.opened_in(paths)
-                if file is None:
-                    continue
-                with contextlib.closing(file):
+                with contextlib.ExitStack() as stack:
+                    socket_lock: AbstractSocketLock | None = None
+                    if file_identity(paths.lock) is None:
+                        # A file that this process made, and locked for a moment, would keep a taker-over away.
+                        socket_lock = _claim_socket_lock(paths, 0, stack)
+                        if socket_lock is None:
+                            return None
+                    file = _LockFile.opened_in(paths)
+                    if file is None:
+                        continue
+                    stack.enter_context(contextlib.closing(file))
                     if not file.lock():
                         return None
                     if file.identity != file_identity(paths.lock):
                         continue  # replaced just now
-                    socket_lock, before = _claim_socket_lock(paths), OwnerRecord.read(file.descriptor)
-                    if socket_lock is None and not (beside_stopped and before is not None and before.is_beside_stopped):
+                    before, level = OwnerRecord.read(file.descriptor), 0
+                    socket_lock = socket_lock or _claim_socket_lock(paths, 0, stack)
+                    if socket_lock is None and beside_stopped and before is not None and before.level:
+                        level = before.level
+                        socket_lock = _claim_socket_lock(paths, level, stack)
+                    if socket_lock is None:
                         return None  # this file is not the one that the owner began with
-                    lock = cls(paths, file.keep(), file.identity, before, socket_lock)
+                    lock = cls(paths, file, before, socket_lock, level)
                     lock._write_waiting()
+                    if lock._has_successor():  # after the record is written: see `take_over`
+                        return None
+                    file.keep()
+                    stack.pop_all()
                     keep(lock)
                     return lock
         return None
@@ -107,35 +125,49 @@ class OwnerLock:
     def take_over(cls, paths: RuntimePaths, seen: int | None, keep: Callable[[OwnerLock], None]) -> OwnerLock | None:
         """Replace the lock file of a stopped owner with ownership id `seen`; None if another process did.
 
-        A file that was removed is made anew. The old owner finds it when it goes on; until then it has the abstract
-        socket lock.
-        Raises `NoRuntimeDirectory` or `OutOfResources`.
+        A file that was removed is made anew. The old owner finds it when it goes on; until then it has its socket lock.
+        Raises `NoRuntimeDirectory`, `OutOfResources` or OSError.
         """
-        with FORK_LOCK, contextlib.closing(_LockFile(paths.takeover_lock)) as fence:
-            if not fence.lock() or seen is None:
-                return None
-            last = OwnerRecord.read_at(paths.lock)
-            is_present = last is not None and last.pid != 0 and last.ownership_id == seen
-            if not is_present and (last is not None or _is_locked(paths.lock)):
+        for _ in range(_MAX_ATTEMPTS):
+            try:
+                return cls._take_over(paths, seen, keep)
+            except (FileNotFoundError, NoRuntimeDirectory) as error:
+                if not isinstance(error.__cause__ or error, FileNotFoundError):
+                    raise
+                paths = paths.ensure(again=True)  # the directory was removed just now
+        return None
+
+    @classmethod
+    def _take_over(cls, paths: RuntimePaths, seen: int | None, keep: Callable[[OwnerLock], None]) -> OwnerLock | None:
+        with FORK_LOCK, contextlib.closing(_LockFile(paths.takeover_lock)) as fence, contextlib.ExitStack() as stack:
+            stopped = None if seen is None or not fence.lock() else _stopped_owner(paths, seen)
+            # The fence is a file, and can be removed while this process has it; the next socket lock can't.
+            level = 0 if stopped is None else stopped.level + 1
+            socket_lock = None if stopped is None else _claim_socket_lock(paths, level, stack)
+            # A process that found the stopped owner dead may have got its lock meanwhile. It writes its id, and then
+            # looks for a successor; this one does so in the reverse order: one of both sees the other.
+            if stopped is None or socket_lock is None or _stopped_owner(paths, stopped.ownership_id) is None:
                 return None
             path = paths.directory / f"{paths.name}.{os.getpid()}.new"
             with contextlib.suppress(FileNotFoundError):
                 path.unlink()
-            with contextlib.closing(_LockFile(path)) as new:
-                if not new.lock():  # no other process uses its name
-                    return None
-                # The stopped owner is not gone, and we don't wait for it; its epochs go on.
-                before = OwnerRecord(0, "-", 0 if last is None else last.epoch, seen)
-                lock = cls(paths, new.descriptor, new.identity, before, None)
-                lock.note(before.epoch)  # the old owner reads this when it goes on
-                with contextlib.suppress(OSError):
-                    # It is the stopped owner's, and goes before our lock can be read: a process that reads our id and
-                    # connects to that one would take its silence for ours.
-                    paths.socket.unlink()
-                path.rename(paths.lock)
-                new.keep()
-                keep(lock)
-                return lock
+            new = stack.enter_context(contextlib.closing(_LockFile(path)))
+            if not new.lock():  # no other process uses its name
+                return None
+            # The stopped owner is not gone, and we don't wait for it; its epochs go on.
+            before = OwnerRecord(0, "-", stopped.epoch, stopped.ownership_id)
+            lock = cls(paths, new, before, socket_lock, level)
+            lock.note(before.epoch)  # the old owner reads this when it goes on
+            with contextlib.suppress(OSError):
+                # It is the stopped owner's, and goes before our lock can be read: a process that reads our id and
+                # connects to that one would take its silence for ours.
+                paths.socket.unlink()
+            path.rename(paths.lock)
+            new.keep()
+            stack.pop_all()
+            keep(lock)
+        notify_holder(paths.socket_lock_name_at(level - 1))  # it may have gone on just before
+        return lock
 
     def restore(self, paths: RuntimePaths) -> LockState:
         """Make the lock file at `paths` again if it was removed.
@@ -161,6 +193,8 @@ class OwnerLock:
             is_others = paths == self.paths and record is not None and record.ownership_id != self.ownership_id
             if is_others and record is not None and ((record.pid and not is_free) or record.epoch > self._epoch):
                 return LockState.LOST
+            if self._has_successor():
+                return LockState.LOST  # whose file was removed as well, or is in another directory
             if not is_free:
                 return LockState.BUSY
             before, self.descriptor = self.descriptor, file.keep()
@@ -169,23 +203,36 @@ class OwnerLock:
             os.close(before)
         return LockState.OURS
 
-    def claim_socket_lock(self) -> None:
-        """Take the abstract socket lock as well, if a stopped owner had it before. Raises OSError."""
-        if self._socket_lock is None and self.descriptor >= 0:
-            with FORK_LOCK:
-                self._socket_lock = AbstractSocketLock.claim(self.paths.socket_lock_name)
-            if self._socket_lock is not None:
+    def claim_lower_socket_lock(self) -> AbstractSocketLock | None:
+        """Take the socket lock of a stopped owner that has released it since. Raises OSError.
+
+        Returns the one that this process had, which the caller closes; None: there was none to take.
+        """
+        if self.descriptor >= 0:
+            for level in range(self._level):
+                with FORK_LOCK:
+                    lower = AbstractSocketLock.claim(self.paths.socket_lock_name_at(level))
+                    if lower is None:
+                        continue
+                    before, self._socket_lock, self._level = self._socket_lock, lower, level
                 self.note(self._epoch)
+                return before
+        return None
+
+    def _has_successor(self) -> bool:
+        """True if another process took over from this one, or begins to, as it has the next socket lock."""
+        with contextlib.ExitStack() as stack:
+            return _claim_socket_lock(self.paths, self._level + 1, stack) is None
 
     @property
     def is_beside_stopped(self) -> bool:
-        """True while a stopped process has the abstract socket lock."""
-        return self._socket_lock is None
+        """True while a stopped process has the first socket lock."""
+        return self._level > 0
 
     @property
     def notification_socket(self) -> socket.socket | None:
         """Socket to which processes connect that found the file free, but not the abstract socket lock."""
-        return None if self._socket_lock is None else self._socket_lock.socket
+        return self._socket_lock.socket
 
     def descriptors(self) -> Iterable[int]:
         """File descriptors of both locks."""
@@ -228,7 +275,7 @@ class OwnerLock:
 
     def _write(self, record: OwnerRecord) -> None:
         if self.descriptor >= 0:
-            record = dataclasses.replace(record, is_beside_stopped=int(self.is_beside_stopped))
+            record = dataclasses.replace(record, level=self._level)
             with contextlib.suppress(OSError):  # a full disk: the record helps, the lock decides
                 record.write(self.descriptor)
 
@@ -249,8 +296,7 @@ class OwnerLock:
         if not self._write_waiting():  # else the next process has to wait in place of this one
             self._write(OwnerRecord(0, "-", self._epoch, self.ownership_id if is_followed else 0))
         with FORK_LOCK:
-            if self._socket_lock is not None:
-                self._socket_lock.close()
+            self._socket_lock.close()
             descriptor, self.descriptor = self.descriptor, -1
             if descriptor >= 0:
                 os.close(descriptor)
@@ -303,11 +349,26 @@ class _LockFile:
         return True
 
 
-def _claim_socket_lock(paths: RuntimePaths) -> AbstractSocketLock | None:
+def _claim_socket_lock(paths: RuntimePaths, level: int, stack: contextlib.ExitStack) -> AbstractSocketLock | None:
+    """Take the socket lock of a level, which `stack` closes; None if another process has it."""
     try:
-        return AbstractSocketLock.claim(paths.socket_lock_name)
+        lock = AbstractSocketLock.claim(paths.socket_lock_name_at(level))
     except OSError as error:
         raise translate_os_error(error, "the connection can't be locked against other processes") from error
+    if lock is not None:
+        stack.callback(lock.close)
+    return lock
+
+
+def _stopped_owner(paths: RuntimePaths, seen: int) -> OwnerRecord | None:
+    """The record of the stopped owner with this ownership id; None if another process has, or had, the lock since.
+
+    Where its file was removed, the epoch isn't known, and the level is taken to be 0.
+    """
+    record = OwnerRecord.read_at(paths.lock)
+    if record is not None:
+        return record if record.pid != 0 and record.ownership_id == seen else None
+    return None if _is_locked(paths.lock) else OwnerRecord(0, "-", 0, seen)
 
 
 def file_identity(path: Path) -> FileIdentity | None:

@@ -30,8 +30,8 @@ class OwnerRecord:
     """
     stack: int = 0
     """Address of its stack, by which an `exec` is told; 0: it isn't known."""
-    is_beside_stopped: int = 0
-    """1: it took over from a stopped process, which has the abstract socket lock."""
+    level: int = 0
+    """Of its abstract socket lock: one more than that of the stopped owner that it took over from."""
 
     @classmethod
     def of(cls, pid: int, epoch: int, ownership_id: int = 0) -> Self:
@@ -70,7 +70,7 @@ class OwnerRecord:
             return None
 
     def __str__(self) -> str:
-        numbers = self.epoch, self.ownership_id, self.stack, self.is_beside_stopped
+        numbers = self.epoch, self.ownership_id, self.stack, self.level
         return f"{self.pid} {self.process_start_time} {' '.join(map(str, numbers))}"
 
     def is_gone(self) -> bool:

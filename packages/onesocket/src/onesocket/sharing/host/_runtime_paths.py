@@ -145,6 +145,10 @@ class RuntimePaths:
         scope = f"{os.geteuid()} {_mount_namespace()} {self.requested_directory or ''} {self.name}"
         return f"\0onesocket-{hashlib.sha256(os.fsencode(scope)).hexdigest()[:32]}"
 
+    def socket_lock_name_at(self, level: int) -> str:
+        """Name of that lock for an owner that took over from a stopped one of the level before; 0: for any other."""
+        return f"{self.socket_lock_name}-{level}" if level else self.socket_lock_name
+
     @property
     def lock(self) -> Path:
         """The owner's lock file. Never removed, because a lock on a removed file would exclude no process."""
