@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any, Final, cast
 
@@ -120,10 +120,19 @@ class Backlog:
         if len(self._items) > self._messages or self._bytes > self._size:
             self._make_room()
 
-    def put_many(self, batch: Iterable[Any]) -> None:
+    def put_many(self, batch: Sequence[Any]) -> None:
         """Keep several messages."""
-        for item in batch:
-            self.put(item)
+        if self.only_counts:
+            self._dropped += len(batch)
+            return
+        if self._items is _NOTHING:
+            self._items, self._weights = deque(), deque()
+        sizes = [estimate_size(item) for item in batch]
+        self._items.extend(batch)
+        self._weights.extend(sizes)
+        self._bytes += sum(sizes)
+        if batch and (len(self._items) > self._messages or self._bytes > self._size):
+            self._make_room()
 
     def put_gap(self, gap: Gap) -> None:
         """Keep a gap marker."""
@@ -157,20 +166,25 @@ class Backlog:
             self.only_counts = True
             self._drop_all()
             return
-        while len(self._items) > self._messages or (self._bytes > self._size and len(self._items) > 1):
-            self._drop_oldest()
+        count, left, size = 0, len(self._items), self._bytes
+        for weight in self._weights:
+            if left <= self._messages and (size <= self._size or left == 1):
+                break
+            count, left, size = count + 1, left - 1, size - weight
+        self._drop_oldest(count)
 
     def _drop_all(self) -> None:
-        while self._items:
-            self._drop_oldest()
+        self._drop_oldest(len(self._items))
 
-    def _drop_oldest(self) -> None:
-        oldest = self._items.popleft()
-        self._bytes -= self._weights.popleft()
-        if type(oldest) is Gap:
-            self._gaps_dropped += 1
-            self._last_gap = self._dropped, oldest
-        self._dropped += 1
+    def _drop_oldest(self, count: int) -> None:
+        items, weights, at = self._items, self._weights, self._dropped
+        for place in range(at, at + count):
+            oldest = items.popleft()
+            self._bytes -= weights.popleft()
+            if type(oldest) is Gap:
+                self._gaps_dropped += 1
+                self._last_gap = place, oldest
+        self._dropped = at + count
 
 
 def _epoch_at_start(items: list[Any], epoch: int) -> int:
