@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,7 @@ from onesocket.sharing.cluster._coordinator import (
 from onesocket.sharing.cluster._feed_retention import Retention
 from onesocket.sharing.cluster._nats_coordinator import NatsCoordinator
 from onesocket.sharing.cluster._nats_key import NatsKeyCoordinator
+from onesocket.sharing.cluster._nats_lease import NatsLease
 from onesocket.testing import FaultyServer
 from tests.support.cluster_hosts import Host
 from tests.support.coordinator_checks import CHECKS, LONG, EngineUnderTest, close, follow_all, lead, take_all
@@ -65,7 +67,7 @@ async def test_nats_passes_the_checks_of_every_engine(
 
 async def test_a_lease_ends_when_its_time_is_up(server: NatsServer) -> None:
     a, b = pair(server)
-    lease = await a.acquire(0.05, 0)  # counts as 1 s there
+    lease = await a.acquire(0.05, 0)
     assert isinstance(lease, Lease)
     while isinstance(answer := await b.acquire(9, lease.epoch), LeaseInfo):
         await b.follow(Position(lease.epoch, 0), START, answer.remaining)
@@ -75,7 +77,35 @@ async def test_a_lease_ends_when_its_time_is_up(server: NatsServer) -> None:
     await close(a, b)
 
 
-async def test_a_renewed_lease_ends_later_by_whole_seconds(server: NatsServer, raw: Client) -> None:
+@pytest.mark.parametrize(("seconds", "is_up"), [(59, False), (61, True)])
+async def test_a_lease_goes_to_who_asks_once_its_time_is_up_before_the_server_removes_it(
+    server: NatsServer, monkeypatch: pytest.MonkeyPatch, seconds: int, is_up: bool
+) -> None:
+    a, b = pair(server)
+    e = await lead(a)
+    time_there = NatsLease._time
+
+    async def later(self: NatsLease) -> datetime:
+        return await time_there(self) + timedelta(seconds=seconds)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(NatsLease, "_time", later)
+        answer = await b.acquire(60, e)
+    if is_up:
+        assert isinstance(answer, Lease)
+        assert answer.previous is PreviousEpoch.EXPIRED
+        assert not await a.renew(e, 60)
+        with pytest.raises(Fenced):
+            await a.publish(Position(e, 1), b"late")
+        assert await b.renew(answer.epoch, 60)
+    else:
+        assert isinstance(answer, LeaseInfo)
+        assert answer.remaining <= 1
+        await a.publish(Position(e, 1), b"in time")
+    await close(a, b)
+
+
+async def test_a_renewed_lease_ends_later(server: NatsServer, raw: Client) -> None:
     a, b = pair(server)
     lease = await a.acquire(1, 0)
     assert isinstance(lease, Lease)
@@ -84,7 +114,7 @@ async def test_a_renewed_lease_ends_later_by_whole_seconds(server: NatsServer, r
     assert stored["state"]["subjects"] == {BASE + "lease": 1}
     info = await b.lease()
     assert isinstance(info, LeaseInfo)
-    assert 400 < info.remaining <= 500
+    assert 400 < info.remaining <= 499.5
     await close(a, b)
 
 

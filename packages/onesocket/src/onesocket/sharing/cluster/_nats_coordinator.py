@@ -22,7 +22,7 @@ class NatsCoordinator:
     `replicas`: servers that keep it, 1 to 5; None: as the URL says (``?replicas=3``), else 1. The member that makes the
     streams decides replicas and number of records; where there are fewer servers, it gets an `EngineUnusable`.
 
-    A lease lasts whole seconds there, rounded up, and ends up to 0.25 s late. A server without room for a record can't
+    A lease ends by the server's clock. A server without room for a record can't
     renew a lease either. A user with access rules has to publish to ``$JS.API.STREAM.INFO.*``, ``STREAM.CREATE.*``,
     ``STREAM.PURGE.*``, ``STREAM.MSG.GET.*``, ``CONSUMER.CREATE.*.*`` (all below ``$JS.API``), ``$JS.FC.>`` and
     ``PREFIX.>``, and to subscribe to ``_INBOX.>``.

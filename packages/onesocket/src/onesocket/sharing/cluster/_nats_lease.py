@@ -27,8 +27,8 @@ from ._nats_records import (
 )
 
 _ATTEMPTS: Final = 5
-_LATE: Final = 0.05
-"""Seconds until a lease is looked at again whose time is up: the server removes its message up to 0.25 s late."""
+_SOON: Final = 0.01
+"""Seconds until a lease is looked at again whose time is up, or nearly so."""
 _EXPECTED: Final = "Nats-Expected-Last-Subject-Sequence"
 _ON_SUBJECT: Final = "Nats-Expected-Last-Subject-Sequence-Subject"
 
@@ -81,8 +81,12 @@ class NatsLease:
         names = self._names
         for _ in range(_ATTEMPTS):
             mark = await self._mark()
+            is_expired = False
             if mark is not None and mark.member not in ("", self._member):
-                return await self._info(mark)
+                # The server removes the message of a lease late. Until then its holder may write; none is in between.
+                is_expired = await self._left(mark) <= 0
+                if not is_expired:
+                    return await self._info(mark)
             end, sequence = await self.end()
             known = max(end.position.epoch, 0 if mark is None else mark.epoch)
             epoch = max(known + 1, after + 1, int((await self._time()).timestamp() * 10**6))
@@ -109,7 +113,7 @@ class NatsLease:
                 previous = PreviousEpoch.LOST
             elif known == 0:
                 previous = PreviousEpoch.NONE
-            elif mark is not None or end.kind is RecordKind.ENDED:
+            elif (mark is not None and not is_expired) or end.kind is RecordKind.ENDED:
                 previous = PreviousEpoch.RELEASED
             else:
                 previous = PreviousEpoch.EXPIRED
@@ -240,19 +244,22 @@ class NatsLease:
     async def _info(self, mark: LeaseMark) -> LeaseInfo:
         end, sequence = await self.end()
         self._told = end.position, sequence
-        left = mark.ttl - (await self._time() - mark.time).total_seconds()
-        return LeaseInfo(mark.member, mark.epoch, min(max(left, _LATE), mark.ttl), end.position)
+        left = await self._left(mark)
+        return LeaseInfo(mark.member, mark.epoch, min(max(left, _SOON), mark.ttl), end.position)
+
+    async def _left(self, mark: LeaseMark) -> float:
+        """Seconds until a lease ends, by the server's clock."""
+        return mark.ttl - (await self._time() - mark.time).total_seconds()
 
     async def _time(self) -> datetime:
         """The server's clock."""
         return datetime.fromisoformat((await self._client.ask(f"STREAM.INFO.{self._names.stream}"))["ts"])
 
     def _lease_message(self, epoch: int, member: str, ttl: float | None, expected: int) -> NatsMessage:
-        seconds = 0 if ttl is None else math.ceil(ttl)  # the server counts whole ones
         headers = {"Nats-Rollup": "sub", _EXPECTED: str(expected)}
-        if seconds:
-            headers["Nats-TTL"] = f"{seconds}s"
-        return NatsMessage(self._names.lease, encode_mark(epoch, member, seconds), headers)
+        if ttl is not None:
+            headers["Nats-TTL"] = f"{math.ceil(ttl)}s"  # the server counts whole ones
+        return NatsMessage(self._names.lease, encode_mark(epoch, member, ttl or 0.0), headers)
 
     def _note_written(self, held: HeldLease, written: int, known_before: int) -> None:
         if written <= known_before:

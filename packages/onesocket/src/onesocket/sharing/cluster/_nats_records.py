@@ -68,7 +68,7 @@ class LeaseMark(NamedTuple):
     time: datetime
 
 
-def encode_mark(epoch: int, member: str, ttl: int) -> bytes:
+def encode_mark(epoch: int, member: str, ttl: float) -> bytes:
     """The body of a lease message."""
     return json.dumps({"epoch": epoch, "member": member, "ttl": ttl}).encode()
 
