@@ -1,6 +1,7 @@
 """A member that follows, on virtual time, while the test is the leader."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -306,6 +307,28 @@ def test_what_the_engine_refused_goes_to_the_next_leader() -> None:
         await settle()
         assert play.process.results == []
         assert (await play.submissions())[2:] == [SendMessages(2, ["one"])]
+        await stopped(running)
+
+    play(main)
+
+
+def test_an_epoch_that_is_over_is_asked_for_once_and_not_with_each_message() -> None:
+    async def main(play: Play) -> None:
+        running = await play.follow()
+        await play.submissions()
+        await play.fail()
+        commands = Counter[str]()
+        play.engine.before = lambda member, operation: commands.update([f"{member} {operation}"])
+        for number in range(1, 21):
+            play.relay.perform(play.process, SendMessages(number, [str(number)]), is_up=True)
+            play.following.wake()
+            await settle()
+        await asyncio.sleep(TTL / 2)
+        assert commands["b submit"] == 1
+        await play.lead()
+        await settle()
+        assert commands["b submit"] <= 3
+        assert (await play.submissions())[2:] == [SendMessages(2, [str(number) for number in range(1, 21)])]
         await stopped(running)
 
     play(main)

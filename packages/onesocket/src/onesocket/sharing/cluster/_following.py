@@ -36,7 +36,7 @@ from ._coordinator import START, Coordinator, LeaseInfo, Position, Record, Recor
 from ._feed_payload import FeedReader
 from ._leadership import MAX_BATCH
 from ._relay import Relay
-from ._retrying import Backoff, end_tasks, until_done
+from ._retrying import Backoff, end_tasks, set_within, until_done
 
 _WAIT: Final = 5.0
 """Seconds for which the engine is asked to wait for records, at most."""
@@ -121,6 +121,7 @@ class Following:
         self._submitted = 0
         """Its number."""
         self._wake = asyncio.Event()
+        self._epoch_over = asyncio.Event()
         self._idle: asyncio.Future[None] | None = None
 
     def __repr__(self) -> str:
@@ -192,6 +193,7 @@ class Following:
         if epoch != self.epoch:
             self._submitted = 0
         self.epoch, self._is_led, self._is_rejected = epoch, True, False
+        self._epoch_over.clear()
         self._reader.begin(from_start=from_start)
         self._introduce(is_known=from_start)
 
@@ -212,6 +214,7 @@ class Following:
             self._submitting = None
             self._relay.leader_gone(in_order=in_order)
             self._events.on_leader_gone(error)
+            self._epoch_over.set()
             self._wake.set()
 
     # --- reading ----------------------------------------------------------------------------------------------------
@@ -382,7 +385,7 @@ class Following:
                 self._was_refused = False
                 await backoff.wait()
             except Fenced:
-                await self._awake(self._ttl)  # the end of the epoch comes with the feed
+                await set_within(self._epoch_over, self._ttl)  # its end comes with the feed
             else:
                 if self._submitting is payload:
                     self._submitting = None
@@ -391,9 +394,4 @@ class Following:
     async def _awake(self, timeout: float | None) -> bool:
         """Wait until there may be something to do; False: the time is up."""
         self._wake.clear()
-        try:
-            async with asyncio.timeout(timeout):
-                await self._wake.wait()
-        except TimeoutError:
-            return False
-        return True
+        return await set_within(self._wake, timeout)

@@ -1,4 +1,4 @@
-"""Operations on the engine that are repeated until they were carried out, and the end of tasks that use it."""
+"""Operations on the engine that are repeated until they were carried out, waits, and the end of tasks that use it."""
 
 from __future__ import annotations
 
@@ -41,6 +41,16 @@ async def until_done(operation: Callable[[], Awaitable[T]]) -> T:
             return await operation()
         except (EngineUnavailable, EngineFull, MailboxFull):
             await backoff.wait()
+
+
+async def set_within(event: asyncio.Event, timeout: float | None) -> bool:
+    """Wait for an event; False: the time is up."""
+    try:
+        async with asyncio.timeout(timeout):
+            await event.wait()
+    except TimeoutError:
+        return False
+    return True
 
 
 async def end_tasks(*tasks: asyncio.Task[Any], again: float = _CANCEL_AGAIN) -> None:
