@@ -166,6 +166,40 @@ def test_a_date_that_another_process_was_told_is_obeyed() -> None:
         assert drive.ended().state is (State.FAILED if policy is None else State.BACKING_OFF)
 
 
+def test_the_back_off_of_another_process_goes_on() -> None:
+    earlier = events.EarlierConnection(failures=5, away=100, back_off=7, error=LOST)
+    drive = MachineDriver().handle(events.Connect(wait=False, retry=True, resumes=earlier))
+    assert (drive.state, drive.machine.failures, drive.machine.error) == (State.BACKING_OFF, 5, LOST)
+    assert drive.the(fx.SetTimer).at == drive.now + 7
+    drive.connect(retry=True)
+    assert (drive.the(fx.AwaitOutcome).outcome, drive.has(fx.Dial)) == (fx.Outcome.JOINED, False)
+    assert drive.timer(TimerKind.RETRY).has(fx.Dial)
+    drive.ended()
+    assert (drive.machine.failures, drive.the(fx.SetTimer).at) == (6, drive.now + POLICY.delay(6, LOST, 0.5, 100))
+    drive.connect(retry=True)  # it waited at the other process, and comes late
+    assert (drive.the(fx.AwaitOutcome).outcome, drive.has(fx.Dial)) == (fx.Outcome.JOINED, False)
+
+
+@pytest.mark.parametrize("end", [FATAL, None])
+def test_a_new_outage_is_the_own_one(end: OnesocketError | None) -> None:
+    earlier = events.EarlierConnection(failures=5, away=100, back_off=7)
+    drive = MachineDriver().handle(events.Connect(wait=False, retry=True, resumes=earlier)).timer(TimerKind.RETRY)
+    if end is None:
+        drive.opened().ready().ended()
+        assert drive.state is State.BACKING_OFF
+    else:
+        assert drive.ended(end).connect().has(fx.Dial)
+        assert drive.ended().state is State.FAILED
+    assert drive.connect(retry=True).has(fx.Dial)
+
+
+def test_a_call_makes_the_attempt_of_another_process_sooner() -> None:
+    earlier = events.EarlierConnection(failures=5, away=100, back_off=7)
+    drive = MachineDriver().handle(events.Connect(wait=False, retry=True, resumes=earlier))
+    assert drive.connect().has(fx.Dial)
+    assert drive.machine.failures == 5
+
+
 def test_a_call_with_retry_has_it_made_then() -> None:
     drive = MachineDriver().connect().ended(NAMED).connect(retry=True)
     assert drive.state is State.BACKING_OFF

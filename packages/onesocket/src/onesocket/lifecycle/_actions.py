@@ -45,11 +45,13 @@ class Actions(Guards):
         """The attempt runs for this call, unless it only makes a retry that was due anyway sooner."""
         if self.after_close is not AfterClose.BACK_OFF:
             self.failures = self.refusals = 0
-            self.initiator = Initiator.CALLERS
+            self.initiator, self.inherits_outage = Initiator.CALLERS, False
         earlier = self._earlier()
         if earlier is not None:
             self.initiator = Initiator.RESUME
-            self.failures, self.away_since = 1, self._now  # the loss of the connection
+            self.failures, self.away_since = earlier.failures, self._now - earlier.away
+            self.inherits_outage = earlier.failures > 1
+            self.error = earlier.error or self.error
             self.not_before = max(self.not_before, self._now + earlier.wait)
             self._note_ghost()
 
@@ -90,7 +92,7 @@ class Actions(Guards):
     def resolve_callers(self) -> None:
         """The attempt succeeded."""
         self.error = None
-        self.not_before = 0.0
+        self.not_before, self.inherits_outage = 0.0, False
         if self.waiting:
             self.waiting = self.retrying = 0
             self._effects.append(fx.ResolveCallers())
@@ -285,8 +287,9 @@ class Actions(Guards):
         self._set_timer(TimerKind.RETRY, max(delay, self.not_before - self._now))
 
     def wait_for_date(self) -> None:
-        """Set the timer for the time that the server named."""
-        self._set_timer(TimerKind.RETRY, self.not_before - self._now)
+        """Set the timer for the time that the server named, or for the end of another process's back-off."""
+        earlier = self._earlier()
+        self._set_timer(TimerKind.RETRY, max(self.not_before - self._now, earlier.back_off if earlier else 0.0))
 
     def watch_stability(self) -> None:
         """Set the timer after which earlier failures are forgotten, if there are any."""

@@ -23,10 +23,16 @@ class TimerKind(enum.StrEnum):
 class EarlierConnection:
     """The end of a connection that another process had, for the one that resumes it.
 
-    `wait`: seconds until the date that the server named for the next attempt.
+    `wait`: seconds until the date that the server named for the next attempt. `failures`: those in a row that the other
+    process counted, the loss of the connection among them; `error`: the last one. `away`: seconds since the first one.
+    `back_off`: seconds until the attempt that it would have made.
     """
 
     wait: float = 0.0
+    failures: int = 1
+    away: float = 0.0
+    back_off: float = 0.0
+    error: OnesocketError | None = None
 
 
 @record

@@ -70,8 +70,9 @@ class Guards(SideData):
         """Failures in a row since a connection last proved itself."""
         self.refusals = 0
         """Refusals of the token since one was accepted; a token that the source gave again counts as refused again."""
-        self.not_before = 0.0
-        """Time that the server named for the next attempt (`Retry-After`)."""
+        self.not_before, self.inherits_outage = 0.0, False
+        """Time that the server named for the next attempt (`Retry-After`). True while the connection is away since it
+        was another process's: calls that wait through failures waited there, too, and don't cut the back-off short."""
         self.has_place = False
         """The server counts the live connection: it was opened, and the peer has neither closed nor refused it."""
         self.ghost_until = 0.0
@@ -158,8 +159,12 @@ class Guards(SideData):
         return self.names_date() and self.is_resumed
 
     def waits_for_date(self) -> bool:
-        """True if it has, and the call has the attempt made then."""
-        return self.is_early() and (self._retries() or self._earlier() is not None)
+        """True if it has, or another process backed off, and the call has the attempt made then."""
+        earlier = self._earlier()
+        if earlier is not None:
+            return self.is_early() or earlier.back_off > 0
+        backs_off = self.state is State.BACKING_OFF or self.after_close is AfterClose.BACK_OFF
+        return (self.is_early() or (self.inherits_outage and backs_off)) and self._retries()
 
     @property
     def is_resumed(self) -> bool:

@@ -56,6 +56,7 @@ class Machine(SideActions):
             self.side_timer and self.side_timer[0],
             self.side is Side.CLOSING and self.rotation_error and _kind_of(self.rotation_error),
             now < self.not_before,
+            self.inherits_outage,
             now < self.ghost_until,
         )
 
