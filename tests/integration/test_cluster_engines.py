@@ -13,7 +13,7 @@ import pytest
 from typer.testing import CliRunner
 from websockets.asyncio.client import connect
 
-from onesocket import Identity, Provider, State, join
+from onesocket import Identity, Provider, ReconnectPolicy, State, join
 from onesocket.cli._app import app
 from onesocket.client import GapReason
 from onesocket.sharing import HostOptions, JoinRequest
@@ -21,10 +21,10 @@ from onesocket.sharing._connection_key import ConnectionKey
 from onesocket.sharing.cluster import ClusterOptions, NatsCoordinator, RedisCoordinator
 from onesocket.sharing.cluster._coordinator import ClusterEngine
 from onesocket.testing import FaultyServer
-from tests.support.cluster_hosts import LEASE, Cluster
+from tests.support.cluster_hosts import LEASE, Cluster, short_lease
 from tests.support.commands import end_by_signal, read_introduction, start_command
 from tests.support.nats_server import nats_server
-from tests.support.redis_server import RedisServer, redis_server
+from tests.support.redis_server import RedisServer, free_port, redis_server
 
 pytestmark = pytest.mark.skipif(not hasattr(asyncio, "open_unix_connection"), reason="Unix only")
 
@@ -69,6 +69,23 @@ async def test_hosts_share_one_connection_and_hand_over_in_order(cluster: Cluste
         assert [item.reason for item in host.received if not isinstance(item, str)] == [GapReason.RECONNECTED]
     assert cluster.server.counts.upgraded == 2
     assert len(cluster.server.received) == 61
+
+
+@short_lease
+async def test_another_host_dials_when_the_leader_does_not_reach_the_server(cluster: Cluster) -> None:
+    url = server_url = cluster.server.url
+    steady = ReconnectPolicy(initial=0.1, factor=1, cap=0.1)
+    leader, other = (cluster.host(source=source, reconnect=steady) for source in (lambda: url, lambda: server_url))
+    for host in (leader, other):
+        await host.upstream.connect()
+    url = f"ws://127.0.0.1:{free_port()}/"
+    cluster.server.kill_connections()
+    for host in (other, leader):
+        await host.reconnected()
+    assert other.upstream.is_owner
+    await leader.upstream.send("through the other one")
+    await leader.got("through the other one")
+    assert leader.gap_reasons == other.gap_reasons == {GapReason.RECONNECTED}
 
 
 @pytest.mark.parametrize("lease", [2.0])

@@ -42,6 +42,8 @@ class Host:
         cluster: ClusterOptions,
         protocol: Protocol[Any],
         key: ConnectionKey | None = None,
+        *,
+        source: Callable[[], str] | None = None,
         **options: Any,
     ) -> None:
         self.directory = directory
@@ -54,7 +56,7 @@ class Host:
                 key=self.key,
                 options=options,
                 protocol=protocol,
-                make_client=lambda: Client(url, protocol=protocol, **options),
+                make_client=lambda: Client(source or url, protocol=protocol, **options),
                 host_options=HostOptions(directory=str(directory)),
             ),
             cluster,

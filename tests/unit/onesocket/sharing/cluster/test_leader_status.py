@@ -1,14 +1,17 @@
 """Epochs of the connection, over leaders that don't know of each other."""
 
 import dataclasses
+from typing import Any
 
 from onesocket import Client, State, Status
 from onesocket.client import ConnectionStats
 from onesocket.sharing.cluster._leader_status import LeaderStatus
 
 
-def status(state: State, epoch: int, connected_at: float | None = None) -> Status:
-    return dataclasses.replace(Client("ws://127.0.0.1:9/").status, state=state, epoch=epoch, connected_at=connected_at)
+def status(state: State, epoch: int = 0, connected_at: float | None = None, **others: Any) -> Status:
+    return dataclasses.replace(
+        Client("ws://127.0.0.1:9/").status, state=state, epoch=epoch, connected_at=connected_at, **others
+    )
 
 
 def test_a_leader_that_knows_of_no_connection_before_does_not_set_epochs_back() -> None:

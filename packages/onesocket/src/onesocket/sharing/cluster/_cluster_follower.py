@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from ...client._gap import Gap, GapReason
@@ -51,13 +52,15 @@ class ClusterFollower:
         lock: OwnerLock,
         stats: ConnectionStats,
         ttl: float,
+        note: Callable[[Status], object],
     ) -> None:
-        """`stats`: the counters so far; `ttl`: of leases, seconds."""
+        """`stats`: the counters so far; `ttl`: of leases, seconds; `note`: called with each status of the leader."""
         self._owner = owner
         self._operations = operations
         self._relay = operations.relay
         self._snapshot = snapshot
         self._lock = lock
+        self._note = note
         self.heard = LeaderStatus(stats)
         self._is_heard = False
         """True once anything of the present leader was passed on."""
@@ -156,6 +159,7 @@ class ClusterFollower:
 
     def _on_leader_status(self, status: Status) -> None:
         self._following.connection_epoch = status.epoch
+        self._note(status)
         shown = self._owner.status.epoch
         status = self.heard.take(status, shown)
         if status.state is State.CONNECTED and status.epoch != shown:

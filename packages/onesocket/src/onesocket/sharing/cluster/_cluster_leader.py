@@ -118,7 +118,7 @@ class ClusterLeader:
         """Show that this host leads, and drop the members of which nothing is heard."""
         if self.leadership is not None:
             self.members.drop_silent()
-            self.leadership.feed.add_status(self._owner.status)
+            self.leadership.feed.add_status(self._owner.present_status)
             self.leadership.feed.add_stats(self._owner.connection_stats)
             self.leadership.wake()
 
@@ -149,7 +149,7 @@ class ClusterLeader:
             return
         owner.forward_batch()
         frames: list[ToFollower] = [
-            Welcome(os.getpid(), leadership.epoch, owner.heartbeat, owner.status, owner.connection_stats)
+            Welcome(os.getpid(), leadership.epoch, owner.heartbeat, owner.present_status, owner.connection_stats)
         ]
         if self._snapshot is not None:
             portions = split_by_size(self._snapshot.frames(), len) or [[]]

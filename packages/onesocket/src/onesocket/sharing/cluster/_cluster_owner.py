@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import enum
 import logging
@@ -31,10 +32,12 @@ from ._cluster_leader import FINISH_TIMEOUT, ClusterLeader
 from ._cluster_operations import ClusterOperations
 from ._cluster_options import ClusterOptions, OnEngineLost
 from ._coordinator import ClusterKey, Lease, new_member_name
+from ._failed_dials import FailedDials
 from ._feed_payload import MIN_PAYLOAD
 from ._leadership import Leadership, LeadershipEnd
 from ._lease_clock import LeaseClock
 from ._retrying import Backoff, end_tasks
+from ._role_memory import RoleMemory
 
 _log: Final = logging.getLogger("onesocket")
 
@@ -67,27 +70,26 @@ class ClusterOwner(Owner):
         *,
         cluster: ClusterOptions,
         cluster_key: ClusterKey,
-        led_as: list[str],
+        memory: RoleMemory,
         now: Callable[[], float] = boot_time,
         **given: Any,
     ) -> None:
-        """`given`: as for `Owner`; `now`: the time by which leases are counted.
-
-        `led_as`: the name under which the last role of this process led, if its lease was lost: that may go on, and is
-        this member's own.
-        """
+        """`given`: as for `Owner`; `now`: the time by which leases are counted; `memory`: of the roles before."""
         super().__init__(lock, reserve, **given)
         self._cluster = cluster
         self._now = now
         self._clock = LeaseClock(cluster.lease, cluster.margin)
-        self._led_as = led_as
-        self._coordinator = cluster.engine.open(cluster_key, led_as.pop() if led_as else new_member_name())
+        self._memory = memory
+        name, memory.led_as = memory.led_as or new_member_name(), None
+        self._coordinator = cluster.engine.open(cluster_key, name)
         operations = self._cluster_operations
         self._relay = operations.relay
         parts = self, self._coordinator, given["credentials"], operations, self._snapshot
         self.leader = ClusterLeader(*parts, clock=self._clock, now=now, room=self._options.buffer)
-        self.follower = ClusterFollower(*parts, lock=lock, stats=given["stats"], ttl=cluster.lease)
-        self._earlier: EarlierConnection | None = None
+        self.follower = ClusterFollower(
+            *parts, lock=lock, stats=given["stats"], ttl=cluster.lease, note=self._note_outage
+        )
+        self._failed_dials = FailedDials(cluster.lease, 0)
         self._running: asyncio.Task[None] | None = None
         self._closing: asyncio.Task[None] | None = None
         self.is_leaving = False
@@ -127,6 +129,11 @@ class ClusterOwner(Owner):
         return self._options.heartbeat
 
     @property
+    def present_status(self) -> Status:
+        """The status of this moment: the time of the next attempt comes closer without a change of the state."""
+        return dataclasses.replace(self.status, retry_in=self.client.internals.runner.retry_in)
+
+    @property
     def holds_connection(self) -> bool:
         """True while this host leads, or is alone."""
         return self._phase_in_cluster is not ClusterPhase.FOLLOWING
@@ -159,7 +166,8 @@ class ClusterOwner(Owner):
 
     def resume(self, state: State, earlier: EarlierConnection) -> None:
         """Take part in the cluster if the connection was wanted under the last owner, or was stopped."""
-        self.follower.heard.state, self._earlier = state, earlier
+        self.follower.heard.state = state
+        self._memory.outage.begin(earlier, self._now())
         if state in WANTED_STATES or state is State.STOPPED:
             self._begin()
 
@@ -173,6 +181,8 @@ class ClusterOwner(Owner):
         backoff = Backoff()
         try:
             await self._check()
+            if self._memory.has_passed:
+                await self._leave_to_others()
             while self._phase_in_cluster is not ClusterPhase.OVER and not self.is_leaving:
                 requested_at = self._now()
                 try:
@@ -217,6 +227,17 @@ class ClusterOwner(Owner):
         most = self._coordinator.max_payload
         if most < MIN_PAYLOAD:
             raise EngineUnusable(f"the engine of the cluster takes payloads of {most} bytes; {MIN_PAYLOAD} are needed")
+
+    async def _leave_to_others(self) -> None:
+        """Give the others the time of a margin to take the lease that this host left to them."""
+        self._memory.has_passed = False
+        until = self._now() + self._clock.margin
+        backoff = Backoff()
+        while self._now() < until and not self.is_leaving:
+            with contextlib.suppress(EngineUnavailable, EngineFull):
+                if await self._coordinator.lease() is not None:
+                    return
+            await backoff.wait()
 
     def _on_engine_failed(self, error: OnesocketError) -> bool:
         """Report that the engine is away; returns whether this member goes on trying."""
@@ -271,14 +292,15 @@ class ClusterOwner(Owner):
     def _begin_leading(self) -> None:
         """Dial, and perform what the processes of this host wait for."""
         self._phase_in_cluster = ClusterPhase.LEADING
+        self._failed_dials = FailedDials(self._clock.ttl, self._memory.passes)
         self._base_epoch, self._base_stats = self.status.epoch, self.follower.heard.stats
         self._cluster_operations.set_state_known()
-        for requester, frame in self._relay.take_all():
-            self._cluster_operations.perform_here(requester, frame)
         # A leader that ended while it closed may have meant to go on.
         heard = self.follower.heard.state
         state = State.CONNECTING if heard is State.CLOSING else heard
-        super().resume(state, self._earlier or EarlierConnection(0.0))
+        super().resume(state, self._memory.outage.earlier(self._now()))
+        for requester, frame in self._relay.take_all():
+            self._cluster_operations.perform_here(requester, frame)
 
     def _end_leadership(self, end: LeadershipEnd) -> None:
         """Close the connection, or keep it for this host alone."""
@@ -293,9 +315,23 @@ class ClusterOwner(Owner):
         left = self._clock.close_at + self._clock.margin - self._now() if end is LeadershipEnd.ENGINE_LOST else 0.0
         _log.warning("%s: this host doesn't lead the cluster any more: %s", self.status.url, end.value)
         self._clock.ended()
-        self._led_as.append(self._coordinator.member)
+        self._memory.led_as = self._coordinator.member
         self._closing = self._loop.create_task(self._close_client(max(0.0, left / 2)))
         self._emit(HandOverDue(is_requested=False))
+
+    def _note_outage(self, status: Status) -> None:
+        self._memory.outage.note(status, self._now())
+        if status.state is State.CONNECTED:
+            self._memory.passes = 0
+
+    def _note_dial(self, status: Status) -> None:
+        """Leave the lease to another host, if this one doesn't reach the server."""
+        self._note_outage(status)
+        if self._failed_dials.note(status, self._now()) and self.leader.members and not self._memory.has_passed:
+            _log.warning("%s: another host of the cluster is to try: %s", status.url, status.last_error)
+            self._memory.passes += 1
+            self._memory.has_passed = True
+            self._emit(HandOverDue(is_requested=False))
 
     async def _close_client(self, timeout: float) -> None:
         """Close in order for so many seconds, and then at once: the next leader may dial."""
@@ -346,6 +382,8 @@ class ClusterOwner(Owner):
         """As `Owner.deliver_status`, and to other hosts."""
         super().deliver_status(status)
         self.leader.publish_status(status)
+        if self._phase_in_cluster is ClusterPhase.LEADING:
+            self._note_dial(status)
         due = self.follower.due_gap(status)
         if due is not None:
             super().deliver_gap(due)  # each host has its own

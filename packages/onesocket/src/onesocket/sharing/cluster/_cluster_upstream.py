@@ -9,6 +9,7 @@ from ..host._host_upstream import HostUpstream
 from ._cluster_options import ClusterOptions
 from ._cluster_owner import ClusterOwner
 from ._coordinator import ClusterKey
+from ._role_memory import RoleMemory
 
 
 class ClusterUpstream(HostUpstream):
@@ -17,5 +18,5 @@ class ClusterUpstream(HostUpstream):
     def __init__(self, spec: ConnectionSpec, cluster: ClusterOptions) -> None:
         super().__init__(spec)
         key = ClusterKey.of(spec.key.digest(), prefix=cluster.prefix)
-        self._owner_type = functools.partial(ClusterOwner, cluster=cluster, cluster_key=key, led_as=[])
+        self._owner_type = functools.partial(ClusterOwner, cluster=cluster, cluster_key=key, memory=RoleMemory())
         self._scope = f"cluster {cluster.prefix}"

@@ -1,0 +1,20 @@
+"""Memory of the roles of one process in a cluster, from one to the next."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from ._heard_outage import HeardOutage
+
+
+@dataclass(slots=True)
+class RoleMemory:
+    """Outlives the role that leads or follows: the next one goes on from there."""
+
+    led_as: str | None = None
+    """The name under which the last role led, if its lease was lost: that may go on, and is this member's own."""
+    passes: int = 0
+    """Times that a role left the lease to others, as it did not reach the server, since the connection was up."""
+    has_passed: bool = False
+    """True if the last role did."""
+    outage: HeardOutage = field(default_factory=HeardOutage)
