@@ -14,8 +14,10 @@ from websockets.asyncio.client import connect, unix_connect
 
 from onesocket.testing import Fault, FaultyServer
 from onesocket.wire._response_parser import accept_value
+from tests.support.nats_server import NatsServer, nats_server
 from tests.support.programs import running_python
 from tests.support.proxies import HttpProxy, Socks5Proxy, serving
+from tests.support.redis_server import free_port, redis_server
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forks here")
 
@@ -159,6 +161,47 @@ run(main)
         await server.wait_until(lambda counts: counts.upgraded == 1, timeout=DEADLINE)
         await server.wait_until(lambda counts: counts.sockets_now == 0, timeout=DEADLINE)
         assert server.counts.handshakes == 1
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="the child's sockets are looked up in /proc")
+@pytest.mark.parametrize("loop", LOOPS)
+@pytest.mark.parametrize("engine", ["redis", "nats"])
+async def test_a_child_keeps_no_connection_to_the_engine_of_a_cluster(engine: str, loop: str, tmp_path: Path) -> None:
+    script = """
+from unittest.mock import Mock
+from onesocket import Raw
+from onesocket.sharing._connection_key import ConnectionKey
+from onesocket.sharing._upstream import ConnectionSpec
+from onesocket.sharing.cluster._cluster_upstream import ClusterUpstream
+from onesocket.sharing.cluster._named_engine import cluster_options
+
+async def main():  # of a loop of the program's: all sockets of a loop in a thread of ours are known
+    spec = ConnectionSpec(
+        key=ConnectionKey.of(url),
+        options=TIMES,
+        protocol=Raw(),
+        make_client=lambda: Client(url, **TIMES),
+        host_options=HostOptions(directory=directory),
+    )
+    upstream = ClusterUpstream(spec, cluster_options(rest[0]))
+    upstream.attach(Mock())
+    await upstream.connect()
+    sockets = len(tcp_sockets())
+    assert sockets >= 2, "upstream, and to the engine"
+    fork(none_inherited, lives=False)
+    assert len(tcp_sockets()) == sockets, "the parent keeps its own"
+    await upstream.send("parent")
+    await upstream.reconnect()
+    await upstream.aclose()
+    await asyncio.to_thread(sys.stdin.read)
+run(main)
+"""
+    port = free_port()
+    with redis_server("--port", str(port)) if engine == "redis" else nats_server() as running:
+        engine_url = running.url if isinstance(running, NatsServer) else f"redis://127.0.0.1:{port}"
+        async with FaultyServer() as server, program(script, server.url, loop, tmp_path, engine_url):
+            await server.wait_until(lambda counts: counts.upgraded == 2, timeout=DEADLINE)
+        assert server.received == ["parent"]
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="the child's sockets are looked up in /proc")

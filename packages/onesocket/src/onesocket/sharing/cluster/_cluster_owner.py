@@ -7,7 +7,7 @@ import contextlib
 import dataclasses
 import enum
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from ...client._gap import Gap
@@ -161,6 +161,12 @@ class ClusterOwner(Owner):
     def connection_stats(self) -> ConnectionStats:
         """Counters of the connection over all leaders; those of another host are as old as its last renewal."""
         return super().connection_stats if self.holds_connection else self.follower.heard.stats
+
+    def descriptors(self) -> Iterable[int]:
+        """As `Owner.descriptors`, and those of the connections to the engine."""
+        yield from super().descriptors()
+        with contextlib.suppress(Exception):  # a client library that keeps them elsewhere: the lock is released, too
+            yield from self._coordinator.descriptors()
 
     # --- phases -----------------------------------------------------------------------------------------------------
 

@@ -236,6 +236,10 @@ class Coordinator(Protocol):
     async def answer(self, member: str, position: Position, payload: bytes) -> None:
         """Append an answer for one member; fenced and repeatable as `publish`, with numbers for each member."""
 
+    def descriptors(self) -> list[int]:
+        """The open descriptors of connections to the engine: no forked child keeps them."""
+        ...
+
     async def aclose(self) -> None:
         """Close the connections to the engine; the lease stays until it ends. Idempotent."""
 

@@ -128,6 +128,10 @@ class MemoryCoordinator:
         check_size(payload, self.max_payload)
         await self._step("answer", lambda now: self._model.answer(self.member, member, position, payload, now))
 
+    def descriptors(self) -> list[int]:
+        """None."""
+        return []
+
     async def aclose(self) -> None:
         """As `Coordinator.aclose`."""
         self._is_closed = True

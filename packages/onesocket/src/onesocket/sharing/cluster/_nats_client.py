@@ -95,6 +95,10 @@ class NatsClient:
         """The first message on a subject after a sequence; None: there is none yet."""
         return await self._get(stream, {"next_by_subj": subject, "seq": sequence + 1})
 
+    def descriptors(self) -> list[int]:
+        """The open descriptors of the connection."""
+        return [] if self._connection is None else self._connection.descriptors()
+
     async def aclose(self) -> None:
         """Close the connection. Idempotent."""
         self._is_closed = True

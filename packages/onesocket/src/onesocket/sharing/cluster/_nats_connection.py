@@ -16,6 +16,7 @@ from ...errors import EngineLoginRefused, EngineUnavailable, OnesocketError, TLS
 from ._engine_url import hosts_text
 from ._nats_address import NatsAddress
 from ._nats_errors import NO_RESPONDERS, NatsRefused, connect_error, denied, denied_subject
+from ._stream_descriptors import open_descriptors
 
 _PING_INTERVAL: Final = 10
 _CLOSE_TIMEOUT: Final = 1.0
@@ -202,6 +203,10 @@ class NatsConnection:
         """End a subscription; no error if the connection is lost."""
         with contextlib.suppress(nats.errors.Error, OSError):
             await subscription.unsubscribe()
+
+    def descriptors(self) -> list[int]:
+        """Its open descriptor."""
+        return open_descriptors([getattr(self._raw._transport, "_io_writer", None)])  # noqa: SLF001 - there is no other way
 
     async def aclose(self, timeout: float = _CLOSE_TIMEOUT) -> None:
         """Close the connection. Idempotent."""

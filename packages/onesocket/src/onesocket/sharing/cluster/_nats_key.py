@@ -134,6 +134,10 @@ class NatsKeyCoordinator:
         headers = {KIND: RecordKind.ANSWER.value, POSITION: position_header(position), **_ANSWER_TTL}
         await self._lease.write(held, subject, payload, headers)
 
+    def descriptors(self) -> list[int]:
+        """As `Coordinator.descriptors`."""
+        return self._client.descriptors()
+
     async def aclose(self) -> None:
         """As `Coordinator.aclose`."""
         await self._client.aclose()

@@ -15,6 +15,7 @@ from ...errors import EngineUnavailable
 from ._redis_address import RedisAddress
 from ._redis_errors import engine_error
 from ._redis_scripts import RedisScript
+from ._stream_descriptors import open_descriptors
 
 _CLOSE_TIMEOUT: Final = 1.0
 
@@ -89,6 +90,13 @@ class RedisClient:
             return await self.run("EVALSHA", script.digest, len(keys), *keys, *arguments)
         except NoScriptError:
             return await self.run("EVAL", script.text, len(keys), *keys, *arguments)
+
+    def descriptors(self) -> list[int]:
+        """The open descriptors of all connections."""
+        pools = [client.connection_pool for client in self._clients]
+        # redis-py has no other access to them.
+        connections = [each for pool in pools for each in (*pool._available_connections, *pool._in_use_connections)]  # noqa: SLF001
+        return open_descriptors(each._writer for each in connections)  # noqa: SLF001
 
     async def aclose(self) -> None:
         """Close all connections. Idempotent."""

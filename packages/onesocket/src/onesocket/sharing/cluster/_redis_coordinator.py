@@ -199,6 +199,10 @@ class RedisKeyCoordinator:
         )
         self._check_fence(reply, epoch)
 
+    def descriptors(self) -> list[int]:
+        """As `Coordinator.descriptors`."""
+        return self._client.descriptors()
+
     async def aclose(self) -> None:
         """As `Coordinator.aclose`."""
         await self._client.aclose()
