@@ -21,6 +21,7 @@ from onesocket.sharing.host._owner_lock import LockState, OwnerLock, ownership_i
 from onesocket.sharing.host._owner_record import OwnerRecord
 from onesocket.sharing.host._process_stat import ExecWatch, ProcessStat
 from onesocket.sharing.host._runtime_paths import RUNTIME_DIR_VARIABLE, RuntimePaths, runtime_directory
+from tests.support.host_locks import end_as_by_kill, keep
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="Unix only")
 
@@ -28,10 +29,6 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="Unix only")
 @pytest.fixture
 def place(tmp_path: Path) -> RuntimePaths:
     return RuntimePaths.of("key", str(tmp_path / "run"))
-
-
-def keep(_lock: OwnerLock) -> None:
-    pass
 
 
 def test_the_directory_is_made_for_us_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -167,14 +164,6 @@ def test_epochs_in_a_lock_file_only_grow(place: RuntimePaths, tmp_path: Path) ->
     assert last.predecessor is not None
     assert last.predecessor.epoch == 7
     last.release()
-
-
-def end_as_by_kill(lock: OwnerLock) -> None:
-    """Close what the kernel closes when a process is killed."""
-    os.close(lock.descriptor)
-    lock.descriptor = -1
-    if lock.notification_socket is not None:
-        lock.notification_socket.close()
 
 
 def test_a_take_over_from_an_owner_that_died_meanwhile_comes_too_late(place: RuntimePaths) -> None:

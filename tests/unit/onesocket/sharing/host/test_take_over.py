@@ -3,7 +3,6 @@
 All in one process: each descriptor of a lock file, and each name of a socket, locks as another process's would.
 """
 
-import os
 import shutil
 import sys
 from collections.abc import Callable
@@ -16,6 +15,7 @@ from onesocket.sharing.host._descriptor_reserve import DescriptorReserve
 from onesocket.sharing.host._owner_files import OwnerFiles
 from onesocket.sharing.host._owner_lock import LockState, OwnerLock
 from onesocket.sharing.host._runtime_paths import RuntimePaths
+from tests.support.host_locks import end_as_by_kill, keep
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere no lock outlives its file")
 
@@ -32,18 +32,6 @@ def stopped(place: RuntimePaths) -> OwnerLock:
     assert lock is not None
     lock.note(1)
     return lock
-
-
-def keep(_lock: OwnerLock) -> None:
-    pass
-
-
-def end_as_by_kill(lock: OwnerLock) -> None:
-    """Close what the kernel closes when a process is killed."""
-    os.close(lock.descriptor)
-    lock.descriptor = -1
-    if lock.notification_socket is not None:
-        lock.notification_socket.close()
 
 
 def sweep(place: RuntimePaths) -> None:
