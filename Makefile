@@ -1,5 +1,5 @@
 # `make help` lists the targets. Needs make, sh and a Python >= 3.11; uses uv when it is installed.
-.PHONY: help setup postgresql demo test test-once test-python-twin test-quick simulate check format diagram reference constraints wheel-test wheels bench bench-peers conformance differential proxies fuzz soak soak-clients soak-feeds compat compat-python chaos chaos-long chaos-cluster outbox rotation e2e screenshots clean
+.PHONY: help setup postgresql demo test test-once test-python-twin test-quick simulate check format diagram reference constraints wheel-test wheels bench bench-peers conformance differential proxies fuzz soak soak-clients soak-feeds compat compat-python chaos chaos-long chaos-cluster rolling-update outbox rotation e2e screenshots clean
 
 # One environment for each Python, named after its version: `make test PYTHON=3.13` never runs in another one's.
 FOUND := $(shell sh tools/find_python.sh $(PYTHON))
@@ -50,6 +50,7 @@ help:
 	@echo "make compat      eight unmodified Discord libraries against the chat server; compat-python: those in Python"
 	@echo "make chaos-cluster hosts in network namespaces share a connection through Valkey and NATS, while hosts, links and"
 	@echo "                 engines fail; a quarter of an hour; ARGS=\"--faults 500 --engine redis\""
+	@echo "make rolling-update hubs of three such hosts are replaced by a new version, one after the other; ARGS=\"--engine nats\""
 	@echo "make outbox      a program with a durable outbox is killed at every step, while the server counts"
 	@echo "make rotation    1000 rotations of a connection, with a ledger at the server"
 	@echo "make chaos       processes that share a connection are killed, stopped and asked to leave, while the server counts"
@@ -230,6 +231,9 @@ chaos-long: setup
 # Network namespaces need root and Debian's iproute2; without them all hosts are on loopback.
 chaos-cluster: setup
 	$(BIN)/python -W error -m tests.campaigns.chaos_cluster $(ARGS)
+
+rolling-update: setup
+	$(BIN)/python -W error -m tests.campaigns.chaos_cluster.rolling_update $(ARGS)
 
 outbox: setup
 	$(BIN)/python -W error -m tests.campaigns.outbox $(ARGS)
