@@ -23,6 +23,7 @@ from onesocket.errors import (
 )
 from onesocket.lifecycle._effects import Outcome
 from onesocket.protocols import LastValues
+from onesocket.sharing._connection_key import ConnectionKey
 from onesocket.sharing._upstream import ConnectionSpec
 from onesocket.sharing.cluster._boot_time import boot_time
 from onesocket.sharing.cluster._memory_engine import MemoryCoordinator, MemoryEngine
@@ -213,6 +214,34 @@ async def test_another_token_under_the_same_key_is_refused(cluster: Cluster) -> 
     with pytest.raises(TokenMismatch):
         await second.upstream.connect()
     assert second.upstream.status.state is State.FAILED
+
+
+async def test_no_token_and_no_value_of_the_query_goes_through_the_engine(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[bytes] = []
+
+    def keep(operation: str) -> None:
+        original = getattr(MemoryCoordinator, operation)
+
+        async def kept(self: MemoryCoordinator, *arguments: Any) -> None:
+            written.append(arguments[-1])
+            await original(self, *arguments)
+
+        monkeypatch.setattr(MemoryCoordinator, operation, kept)
+
+    for operation in ("publish", "submit", "answer"):
+        keep(operation)
+    url = f"{cluster.server.url}feed?sign=s3cret-signature"
+    key = ConnectionKey.of(url, token="s3cret-token")
+    hosts = [cluster.host(key=key, source=lambda: url, token="s3cret-token") for _ in range(2)]
+    for host in hosts:
+        await host.upstream.connect()
+        await host.upstream.send("a message does")
+    stored = b"".join(written) + repr(vars(cluster.engine.model(hosts[0].owner_key))).encode()
+    assert b"a message does" in stored
+    assert b"s3cret" not in stored
+    assert "s3cret" not in repr(hosts[0].owner_key)
 
 
 async def test_another_protocol_under_the_same_key_is_refused(cluster: Cluster) -> None:
