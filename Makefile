@@ -1,5 +1,5 @@
 # `make help` lists the targets. Needs make, sh and a Python >= 3.11; uses uv when it is installed.
-.PHONY: help setup postgresql demo test test-once test-python-twin test-quick simulate check format diagram reference constraints wheel-test wheels bench bench-peers conformance differential proxies fuzz soak soak-clients soak-feeds compat compat-python chaos chaos-long chaos-cluster rolling-update outbox rotation e2e screenshots clean
+.PHONY: help setup postgresql demo test test-once test-python-twin test-quick simulate check format diagram js-table reference constraints wheel-test wheels bench bench-peers conformance differential proxies fuzz soak soak-clients soak-feeds compat compat-python chaos chaos-long chaos-cluster rolling-update outbox rotation e2e screenshots clean
 
 # One environment for each Python, named after its version: `make test PYTHON=3.13` never runs in another one's.
 FOUND := $(shell sh tools/find_python.sh $(PYTHON))
@@ -32,9 +32,10 @@ help:
 	@echo "make postgresql  install Debian's PostgreSQL where there is none; make test does it by itself"
 	@echo "make test-quick  those that depend on the Python: forks, signals, threads, processes"
 	@echo "make simulate    SEEDS=... lives in the simulated world, on all cores"
-	@echo "make check       lint, format, types, layers, names, and whether the diagram and the API reference are current"
+	@echo "make check       lint, format, types, layers, names, and whether the diagram, the table in JavaScript and the API reference are current"
 	@echo "make format      put the code into shape"
 	@echo "make diagram     draw the lifecycle diagram from its transition table"
+	@echo "make js-table    write the lifecycle's data as a module of packages/onesocket-js"
 	@echo "make reference   write the API reference in docs/reference from the public modules"
 	@echo "make wheel-test  build the three wheels, the core's with C and without a compiler, check the core alone, and test them, installed"
 	@echo "make constraints resolve every dependency anew into constraints.txt"
@@ -122,6 +123,7 @@ check: setup
 	$(BIN)/lint-imports
 	$(BIN)/python -m tools.names
 	$(BIN)/python -m tools.diagram --check
+	$(BIN)/python -m tools.js_table --check
 	$(BIN)/python -m tools.reference --check
 
 format: setup
@@ -130,6 +132,9 @@ format: setup
 
 diagram: setup
 	$(BIN)/python -m tools.diagram
+
+js-table: setup
+	$(BIN)/python -m tools.js_table
 
 reference: setup
 	$(BIN)/python -m tools.reference

@@ -22,7 +22,7 @@ from ._peer_errors import MIN_UPTIME
 from ._states import AfterClose, State
 from ._verdict import Verdict
 
-_MAX_WAIT: Final = 3600.0
+MAX_WAIT: Final = 3600.0
 """Seconds: the longest time that a `Retry-After` may keep calls from an attempt where no policy says another."""
 
 
@@ -273,7 +273,7 @@ class Actions(Guards):
     def _note_date(self, error: OnesocketError | None) -> None:
         """Keep the time that the server named for the next attempt."""
         named = None if error is None else error.retry_after
-        longest = _MAX_WAIT if self.reconnect is None else self.reconnect.retry_after_cap
+        longest = MAX_WAIT if self.reconnect is None else self.reconnect.retry_after_cap
         if named is not None:
             self.not_before = self._now + min(named, longest)
 

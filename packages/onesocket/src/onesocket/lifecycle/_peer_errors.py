@@ -64,7 +64,7 @@ _LIFETIME: Final = (
     rf".*(\b{_TIME}\b.{{0,40}}\b{_END}\b|\b{_END}\b.{{0,40}}\b{_TIME}\b)"
 )
 # ... because a connection of the same account is still counted ...
-_CONNECTION_LIMIT: Final = (
+CONNECTION_LIMIT: Final = (
     r"(?i)\b(connections?|sessions?|sockets?|clients?|logins?)\b.{0,40}\b(limit|max\w*|many|exceed\w*)\b"
     r"|\b(limit|max\w*|many|exceed\w*|concurrent)\b.{0,40}\b(connections?|sessions?|sockets?|clients?|logins?)\b"
     r"|already (connected|logged in)"
@@ -105,7 +105,7 @@ CLOSE_RULES: Final = (
     VerdictRule(frozenset({1013}), Verdict.SLOW),
     VerdictRule(frozenset({_POLICY_VIOLATION, *_OWN_CODES}), Verdict.RETRY, _LIFETIME),
     VerdictRule(frozenset({_POLICY_VIOLATION, *_OWN_CODES}), Verdict.SLOW, _BUSY),
-    VerdictRule(frozenset({_POLICY_VIOLATION, *_OWN_CODES}), Verdict.SLOW, _CONNECTION_LIMIT),
+    VerdictRule(frozenset({_POLICY_VIOLATION, *_OWN_CODES}), Verdict.SLOW, CONNECTION_LIMIT),
     VerdictRule(frozenset({_POLICY_VIOLATION}), Verdict.NEW_TOKEN, _UNAUTHENTICATED),
     VerdictRule(frozenset({3000, 3003}), Verdict.NEW_TOKEN, without_source=Verdict.RETRY),
     VerdictRule(_OWN_CODES, Verdict.NEW_TOKEN, _UNAUTHENTICATED, without_source=Verdict.RETRY),
@@ -118,7 +118,7 @@ STATUS_RULES: Final = (
     VerdictRule(frozenset({401, 403}), Verdict.NEW_TOKEN),
     # Of the 4xx these pass by themselves: a slow request, a replayed one. All others are ours to mend.
     VerdictRule(frozenset({408, 425}), Verdict.RETRY),
-    VerdictRule(frozenset({503}), Verdict.SLOW, _CONNECTION_LIMIT),
+    VerdictRule(frozenset({503}), Verdict.SLOW, CONNECTION_LIMIT),
     VerdictRule(range(500, 1000), Verdict.RETRY),
     VerdictRule(_ANY, Verdict.FAIL),
 )
@@ -180,7 +180,7 @@ def _server_busy(
     status: int | None = None,
 ) -> ServerBusy:
     error = ServerBusy(text, retry_after=retry_after, code=code, reason=reason, status=status)
-    error.is_connection_limit = re.search(_CONNECTION_LIMIT, _separated(words)) is not None
+    error.is_connection_limit = re.search(CONNECTION_LIMIT, _separated(words)) is not None
     return error
 
 

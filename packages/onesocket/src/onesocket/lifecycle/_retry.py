@@ -11,9 +11,9 @@ from .._record import record
 from ..errors import ConnectionRefused, InvalidOption, NameResolutionFailed, OnesocketError
 from ._verdict import Verdict, verdict_of
 
-_DOWNTIME_FRACTION: Final = 0.4
+DOWNTIME_FRACTION: Final = 0.4
 """Fraction of the time since the loss that may pass until the next attempt, besides `initial`."""
-_RETRY_AFTER_JITTER: Final = 0.1
+RETRY_AFTER_JITTER: Final = 0.1
 """Fraction of the time named by a server that is added at random, so that its clients don't all come at once."""
 
 
@@ -103,7 +103,7 @@ class ReconnectPolicy:
         if named is None:
             return back_off
         named = min(named, self.retry_after_cap)
-        return max(back_off, named + jitter * min(_RETRY_AFTER_JITTER * named, self.cap))
+        return max(back_off, named + jitter * min(RETRY_AFTER_JITTER * named, self.cap))
 
     def exhausted(self, failures: int) -> bool:
         """True if there is no further attempt after this many failures in a row."""
@@ -115,7 +115,7 @@ class ReconnectPolicy:
         except OverflowError:
             grown = self.cap
         cap = min(self.cap, max(self.unreachable_cap, self.initial)) if is_unreachable else self.cap
-        return min(grown, cap, self.initial + _DOWNTIME_FRACTION * away)
+        return min(grown, cap, self.initial + DOWNTIME_FRACTION * away)
 
 
 def _check_hook(hook: object) -> None:
