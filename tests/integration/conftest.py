@@ -10,6 +10,7 @@ from onesocket.sharing._registry import current_registry
 from onesocket.sharing.cluster._coordinator import ClusterEngine
 from onesocket.testing import FaultyServer
 from tests.support.cluster_hosts import LEASE, Cluster
+from tests.support.node_page import NodePage
 
 
 @pytest.fixture
@@ -18,6 +19,14 @@ async def server() -> AsyncIterator[FaultyServer]:
     async with FaultyServer() as server:
         yield server
         await server.wait_until(lambda counts: counts.sockets_now == 0)
+
+
+@pytest.fixture
+async def page(server: FaultyServer) -> AsyncIterator[NodePage]:
+    """A page of Node.js with the JavaScript package; it ends before the server."""
+    del server
+    async with NodePage() as page:
+        yield page
 
 
 @pytest.fixture

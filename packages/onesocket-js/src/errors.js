@@ -3,20 +3,7 @@
 // UsageError: the call can't work as it was made. PeerError: the peer broke the rules, or refused.
 // ConnectionFailure: the connection was lost, or never opened. Abandoned: the library stopped on purpose.
 
-const ESCAPES = { '\n': '\\n', '\r': '\\r', '\t': '\\t' };
-// Control and format characters, line separators, surrogates, private and unassigned ones.
-const NOT_PRINTABLE = /[\p{C}\p{Zl}\p{Zp}]/gu;
-
-/** Returns `text` on one line: a peer may have written a part of it, so that control characters are escaped. */
-export function printable(text) {
-  return text.replace(NOT_PRINTABLE, (found) => ESCAPES[found] ?? [...codeUnits(found)].join(''));
-}
-
-function* codeUnits(character) {
-  for (let index = 0; index < character.length; index += 1) {
-    yield `\\u${character.charCodeAt(index).toString(16).padStart(4, '0')}`;
-  }
-}
+import { printable } from './printable.js';
 
 /**
  * Base of everything that onesocket raises.

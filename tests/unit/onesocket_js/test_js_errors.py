@@ -39,7 +39,7 @@ def described() -> Any:
 
 
 def default_retryable(kind: type[OnesocketError]) -> bool:
-    """What an error of this kind says of a retry where nothing else is said."""
+    """The `retryable` of an error of this kind, where nothing else is said."""
     return bool(vars(kind.__new__(kind)).get("retryable", kind.retryable))
 
 

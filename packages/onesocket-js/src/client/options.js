@@ -1,0 +1,80 @@
+// The options of a client, checked.
+
+import { InvalidOption } from '../errors.js';
+import { OutboxLimits } from '../lifecycle/outbox.js';
+import { ReconnectPolicy } from '../lifecycle/retry-policy.js';
+import { platform as defaultPlatform, reportToConsole } from '../platform.js';
+import { Raw } from '../protocols/codec.js';
+import { Protocol } from '../protocols/protocol.js';
+import { checkUrl } from '../urls.js';
+
+const NO_OUTBOX = { messages: 0 };
+
+/** Checks a number of seconds, more than 0. Throws `InvalidOption`. */
+export function checkSeconds(name, value) {
+  if (!Number.isFinite(value) || value <= 0) throw new InvalidOption(`${name} must be a number of seconds > 0, not ${value}`);
+  return value;
+}
+
+function checkKind(name, value, kind) {
+  if (!(value instanceof kind)) throw new InvalidOption(`${name} must be a ${kind.name}`);
+  return value;
+}
+
+function checkToken(token, protocol) {
+  if (token === null) return;
+  if (typeof token !== 'string' && typeof token !== 'function') {
+    throw new InvalidOption('token must be a string, or a function that returns one');
+  }
+  if (protocol.tokenPlace === null && !protocol.sendsToken) {
+    throw new InvalidOption(
+      'a browser sends no header, so the protocol must have a place for the token: a login, tokenPlace: new TokenQuery(), or another',
+    );
+  }
+}
+
+/** Returns the options with their defaults. Throws `InvalidOption` and `InvalidURL`. */
+export function checkOptions(
+  url,
+  {
+    token = null,
+    protocol = new Raw(),
+    subprotocols = [],
+    openTimeout = 10,
+    closeTimeout = 5,
+    silenceTimeout = null,
+    reconnect = new ReconnectPolicy(),
+    outbox = new OutboxLimits(),
+    onError = reportToConsole,
+    logger = console,
+    WebSocket = globalThis.WebSocket,
+    platform = defaultPlatform,
+    ...unknown
+  } = {},
+) {
+  const [name] = Object.keys(unknown);
+  if (name !== undefined) throw new InvalidOption(`a client has no option ${name}`);
+  if (typeof WebSocket !== 'function') {
+    throw new InvalidOption('this JavaScript has no WebSocket: give WebSocket, such as that of the package ws');
+  }
+  checkKind('protocol', protocol, Protocol);
+  checkToken(token, protocol);
+  if (reconnect !== null) checkKind('reconnect', reconnect, ReconnectPolicy);
+  if (outbox !== null) checkKind('outbox', outbox, OutboxLimits);
+  if (silenceTimeout !== null) checkSeconds('silenceTimeout', silenceTimeout);
+  return {
+    url: typeof url === 'function' ? url : checkUrl(url),
+    token,
+    protocol,
+    subprotocols: [...subprotocols],
+    openTimeout: checkSeconds('openTimeout', openTimeout),
+    closeTimeout: checkSeconds('closeTimeout', closeTimeout),
+    silenceTimeout,
+    reconnect,
+    outbox: outbox ?? new OutboxLimits(NO_OUTBOX),
+    onError,
+    logger,
+    WebSocket,
+    platform: { ...defaultPlatform, ...platform },
+  };
+}

@@ -1,0 +1,145 @@
+// Requests and their answers: each request gets an id of its own where the connection is.
+
+import { OnesocketError, RequestLost, RequestTimeout } from '../errors.js';
+
+/** Ids of ended requests that are kept, to know their answers. */
+const MAX_ENDED = 1024;
+
+/** A request that waits for its answer. */
+class PendingRequest {
+  /** The id under which it was sent last; null: it was not sent. */
+  id = null;
+  /** True if a copy of it was sent, on this connection or an earlier one. */
+  wasSent = false;
+  cancelTimer = null;
+  delivery = null;
+
+  constructor({ message, asked, resend, resolve, reject }) {
+    Object.assign(this, { message, asked, resend, resolve, reject });
+  }
+}
+
+/** The requests of one client. */
+export class RequestTracker {
+  #requests;
+  #encode;
+  #sender;
+  #platform;
+  /** All requests that wait, and by their ids those that were sent on the present connection. */
+  #all = new Set();
+  #pending = new Map();
+  /** Ids of requests that ended without an answer. */
+  #ended = new Set();
+  #numbers = 0;
+  /** Answers to requests that had ended, which were dropped. */
+  lateAnswers = 0;
+
+  constructor({ requests, encode, sender, platform }) {
+    this.#requests = requests;
+    this.#encode = encode;
+    this.#sender = sender;
+    this.#platform = platform;
+  }
+
+  /** Sends a request; returns a promise of its answer. */
+  request(message, { timeout, resend, signal, makeDelivery }) {
+    return new Promise((resolve, reject) => {
+      const asked = this.#requests.find(message);
+      const pending = new PendingRequest({ message, asked, resend, resolve, reject });
+      const onSettled = ({ error }) => {
+        if (error !== null && !this.#isOver(pending)) this.#finish(pending, this.#asLost(pending, error));
+      };
+      pending.delivery = makeDelivery(() => this.#makeFrame(pending), onSettled);
+      this.#all.add(pending);
+      if (timeout !== null) pending.cancelTimer = this.#platform.setTimer(timeout, () => this.#timeOut(pending, timeout));
+      signal?.addEventListener('abort', () => this.#withdraw(pending, signal.reason), { once: true });
+      try {
+        this.#sender.accept(pending.delivery);
+      } catch (error) {
+        this.#finish(pending, error);
+      }
+    });
+  }
+
+  #isOver(pending) {
+    return !this.#all.has(pending);
+  }
+
+  #makeFrame(pending) {
+    this.#numbers += 1;
+    pending.id = this.#requests.makeId(this.#numbers);
+    const data = this.#encode(this.#requests.put(pending.message, pending.id));
+    this.#pending.set(pending.id, pending);
+    pending.wasSent = true;
+    return data;
+  }
+
+  /** Takes a message that answers a request; false: it is an ordinary message. */
+  received(message) {
+    const id = this.#requests.find(message);
+    if (id === null) return false;
+    const pending = this.#pending.get(id);
+    if (pending === undefined) {
+      if (!this.#ended.delete(id)) return false;
+      this.lateAnswers += 1;
+      return true;
+    }
+    const answer = this.#requests.restore(message, pending.asked);
+    const refusal = this.#requests.refusal(answer);
+    this.#finish(pending, refusal, answer);
+    return true;
+  }
+
+  /** The connection has ended: what was sent on it is lost, or sent again with `resend`. */
+  connectionEnded() {
+    this.#ended.clear();
+    const sent = [...this.#pending.values()];
+    this.#pending.clear();
+    for (const pending of sent) {
+      if (pending.resend && pending.delivery.done) this.#sendAgain(pending);
+      else if (!pending.resend) this.#finish(pending, this.#lost());
+    }
+  }
+
+  #sendAgain(pending) {
+    pending.delivery = pending.delivery.again();
+    try {
+      this.#sender.accept(pending.delivery);
+    } catch (error) {
+      this.#finish(pending, this.#asLost(pending, error));
+    }
+  }
+
+  #lost(cause) {
+    return new RequestLost('the connection was lost before the answer came: the request may have been carried out', {
+      cause,
+    });
+  }
+
+  #asLost(pending, error) {
+    return pending.wasSent && error instanceof OnesocketError ? this.#lost(error) : error;
+  }
+
+  #timeOut(pending, timeout) {
+    const isWaiting = this.#sender.discard(pending.delivery);
+    const wasSent = pending.wasSent || !isWaiting;
+    this.#finish(pending, new RequestTimeout(`no answer to the request within ${timeout} s`, { wasSent }));
+  }
+
+  #withdraw(pending, reason) {
+    if (this.#isOver(pending)) return;
+    this.#sender.discard(pending.delivery);
+    this.#finish(pending, reason);
+  }
+
+  #finish(pending, error, answer) {
+    if (!this.#all.delete(pending)) return;
+    pending.cancelTimer?.();
+    if (pending.id !== null && this.#pending.delete(pending.id) && answer === undefined) {
+      this.#ended.add(pending.id);
+      if (this.#ended.size > MAX_ENDED) this.#ended.delete(this.#ended.values().next().value);
+    }
+    if (error !== null) pending.reject(error);
+    else pending.resolve(answer);
+  }
+}

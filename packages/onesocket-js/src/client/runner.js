@@ -1,0 +1,351 @@
+// Passes events to the machine and performs its effects; all decisions are the machine's.
+
+import { ClientClosed, InvalidOption, ManuallyDisconnected, ServerBusy, SilenceTimeout } from '../errors.js';
+import { timeoutError } from '../lifecycle/actions.js';
+import * as events from '../lifecycle/events.js';
+import { Machine } from '../lifecycle/machine.js';
+import { AfterClose, GapReason, State, TimerKind, Verdict } from '../lifecycle/table.js';
+import { Callers } from './callers.js';
+import { ConnectionAttempt } from './connection-attempt.js';
+import { Gap } from './gap.js';
+import { TokenRequests } from './token-requests.js';
+
+/** Fraction of `silenceTimeout` after which the time of the last message is looked at again. */
+const SILENCE_LOOK = 0.25;
+
+/** The shell around one `Machine`. Its `client` has `fanOut`, `sender`, `requests`, `onChange` and `report`. */
+export class Runner {
+  #options;
+  #platform;
+  #tokens;
+  #client;
+  #queue = [];
+  #isBusy = false;
+  #cancelTimer = null;
+  #cancelSilence = null;
+  #activeAt = 0;
+  callers = new Callers();
+  attempt = null;
+  attempts = 0;
+  handshakes = 0;
+  readied = 0;
+  gaps = 0;
+  received = 0;
+  undecodable = 0;
+  connectedAt = null;
+  lastConnectedAt = null;
+  lastUrl = null;
+
+  constructor(options, client) {
+    this.#options = options;
+    this.#platform = options.platform;
+    this.#tokens = new TokenRequests(options.token);
+    this.#client = client;
+    this.machine = new Machine({
+      openTimeout: options.openTimeout,
+      closeTimeout: options.closeTimeout,
+      reconnect: options.reconnect,
+      renewsToken: this.#tokens.renews,
+      ghostSeconds: options.protocol.ghostSeconds,
+    });
+  }
+
+  /** The URL of the present attempt or connection, or of the last one, without its secrets; null: it isn't known. */
+  get url() {
+    return this.attempt?.shownUrl ?? this.lastUrl;
+  }
+
+  /** Seconds until the next attempt; null: none is due. */
+  get retryIn() {
+    const at = this.machine.retryAt;
+    return at === null ? null : Math.max(0, at - this.#platform.now());
+  }
+
+  /** The error for a message that can't be accepted, as the client is stopped or closed; else null. */
+  refusal() {
+    const { state, afterClose } = this.machine;
+    if (state === State.CLOSED || afterClose === AfterClose.CLOSE) return new ClientClosed();
+    if (state === State.STOPPED || afterClose === AfterClose.STOP) return new ManuallyDisconnected();
+    return null;
+  }
+
+  // --- calls of the client ------------------------------------------------------------------------------------------
+
+  /** Passes a call to the machine and returns a promise of its outcome; `signal` withdraws this caller alone. */
+  async request(call, signal) {
+    signal?.throwIfAborted();
+    let before = this.machine.retrying;
+    let asked;
+    try {
+      asked = this.#ask(call);
+    } catch (error) {
+      if (!(error instanceof ServerBusy)) throw error;
+      // Thrown at once, it would let a page that calls in a loop spin.
+      await this.callers.waitForChange(Math.min(error.retryAfter ?? 0, this.#options.openTimeout), this.#platform);
+      signal?.throwIfAborted();
+      before = this.machine.retrying;
+      // A reconnect() has lifted an earlier disconnect(), and must not lift one that came meanwhile.
+      asked = this.#ask(events.connect({ retry: call.retry }));
+    }
+    const { answer, rest } = asked;
+    if (answer.type !== 'AwaitOutcome') {
+      this.#performAll(rest);
+      return this.#answered(answer);
+    }
+    // Added before the effects: they may resolve it at once.
+    const { promise, id } = this.callers.add(answer.outcome, this.machine.retrying > before);
+    const onAbort = () => this.#withdraw(id, signal.reason);
+    signal?.addEventListener('abort', onAbort, { once: true });
+    this.#performAll(rest);
+    return promise.finally(() => signal?.removeEventListener('abort', onAbort));
+  }
+
+  #withdraw(id, reason) {
+    const caller = this.callers.remove(id, reason);
+    if (caller) this.dispatch(events.callerCancelled(caller.retries));
+  }
+
+  /** Passes a call to the machine and returns the outcome so far. */
+  requestNowait(call) {
+    const { answer, rest } = this.#ask(call);
+    this.#performAll(rest);
+    return this.#answered(answer);
+  }
+
+  /** Passes a call to the machine and returns a promise of the end of the connection. */
+  async requestClose(call) {
+    const { answer, rest } = this.#ask(call);
+    const end = answer.type === 'AwaitEnd' ? this.callers.waitForEnd() : null;
+    this.#performAll(rest);
+    await end;
+  }
+
+  #answered({ outcome }) {
+    this.callers.outcomes[outcome] += 1;
+    return outcome;
+  }
+
+  /** Passes a call to the machine; returns its answer and the other effects. Throws the error that it answers. */
+  #ask(call) {
+    const effects = this.machine.handle(call, this.#platform.now());
+    const answer = effects.find(events.isAnswer);
+    const rest = effects.filter((effect) => effect !== answer);
+    if (answer.type === 'RaiseError') {
+      this.#performAll(rest);
+      throw answer.error;
+    }
+    return { answer, rest };
+  }
+
+  // --- events and effects ---------------------------------------------------------------------------------------------
+
+  /** Passes one event to the machine and performs its effects, after those of earlier events. */
+  dispatch(event) {
+    if (event.type === 'Opened') this.handshakes += 1;
+    this.#queue.push(event);
+    if (!this.#isBusy) this.#drain();
+  }
+
+  #drain() {
+    this.#isBusy = true;
+    try {
+      while (this.#queue.length > 0) {
+        const event = this.#judged(this.#queue.shift());
+        for (const effect of this.machine.handle(event, this.#platform.now())) this.#perform(effect);
+      }
+    } finally {
+      this.#isBusy = false;
+    }
+  }
+
+  #performAll(effects) {
+    if (effects.length === 0) return;
+    const wasBusy = this.#isBusy;
+    this.#isBusy = true; // events that an effect causes at once wait
+    try {
+      for (const effect of effects) this.#perform(effect);
+    } finally {
+      this.#isBusy = wasBusy;
+    }
+    if (!wasBusy) this.#drain();
+  }
+
+  #perform(effect) {
+    switch (effect.type) {
+      case 'StateChanged':
+        this.#changed(effect);
+        break;
+      case 'Dial':
+        this.#dial(effect.epoch);
+        break;
+      case 'CloseConnection':
+        if (this.attempt?.epoch === effect.epoch) this.attempt.close(effect.code, effect.reason);
+        break;
+      case 'Abort':
+        if (this.attempt?.epoch === effect.epoch) this.attempt.abort(effect.code);
+        break;
+      case 'ReportRefusedToken':
+        this.#tokens.refused(effect.error);
+        break;
+      case 'ResolveCallers':
+        this.callers.resolveAll();
+        break;
+      case 'RejectCallers':
+        this.callers.rejectAll(effect.error, effect);
+        break;
+      case 'ReleaseClosers':
+        this.callers.releaseClosers();
+        break;
+      case 'SetTimer':
+        this.#setTimer(effect);
+        break;
+      case 'CancelTimer':
+        this.#cancelTimer?.();
+        break;
+      default: // an answer that no caller waits for, as the event is the shell's own
+    }
+  }
+
+  #setTimer({ kind, epoch, at }) {
+    this.#cancelTimer?.();
+    this.#cancelTimer = this.#platform.setTimer(at - this.#platform.now(), () => {
+      const detail = this.attempt?.epoch === epoch ? this.attempt.phase : '';
+      this.dispatch(events.timerFired(epoch, kind, { detail }));
+    });
+  }
+
+  #dial(epoch) {
+    this.attempts += 1;
+    this.#tokens.wantsAnother = this.machine.refusals > 0; // a new call begins a new count
+    this.attempt = new ConnectionAttempt(epoch, {
+      options: this.#options,
+      platform: this.#platform,
+      tokens: this.#tokens,
+      shell: {
+        dispatch: (event) => this.dispatch(event),
+        onReady: (attempt, ready) => this.#onReady(attempt, ready),
+        onMessage: (message) => this.#onMessage(message),
+        onUndecodable: (error) => this.#onUndecodable(error, epoch),
+        onActivity: () => {
+          this.received += 1;
+          this.#activeAt = this.#platform.now();
+        },
+        onGone: (attempt, error, details) => this.#onGone(attempt, error, details),
+      },
+    });
+    this.attempt.start();
+  }
+
+  #changed(change) {
+    const { afterClose } = this.machine;
+    const { fanOut, sender } = this.#client;
+    if (change.old === State.CONNECTED) {
+      this.connectedAt = null;
+      this.#cancelSilence?.();
+      // A sound connection that we close ourselves takes along what still waits for the socket.
+      const ours = [AfterClose.STOP, AfterClose.CLOSE, AfterClose.NEW_ATTEMPT].includes(afterClose);
+      sender.connectionClosing({ drains: ours });
+    }
+    const refusal = this.refusal();
+    if (refusal !== null) sender.rejectWaiting(refusal);
+    if (change.old === State.FAILED) fanOut.forgetFailure();
+    // The failure of a first connect is raised in its callers; readers made before go on waiting.
+    const isHeard = this.readied > 0 || this.callers.size === 0;
+    if (change.new === State.FAILED && change.error !== null && isHeard) fanOut.fail(change.error);
+    this.callers.onChange();
+    this.#client.onChange(change);
+  }
+
+  // --- failures -------------------------------------------------------------------------------------------------------
+
+  /** Completes the event of a failure: by the verdict of the policy's function, and by the news of the token. */
+  #judged(event) {
+    const { machine } = this;
+    if (events.isFailure(event)) {
+      if (event.epoch !== machine.liveEpoch || machine.afterClose !== null) return event;
+      return { ...event, verdict: event.verdict ?? this.#askVerdict(event.error), isFreshToken: this.#tokens.isFresh };
+    }
+    if (event.type === 'TimerFired' && event.kind === TimerKind.OPEN && machine.state === State.CONNECTING) {
+      return { ...event, verdict: this.#askVerdict(timeoutError(machine.openTimeout, event.detail)) };
+    }
+    return event;
+  }
+
+  #askVerdict(error) {
+    const hook = this.#options.reconnect?.verdict ?? null;
+    if (hook === null || !this.machine.goesOnAfter(error, this.#platform.now())) return null;
+    try {
+      const verdict = hook(error) ?? null;
+      if (verdict === null || Object.values(Verdict).includes(verdict)) return verdict;
+      throw new InvalidOption(`ReconnectPolicy.verdict must return a Verdict or null at once, not ${typeof verdict}`);
+    } catch (failure) {
+      this.#client.report(failure);
+      return null;
+    }
+  }
+
+  // --- reports of the attempt -------------------------------------------------------------------------------------------
+
+  #onReady(attempt, { resumed, first }) {
+    if (attempt.epoch !== this.machine.liveEpoch || this.machine.state !== State.CONNECTING) {
+      this.dispatch(events.protocolReady(attempt.epoch));
+      return;
+    }
+    const loss = this.machine.error;
+    const { fanOut, sender } = this.#client;
+    const hasPredecessor = this.readied > 0;
+    this.#tokens.accepted();
+    this.connectedAt = this.lastConnectedAt = this.#platform.date();
+    this.readied += 1;
+    fanOut.ready(attempt.epoch);
+    // What a watcher or a reader of the gap sends is for the new connection: it goes before what waited.
+    sender.prioritized(() => {
+      this.dispatch(events.protocolReady(attempt.epoch));
+      if (hasPredecessor && !resumed) {
+        this.gaps += 1;
+        fanOut.announce(new Gap(GapReason.RECONNECTED, { epoch: attempt.epoch, error: loss }));
+      }
+    });
+    // A watcher that was told just now may have closed it already.
+    if (this.machine.liveEpoch === attempt.epoch && this.machine.afterClose === null) {
+      sender.connectionReady(attempt, first);
+      this.#watchSilence(attempt);
+    }
+  }
+
+  #onMessage(message) {
+    if (this.#client.requests?.received(message)) return;
+    this.#client.fanOut.publish(message);
+  }
+
+  #onUndecodable(error, epoch) {
+    this.undecodable += 1;
+    this.#client.fanOut.announce(new Gap(GapReason.UNDECODABLE, { epoch, missed: 1, error }));
+  }
+
+  #onGone(attempt, error, { upFor, isUnchanged, isClean }) {
+    if (this.attempt === attempt) {
+      this.lastUrl = attempt.shownUrl ?? this.lastUrl;
+      this.attempt = null;
+      this.#client.sender.connectionEnded({ isClean });
+      this.#client.requests?.connectionEnded();
+    }
+    const verdict = isUnchanged ? Verdict.NEW_TOKEN : null;
+    this.dispatch(events.connectionGone(attempt.epoch, error, { jitter: this.#platform.random(), upFor, verdict }));
+  }
+
+  #watchSilence(attempt) {
+    const { silenceTimeout } = this.#options;
+    if (silenceTimeout === null) return;
+    this.#activeAt = this.#platform.now();
+    const look = () => {
+      const silent = this.#platform.now() - this.#activeAt;
+      if (silent >= silenceTimeout) {
+        attempt.fail(new SilenceTimeout(`no message came for ${silenceTimeout} s: the connection is open, but silent`));
+        return;
+      }
+      this.#cancelSilence = this.#platform.setTimer(Math.max(silenceTimeout - silent, silenceTimeout * SILENCE_LOOK), look);
+    };
+    this.#cancelSilence = this.#platform.setTimer(silenceTimeout, look);
+  }
+}

@@ -1,0 +1,550 @@
+// The types of the package. All durations are seconds, all times are Unix time in seconds.
+
+type Values<T> = T[keyof T];
+type Maybe<T> = T | Promise<T>;
+
+// --- names --------------------------------------------------------------------------------------------------------------
+
+export declare const State: {
+  readonly DISCONNECTED: 'disconnected';
+  readonly CONNECTING: 'connecting';
+  readonly CONNECTED: 'connected';
+  readonly BACKING_OFF: 'backing off';
+  readonly CLOSING: 'closing';
+  readonly FAILED: 'failed';
+  readonly STOPPED: 'stopped';
+  readonly CLOSED: 'closed';
+};
+export type State = Values<typeof State>;
+
+export declare const Outcome: {
+  readonly OPENED: 'opened';
+  readonly JOINED: 'joined';
+  readonly ALREADY_CONNECTED: 'already connected';
+  readonly NOT_AUTHENTICATED: 'not authenticated';
+};
+export type Outcome = Values<typeof Outcome>;
+
+export declare const Verdict: {
+  readonly RETRY: 'retry';
+  readonly SLOW: 'slow';
+  readonly NEW_TOKEN: 'new token';
+  readonly FAIL: 'fail';
+};
+export type Verdict = Values<typeof Verdict>;
+
+export declare const GapReason: {
+  readonly RECONNECTED: 'reconnected';
+  readonly OVERFLOW: 'overflow';
+  readonly UNDECODABLE: 'undecodable';
+};
+export type GapReason = Values<typeof GapReason>;
+
+export declare const Overflow: { readonly FAIL: 'fail'; readonly DROP_OLDEST: 'drop_oldest' };
+export type Overflow = Values<typeof Overflow>;
+
+export declare const NoticeLevel: { readonly INFO: 'info'; readonly WARNING: 'warning'; readonly ERROR: 'error' };
+export type NoticeLevel = Values<typeof NoticeLevel>;
+
+export declare const NoticeId: {
+  readonly CONNECTION_FAILED: 'connection-failed';
+  readonly CONNECTION_LOST: 'connection-lost';
+  readonly SERVICE_BUSY: 'service-busy';
+  readonly SIGN_IN_FAILED: 'sign-in-failed';
+  readonly SESSION_EXPIRED: 'session-expired';
+};
+export type NoticeId = Values<typeof NoticeId>;
+
+// --- errors -------------------------------------------------------------------------------------------------------------
+
+export interface ErrorOptions {
+  retryable?: boolean;
+  retryAfter?: number | null;
+  cause?: unknown;
+}
+
+export declare class OnesocketError extends Error {
+  constructor(text: string, options?: ErrorOptions);
+  /** Whether the same call can succeed later without any change on this side. */
+  retryable: boolean;
+  /** The least number of seconds to wait, where the peer named one. */
+  retryAfter: number | null;
+  refusesToken: boolean;
+  backsOff: boolean;
+  copy(): this;
+}
+export declare class UsageError extends OnesocketError {}
+export declare class InvalidURL extends UsageError {}
+export declare class InvalidOption extends UsageError {}
+export declare class OptionConflict extends InvalidOption {
+  option: string;
+}
+export declare class EncodeError extends UsageError {}
+export declare class TokenFailed extends UsageError {}
+export declare class SessionExpired extends TokenFailed {}
+export declare class URLFailed extends UsageError {}
+export declare class ManuallyDisconnected extends UsageError {
+  constructor(text?: string, options?: ErrorOptions);
+}
+export declare class ClientClosed extends UsageError {
+  constructor(text?: string, options?: ErrorOptions);
+}
+export declare class NoCurrentProvider extends UsageError {}
+export declare class PeerError extends OnesocketError {}
+export declare class HandshakeRejected extends PeerError {
+  constructor(text: string, options?: ErrorOptions & { status?: number });
+  status: number;
+}
+export declare class DecodeError extends PeerError {
+  constructor(text: string, options?: ErrorOptions & { data?: Frame | null });
+  readonly data: Frame | null;
+}
+export declare class RequestRefused extends PeerError {
+  constructor(text: string, options?: ErrorOptions & { answer?: unknown });
+  answer: unknown;
+}
+export declare class LoginRefused extends PeerError {}
+export declare class ServerBusy extends PeerError {
+  constructor(text: string, options?: ErrorOptions & { code?: number | null; reason?: string; status?: number | null });
+  code: number | null;
+  reason: string;
+  status: number | null;
+  isConnectionLimit: boolean;
+}
+export declare class ConnectionFailure extends OnesocketError {}
+export declare class ConnectFailed extends ConnectionFailure {}
+export declare class ConnectionRefused extends ConnectFailed {}
+export declare class OpenTimeout extends ConnectFailed {}
+export declare class OwnerSilent extends ConnectFailed {}
+export declare class ClosedByPeer extends ConnectionFailure {
+  constructor(text: string, options?: ErrorOptions & { code?: number; reason?: string });
+  code: number;
+  reason: string;
+}
+export declare class ConnectionReset extends ConnectionFailure {}
+export declare class PingTimeout extends ConnectionFailure {}
+export declare class SilenceTimeout extends ConnectionFailure {}
+export declare class DeliveryUnknown extends ConnectionFailure {}
+export declare class RequestLost extends ConnectionFailure {}
+export declare class OwnerLost extends ConnectionFailure {}
+export declare class Abandoned extends OnesocketError {}
+export declare class ConnectAborted extends Abandoned {}
+export declare class RetriesExhausted extends Abandoned {}
+export declare class OutboxFull extends Abandoned {}
+export declare class MessageExpired extends Abandoned {}
+export declare class SlowConsumer extends Abandoned {}
+export declare class WaitTimeout extends Abandoned {}
+export declare class RequestTimeout extends Abandoned {
+  wasSent: boolean;
+}
+export declare class AuthTimeout extends Abandoned {}
+
+// --- policies -------------------------------------------------------------------------------------------------------------
+
+export interface ReconnectOptions {
+  initial?: number;
+  factor?: number;
+  cap?: number;
+  unreachableCap?: number;
+  stableAfter?: number;
+  busyDelay?: number;
+  retryAfterCap?: number;
+  maxAttempts?: number | null;
+  first?: boolean;
+  verdict?: ((error: OnesocketError) => Verdict | null | undefined) | null;
+}
+export declare class ReconnectPolicy implements Required<ReconnectOptions> {
+  constructor(options?: ReconnectOptions);
+  readonly initial: number;
+  readonly factor: number;
+  readonly cap: number;
+  readonly unreachableCap: number;
+  readonly stableAfter: number;
+  readonly busyDelay: number;
+  readonly retryAfterCap: number;
+  readonly maxAttempts: number | null;
+  readonly first: boolean;
+  readonly verdict: ((error: OnesocketError) => Verdict | null | undefined) | null;
+}
+export declare class OutboxLimits {
+  constructor(options?: { messages?: number; age?: number });
+  readonly messages: number;
+  readonly age: number;
+}
+
+// --- protocols ------------------------------------------------------------------------------------------------------------
+
+/** What a WebSocket delivers. */
+export type Frame = string | ArrayBuffer;
+/** What a WebSocket sends. */
+export type OutgoingFrame = string | ArrayBuffer | ArrayBufferView;
+
+export interface Target {
+  url: string;
+  subprotocols: string[];
+}
+export interface TokenPlace {
+  put(target: Target, token: string): Target;
+}
+export declare class TokenQuery implements TokenPlace {
+  constructor(name?: string);
+  put(target: Target, token: string): Target;
+}
+export declare class TokenSubprotocol implements TokenPlace {
+  constructor(prefix?: string);
+  put(target: Target, token: string): Target;
+}
+
+export type Action<M> =
+  | { type: 'send'; data: OutgoingFrame }
+  | { type: 'deliver'; message: M }
+  | { type: 'ready'; resumed: boolean; first: OutgoingFrame[] }
+  | { type: 'fail'; error: OnesocketError; code: number; reason: string; dead: boolean }
+  | { type: 'extend'; seconds: number }
+  | { type: 'wakeAt'; at: number | null };
+
+/** What the frames of a connection mean; `M`: the messages that are received, `S`: those that are sent. */
+export declare class Protocol<M = unknown, S = unknown> {
+  subprotocols: string[];
+  tokenPlace: TokenPlace | null;
+  sendsToken: boolean;
+  eventOf: ((message: M) => unknown) | null;
+  pace: Pace | null;
+  requests: Requests | null;
+  ghostSeconds: number;
+  prepare(target: Target, token: string | null): Target;
+  opened(token: string | null, now: number): Action<M>[];
+  received(data: Frame, now: number): Action<M>[];
+  wake(now: number): Action<M>[];
+  encode(message: S): OutgoingFrame;
+  closing(code: number): void;
+  closed(code: number, reason: string): OnesocketError | null;
+  lost(now: number): void;
+}
+
+export interface LoginOptions<M = any> {
+  request?: ((token: string | null) => unknown) | null;
+  ready?: ((message: M) => boolean) | null;
+  refused?: ((message: M) => string | OnesocketError | null | undefined | false) | null;
+}
+export declare class Login<M = any> {
+  constructor(options?: LoginOptions<M>);
+}
+export declare class Heartbeat<M = any> {
+  constructor(options: {
+    message?: unknown;
+    interval?: number | null;
+    timeout?: number | null;
+    answer?: ((message: M) => boolean) | null;
+    reply?: ((message: M) => unknown) | null;
+  });
+}
+export declare class Pace {
+  constructor(count: number, options?: { per?: number });
+}
+export type RequestId = string | number;
+export declare class Requests<M = any> {
+  constructor(options?: {
+    id?: string;
+    makeId?: (number: number) => RequestId;
+    idOf?: ((message: M) => RequestId | null | undefined) | null;
+    withId?: ((message: any, id: RequestId) => any) | null;
+    refused?: ((answer: M) => string | OnesocketError | null | undefined | false) | null;
+  });
+}
+export interface CodecOptions<M = any, S = any> {
+  login?: Login | null;
+  /** The key of an event's name in a message, or a function that finds it. */
+  event?: string | ((message: M) => unknown) | null;
+  subprotocols?: Iterable<string>;
+  tokenPlace?: TokenPlace | null;
+  pace?: Pace | null;
+  heartbeat?: Heartbeat | null;
+  /** Returns the messages to send on each new connection, after the login. */
+  onReady?: (() => Iterable<S>) | null;
+  requests?: Requests | null;
+  closed?: ((code: number, reason: string) => OnesocketError | null | undefined) | null;
+  ghostSeconds?: number;
+}
+export declare abstract class CodecProtocol<M = unknown, S = unknown> extends Protocol<M, S> {
+  constructor(options?: CodecOptions<M, S>);
+  abstract decode(data: Frame): M;
+  abstract encode(message: S): OutgoingFrame;
+}
+export declare class Raw extends CodecProtocol<Frame, OutgoingFrame> {
+  constructor(options?: CodecOptions<Frame, OutgoingFrame>);
+  decode(data: Frame): Frame;
+  encode(message: OutgoingFrame): OutgoingFrame;
+}
+export declare class Json<M = any, S = any> extends CodecProtocol<M, S> {
+  constructor(options?: CodecOptions<M, S>);
+  decode(data: Frame): M;
+  encode(message: S): string;
+}
+
+export interface Dispatch {
+  readonly event: string | null;
+  readonly sequence: number | null;
+  readonly data: any;
+}
+export declare class Discord extends Protocol<Dispatch, { op: number; d: unknown }> {
+  constructor(options: {
+    intents: number;
+    shard?: [number, number] | null;
+    presence?: object | null;
+    largeThreshold?: number | null;
+    properties?: object;
+  });
+}
+
+// --- the client -----------------------------------------------------------------------------------------------------------
+
+/** A string, or a function, asked for each attempt; it is told of the token that the server refused, and why. */
+export type Token = string | ((previous: string | null, error: OnesocketError | null) => Maybe<string | null>);
+
+export interface Logger {
+  info(text: string): void;
+  warn(text: string): void;
+  error(text: string): void;
+}
+
+export interface ClientOptions<M = Frame, S = OutgoingFrame> {
+  token?: Token | null;
+  /** What the frames mean (default: `new Raw()`). */
+  protocol?: Protocol<M, S>;
+  subprotocols?: Iterable<string>;
+  /** Seconds for one attempt, from asking for the token to the end of the login (default: 10). */
+  openTimeout?: number;
+  /** Seconds for one close handshake (default: 5). */
+  closeTimeout?: number;
+  /** Seconds without a message until a connection is replaced (default: null, never). */
+  silenceTimeout?: number | null;
+  /** How a lost connection is resumed; null: it is not. */
+  reconnect?: ReconnectPolicy | null;
+  /** How many messages wait for the connection, and how long; null: none do. */
+  outbox?: OutboxLimits | null;
+  /** Called with errors of readers, and with each failed delivery that is not awaited. */
+  onError?: (error: unknown) => void;
+  /** Where losses are logged (default: `console`); null: nowhere. */
+  logger?: Logger | null;
+  /** The class of sockets (default: that of the browser, or of Node.js). */
+  WebSocket?: new (url: string, subprotocols: string[]) => any;
+  /** Clock, timers and chance, for tests. */
+  platform?: Partial<Platform>;
+}
+export interface Platform {
+  now(): number;
+  date(): number;
+  setTimer(seconds: number, call: () => void): () => void;
+  random(): number;
+}
+
+export interface Change {
+  readonly at: number;
+  readonly old: State;
+  readonly new: State;
+  readonly epoch: number;
+  readonly cause: string;
+  readonly error: OnesocketError | null;
+}
+export interface Status {
+  readonly url: string;
+  readonly state: State;
+  readonly epoch: number;
+  /** Failures in a row since a connection last proved itself. */
+  readonly attempt: number;
+  readonly lastError: OnesocketError | null;
+  readonly lastLoss: OnesocketError | null;
+  readonly lastLostAt: number | null;
+  readonly connectedAt: number | null;
+  readonly lastConnectedAt: number | null;
+  readonly retryIn: number | null;
+  readonly callers: number;
+  readonly outbox: number;
+  readonly inbox: number;
+  readonly subscribers: number;
+}
+export interface Stats {
+  readonly attempts: number;
+  readonly handshakes: number;
+  readonly opened: number;
+  readonly joined: number;
+  readonly alreadyConnected: number;
+  readonly reconnects: number;
+  readonly staleDropped: number;
+  readonly lateAnswers: number;
+  readonly received: number;
+  readonly sent: number;
+  readonly undecodable: number;
+  readonly callbackErrors: number;
+  readonly gaps: number;
+  readonly overflows: number;
+  readonly dropped: number;
+}
+
+/** A place in a stream where messages may be missing. */
+export declare class Gap {
+  readonly reason: GapReason;
+  readonly epoch: number;
+  readonly missed: number | null;
+  readonly error: OnesocketError | null;
+  private constructor();
+}
+
+export declare class Delivery implements PromiseLike<void> {
+  readonly done: boolean;
+  readonly error: OnesocketError | null;
+  then<A = void, B = never>(
+    onSent?: ((value: void) => A | PromiseLike<A>) | null,
+    onFailed?: ((reason: any) => B | PromiseLike<B>) | null,
+  ): Promise<A | B>;
+  private constructor();
+}
+
+export declare class Subscription<T> implements AsyncIterableIterator<T> {
+  readonly dropped: number;
+  readonly size: number;
+  next(): Promise<IteratorResult<T, undefined>>;
+  return(value?: undefined): Promise<IteratorResult<T, undefined>>;
+  close(): void;
+  [Symbol.asyncIterator](): this;
+  private constructor();
+}
+
+export interface ReaderOptions<M> {
+  where?: ((message: M) => boolean) | null;
+  limit?: number;
+  overflow?: Overflow;
+  raiseOnFailure?: boolean;
+}
+export interface CallOptions {
+  /** True: a failed attempt is followed by the next, and the call waits on. */
+  retry?: boolean | null;
+  /** Withdraws this call alone; the attempt ends with its last caller. */
+  signal?: AbortSignal;
+}
+
+/** What clients of one's own and clients that tabs share have in common. */
+export interface MessageClient<M, S> {
+  connect(options?: CallOptions): Promise<Outcome>;
+  reconnect(options?: CallOptions): Promise<Outcome>;
+  disconnect(): Promise<void>;
+  close(): Promise<void>;
+  readonly state: State;
+  readonly isConnected: boolean;
+  readonly status: Status;
+  onChange(watcher: (change: Change) => void): () => void;
+  send(message: S, options?: { resend?: boolean }): Promise<void>;
+  request(message: S, options?: { timeout?: number | null; resend?: boolean; signal?: AbortSignal }): Promise<M>;
+  subscribe(event: string | null | undefined, options: ReaderOptions<M> & { gaps: false }): Subscription<M>;
+  subscribe(event?: string | null, options?: ReaderOptions<M> & { gaps?: boolean }): Subscription<M | Gap>;
+  on(call: (message: M) => unknown, options?: { where?: ((message: M) => boolean) | null; gaps?: false }): () => void;
+  on(
+    event: string | null,
+    call: (message: M) => unknown,
+    options?: { where?: ((message: M) => boolean) | null; gaps?: false },
+  ): () => void;
+  on(
+    call: (message: M | Gap) => unknown,
+    options: { where?: ((message: M) => boolean) | null; gaps: true },
+  ): () => void;
+  off(call: (message: any) => unknown): void;
+  [Symbol.asyncIterator](): Subscription<M | Gap>;
+}
+
+/** Exactly one WebSocket, however many ask for it. */
+export declare class Client<M = Frame, S = OutgoingFrame> implements MessageClient<M, S> {
+  constructor(url: string | URL | (() => Maybe<string | URL>), options?: ClientOptions<M, S>);
+  connect(options?: CallOptions): Promise<Outcome>;
+  connectNowait(options?: { retry?: boolean | null }): Outcome;
+  reconnect(options?: CallOptions): Promise<Outcome>;
+  disconnect(): Promise<void>;
+  close(): Promise<void>;
+  readonly state: State;
+  readonly isConnected: boolean;
+  readonly status: Status;
+  readonly stats: Stats;
+  onChange(watcher: (change: Change) => void): () => void;
+  changes(): AsyncGenerator<Change, void, undefined>;
+  waitFor(states: State | State[], options?: { timeout?: number | null }): Promise<State>;
+  send(message: S, options?: { resend?: boolean }): Promise<void>;
+  sendNowait(message: S, options?: { resend?: boolean }): Delivery;
+  request(message: S, options?: { timeout?: number | null; resend?: boolean; signal?: AbortSignal }): Promise<M>;
+  subscribe: MessageClient<M, S>['subscribe'];
+  on: MessageClient<M, S>['on'];
+  off(call: (message: any) => unknown): void;
+  [Symbol.asyncIterator](): Subscription<M | Gap>;
+}
+
+// --- providers and notices --------------------------------------------------------------------------------------------------
+
+export interface Notice {
+  readonly id: string;
+  readonly level: NoticeLevel;
+  readonly title: string;
+  readonly text: string;
+  readonly since: number;
+}
+export interface NoticeSink {
+  show(notice: Notice): unknown;
+  withdraw(id: string): unknown;
+}
+export declare class Notices {
+  constructor(sinks?: NoticeSink[], options?: { date?: () => number });
+  readonly active: readonly Notice[];
+  add(sink: NoticeSink): () => void;
+  post(id: string, level: NoticeLevel, title: string, text: string): Notice;
+  withdraw(...ids: string[]): void;
+}
+export declare class CallableSink implements NoticeSink {
+  constructor(show: (notice: Notice) => unknown, withdraw?: (id: string) => unknown);
+  show(notice: Notice): unknown;
+  withdraw(id: string): unknown;
+}
+export declare class ConsoleSink implements NoticeSink {
+  show(notice: Notice): void;
+  withdraw(id: string): void;
+}
+
+export declare class Identity {
+  constructor(key: string, token: string);
+  readonly key: string;
+  readonly token: string;
+}
+export type Auth = (
+  previous: string | null,
+  error: OnesocketError | null,
+) => Maybe<Identity | string | null | undefined>;
+export interface ProviderOptions {
+  auth: Auth;
+  notices?: Notices | NoticeSink | null;
+  /** Seconds that `auth` may take (default: 10). */
+  authTimeout?: number;
+  /** Name of the server in notices. */
+  service?: string;
+}
+export interface ProviderStatus {
+  readonly service: string;
+  readonly isHeld: boolean;
+  readonly isClosed: boolean;
+  readonly isConnecting: boolean;
+  readonly callers: number;
+  readonly client: Status | null;
+  readonly notices: readonly Notice[];
+}
+export type TokenFunction = (previous: string | null, error: OnesocketError | null) => Promise<string>;
+
+/** Provides all components of a page with the one client of the signed-in identity. */
+export declare class Provider<C extends MessageClient<any, any> = Client> {
+  constructor(makeClient: (token: TokenFunction) => C, options: ProviderOptions);
+  constructor(url: string | URL, options: ProviderOptions);
+  readonly service: string;
+  readonly notices: Notices;
+  readonly client: C | null;
+  readonly status: ProviderStatus;
+  onChange(watcher: () => void): () => void;
+  connectIfAuthenticated(options?: { signal?: AbortSignal }): Promise<Outcome>;
+  login(identity?: Identity | string | null, options?: { signal?: AbortSignal }): Promise<Outcome>;
+  logout(): Promise<void>;
+  close(): Promise<void>;
+}
