@@ -1,14 +1,17 @@
 """Fixtures that several integration tests share."""
 
+import concurrent.futures
 import threading
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
+from onesocket.sharing import _relocation as relocation
 from onesocket.sharing._registry import current_registry
 from onesocket.sharing.cluster._coordinator import ClusterEngine
 from onesocket.testing import FaultyServer
+from tests.integration.ending_loop import ENDINGS, EndingLoop
 from tests.support.cluster_hosts import LEASE, Cluster
 from tests.support.node_page import NodePage
 
@@ -61,6 +64,21 @@ def no_threads_left() -> Iterator[None]:
             thread.join(5)
     assert len(current_registry()) == 0
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("onesocket")]
+
+
+@pytest.fixture(params=ENDINGS)
+def ending(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[EndingLoop]:
+    """An event loop of the main thread, in each of the ways in which it can end."""
+    monkeypatch.setattr(relocation, "LOOK_INTERVAL", 0.005)
+    with EndingLoop(request.param, monkeypatch) as loop:
+        yield loop
+
+
+@pytest.fixture
+def pool() -> Iterator[concurrent.futures.ThreadPoolExecutor]:
+    """Threads in which a test blocks."""
+    with concurrent.futures.ThreadPoolExecutor(16) as pool:
+        yield pool
 
 
 @pytest.fixture

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable, Coroutine
 from types import TracebackType
 from typing import Any, Final, Literal, Self, TypeVar
 
-import uvloop
-
-from onesocket import SharedClient
+from onesocket import SharedClient, blocking
+from onesocket.errors import DeliveryUnknown
 from onesocket.sharing import _main_loop as main_loop
 
 T = TypeVar("T")
@@ -30,7 +30,12 @@ class EndingLoop:
         self._monkeypatch = monkeypatch
         self.clients: list[SharedClient[Any]] = []
         """Clients of the loop: referred to, so that they don't leave; closed at last, if the loop isn't."""
-        self._runner = asyncio.Runner(loop_factory=uvloop.new_event_loop if on_uvloop else None)
+        factory: Callable[[], asyncio.AbstractEventLoop] | None = None
+        if on_uvloop:
+            import uvloop  # noqa: PLC0415 - not there for every Python
+
+            factory = uvloop.new_event_loop
+        self._runner = asyncio.Runner(loop_factory=factory)
 
     @property
     def is_in_order(self) -> bool:
@@ -78,3 +83,23 @@ class EndingLoop:
                 loop.close()
             case "standstill":
                 self._monkeypatch.setattr(main_loop, "STANDSTILL", 0.0)
+
+
+def send_numbered(client: blocking.SharedClient[Any], number: int, count: int, begun: threading.Barrier) -> list[str]:
+    """Send so many messages of sender `number`, in its thread; returns those whose delivery is certain."""
+    begun.wait(10)
+    certain: list[str] = []
+    for text, future in [(text, client.send_nowait(text)) for text in (f"{number} {each}" for each in range(count))]:
+        if not isinstance(future.exception(20), DeliveryUnknown):
+            future.result()
+            certain.append(text)
+    return certain
+
+
+def check_ledger(received: list[str], certain: list[list[str]], *, is_in_order: bool) -> None:
+    """Compare what arrived with what each sender is certain of; `is_in_order`: nothing was reset."""
+    assert len(received) == len(set(received)), "nothing twice"
+    for number, texts in enumerate(certain):
+        mine = [text for text in received if text.startswith(f"{number} ")]
+        assert mine == sorted(mine, key=lambda text: int(text.split()[1])), "in order"
+        assert not is_in_order or set(texts) <= set(mine), "what was delivered is there"

@@ -22,7 +22,7 @@ from onesocket.sharing import _shared_connection as shared_connection
 from onesocket.sharing._registry import Registry, current_registry
 from onesocket.sharing._shared_connection import SharedConnection
 from onesocket.testing import Fault, FaultyServer, ThreadedServer
-from tests.integration.ending_loop import ENDINGS, EndingLoop
+from tests.integration.ending_loop import ENDINGS, EndingLoop, check_ledger, send_numbered
 from tests.support.ledger_venue import key_of, subscribe, unsubscribe
 
 pytestmark = pytest.mark.usefixtures("no_threads_left")
@@ -37,19 +37,6 @@ def server() -> Iterator[Server]:
         yield server
         server.call(lambda faulty: faulty.wait_until(lambda counts: counts.sockets_now == 0))
         assert server.server.counts.most_sockets <= 1
-
-
-@pytest.fixture(params=ENDINGS)
-def ending(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[EndingLoop]:
-    monkeypatch.setattr(relocation, "LOOK_INTERVAL", 0.005)
-    with EndingLoop(request.param, monkeypatch) as loop:
-        yield loop
-
-
-@pytest.fixture
-def pool() -> Iterator[concurrent.futures.ThreadPoolExecutor]:
-    with concurrent.futures.ThreadPoolExecutor(16) as pool:
-        yield pool
 
 
 async def joined(url: str, **options: Any) -> SharedClient[Any]:
@@ -413,18 +400,9 @@ def test_a_ledger_over_moves_at_random_moments(
     counts = [chance.randrange(1, 200) for _ in clients]
     begun = threading.Barrier(len(clients) + 1)
 
-    def work(number: int) -> list[str]:
-        """Send numbered messages; returns those whose delivery is certain."""
-        client, certain = clients[number], []
-        begun.wait(10)
-        futures = [(text, client.send_nowait(text)) for text in (f"{number} {each}" for each in range(counts[number]))]
-        for text, future in futures:
-            if not isinstance(future.exception(20), DeliveryUnknown):
-                future.result()
-                certain.append(text)
-        return certain
-
-    working = [pool.submit(work, number) for number in range(len(clients))]
+    working = [
+        pool.submit(send_numbered, client, number, counts[number], begun) for number, client in enumerate(clients)
+    ]
     ending.in_thread(begun.wait, 10)
     for _ in range(chance.randrange(3)):
         ending.run(asyncio.sleep(0))
@@ -433,11 +411,7 @@ def test_a_ledger_over_moves_at_random_moments(
     clients[0].send("all are there", timeout=20)
     until(server, lambda faulty: faulty.received[-1:] == ["all are there"])
     got = received(server)
-    assert len(got) == len(set(got)), "nothing twice"
-    for number, texts in enumerate(certain):
-        mine = [text for text in got if text.startswith(f"{number} ")]
-        assert mine == sorted(mine, key=lambda text: int(text.split()[1])), "in order"
-        assert not ending.is_in_order or set(texts) <= set(mine), "what was delivered is there"
+    check_ledger(got, certain, is_in_order=ending.is_in_order)
     for client in clients:
         client.close()
 

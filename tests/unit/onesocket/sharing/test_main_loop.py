@@ -124,3 +124,31 @@ def test_what_is_bound_to_a_loop_does_not_move(tmp_path: Path) -> None:
         False,
     ]
     assert not ClientUpstream(Client(URL)).can_move, "a client of the program's own"
+
+
+def test_a_loop_that_stands_still_is_told_from_a_process_that_did(runner: asyncio.Runner, clock: Clock) -> None:
+    loop = runner.run(made())
+    assert not loop.stands_still(0.5)
+    clock.now += 10.0
+    assert not loop.stands_still(0.5), "whoever looks stood still as well"
+    clock.now += 0.5
+    assert loop.stands_still(0.5)
+    runner.run(asyncio.sleep(0))
+    assert not loop.stands_still(0.5)
+
+
+def test_a_loop_that_is_blocked_stands_still_later_than_one_that_has_stopped(clock: Clock) -> None:
+    async def looks() -> list[bool]:
+        loop = await made()
+        found = []
+        for clock.now in (0.0, 1.0, 2.0, 3.0):  # without a turn in between
+            found.append(loop.stands_still(1.0))
+        await asyncio.sleep(0)
+        return [*found, loop.stands_still(1.0)]
+
+    assert asyncio.run(looks()) == [False, False, False, True, False]
+
+
+def test_a_closed_loop_stands_still(clock: Clock) -> None:
+    assert asyncio.run(made()).stands_still(1.0)
+    assert clock.now == 0.0

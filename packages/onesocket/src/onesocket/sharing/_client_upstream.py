@@ -7,6 +7,7 @@ import functools
 from collections.abc import Callable, Collection, Hashable, Iterable
 from typing import Any, Final
 
+from .._forking import replace_with_null_device
 from ..client._client import Client
 from ..client._delivery import Delivery
 from ..client._gap import Gap
@@ -228,6 +229,10 @@ class ClientUpstream:
     def file_descriptors(self) -> Iterable[int]:
         """The socket of the present connection."""
         return self._internals.runner.descriptors()
+
+    def break_off(self) -> None:
+        """Release that socket."""
+        replace_with_null_device(self.file_descriptors())
 
     async def aclose(self) -> None:
         """Close the client."""

@@ -7,11 +7,12 @@ import atexit
 import contextlib
 import threading
 from collections.abc import AsyncGenerator, Callable
-from typing import Final
+from typing import Any, Final, TypeGuard
 
 from .._forking import ForkGuard, pause_before_fork, replace_with_null_device, reset_in_child
 from ..errors import UsageError
 from ..protocols._protocol import Protocol
+from ._connection_key import ConnectionKey
 from ._exit_hook import ExitHook
 from ._host_loop import HostLoop, HostLoopThread
 from ._loop_inbox import reset_inboxes
@@ -26,6 +27,9 @@ _EXIT_TIMEOUT: Final = 6.0
 _PAUSE_TIMEOUT: Final = 1.0
 """Seconds for which a fork waits for clients that are just being made."""
 
+_MAIN_LOOP: Final = "main loop"
+"""Marks the keys of connections that live on a loop of the main thread, beside those of the thread."""
+
 LookupRunner = Callable[[Callable[[], SharedConnection | None]], SharedConnection | None]
 
 
@@ -36,7 +40,7 @@ class Registry:
         self.lock = threading.RLock()
         self._shared: dict[tuple[object, ...], SharedConnection] = {}
         self._thread: HostLoopThread | None = None
-        self._relocation = Relocation(self.lock, self.all, self._stop_idle_thread)
+        self._relocation = Relocation(self.lock, self.all, self._owner_thread, self._on_idle)
         self._offers: list[HostLoop] = []
         self._is_ending = False
         self._fork_guard = ForkGuard()
@@ -60,7 +64,7 @@ class Registry:
         for shared in self.all():
             if shared.is_dead:
                 with contextlib.suppress(Exception):
-                    replace_with_null_device(shared.upstream.file_descriptors())
+                    shared.upstream.break_off()
                 self._forget(shared)
 
     @property
@@ -83,14 +87,16 @@ class Registry:
 
         `run_lookup` calls the function that it is given, which counts; without a connection, it is called again.
         """
-        registry_key = (spec.key, id(loop)) if scope == "loop" else (spec.key,)
         made: tuple[Upstream, Protocol] | None = None
 
         def find() -> SharedConnection | None:
             with self.lock:
                 self.remove_dead()
+                registry_key = self._registry_key(spec.key, scope, loop)
                 shared = self._shared.get(registry_key)
-                if shared is not None and not shared.is_closing:
+                if scope != "loop":
+                    self._check_others(registry_key, requested)
+                if _is_usable(shared):
                     shared.requested_options.check(requested, spec.key)
                 elif made is None:
                     return None
@@ -100,7 +106,7 @@ class Registry:
                     shared = self._shared[registry_key] = SharedConnection(
                         self.lock,
                         self._forget,
-                        self._host_loop(upstream, loop) if scope != "loop" or loop is None else HostLoop(loop),
+                        self._host_loop(upstream, scope, loop),
                         upstream,
                         requested_options=requested,
                         tokens=spec.tokens,
@@ -109,6 +115,8 @@ class Registry:
                         predecessor=shared,
                     )
                     self._relocation.prepare(shared)
+                    if scope == "host":
+                        self._relocation.on_joined(shared)
                 if loop is not shared.host_loop.loop and isinstance(shared.host_loop, MainLoop):
                     self._relocation.set_refuge(shared, self._owner_thread())
                 shared.count += 1
@@ -122,6 +130,26 @@ class Registry:
         found.inbox.post(found.drop_dead_members)
         return found
 
+    def _registry_key(
+        self, key: ConnectionKey, scope: Scope, loop: asyncio.AbstractEventLoop | None
+    ) -> tuple[object, ...]:
+        """Where a connection is found that is joined on this loop, or is to be put."""
+        if scope == "loop":
+            return key, id(loop)
+        if scope == "host" and loop is not None and is_main_thread():
+            # A member of the host's connection beside that of the thread, as another process: it needs no thread.
+            mine = key, _MAIN_LOOP, id(loop)
+            if _is_usable(self._shared.get(mine)) or not (self._is_offered or _is_usable(self._shared.get((key,)))):
+                return mine
+        return (key,)
+
+    def _check_others(self, registry_key: tuple[object, ...], requested: RequestedOptions) -> None:
+        """Raise `OptionConflict` if the same connection was joined elsewhere in this process with other options."""
+        key: Any = registry_key[0]
+        for (other_key, *place), shared in self._shared.items():
+            if other_key == key and place[:1] in ([], [_MAIN_LOOP]) and _is_usable(shared):
+                shared.requested_options.check(requested, key)
+
     def _forget(self, shared: SharedConnection) -> None:
         """Remove a connection that is gone; with the last one in it, the thread ends."""
         with self.lock:
@@ -134,6 +162,10 @@ class Registry:
                 host_loop.release()
             self._stop_idle_thread()
 
+    def _on_idle(self) -> None:
+        self.remove_dead()
+        self._stop_idle_thread()
+
     def _stop_idle_thread(self) -> None:
         thread = self._thread
         if thread is not None and not any(thread in (other.host_loop, other.refuge) for other in self._shared.values()):
@@ -142,14 +174,20 @@ class Registry:
 
     # --- host loops -------------------------------------------------------------------------------------------------
 
-    def _host_loop(self, upstream: Upstream, loop: asyncio.AbstractEventLoop | None) -> HostLoop:
+    @property
+    def _is_offered(self) -> bool:
+        return any(not offer.is_dead for offer in self._offers)
+
+    def _host_loop(self, upstream: Upstream, scope: Scope, loop: asyncio.AbstractEventLoop | None) -> HostLoop:
         """The loop for a new connection that is joined on `loop`; None: in a thread without one."""
+        if scope == "loop" and loop is not None:
+            return HostLoop(loop)
         for offer in reversed(self._offers):
             if not offer.is_dead:
                 return offer
         if self._is_ending:
             raise UsageError("the interpreter is ending; nothing can be joined any more")
-        if loop is None or not upstream.can_move or not is_main_thread():
+        if loop is None or not (upstream.can_move or scope == "host") or not is_main_thread():
             return self._owner_thread()
         hosts = (shared.host_loop for shared in self._shared.values())
         found = next((host for host in hosts if isinstance(host, MainLoop) and host.loop is loop), None)
@@ -199,7 +237,7 @@ class Registry:
             for shared in self.all():
                 if shared.host_loop is thread:
                     with contextlib.suppress(Exception):
-                        replace_with_null_device(shared.upstream.file_descriptors())
+                        shared.upstream.break_off()
 
     def _close(self, shared: SharedConnection) -> None:
         task = asyncio.get_running_loop().create_task(shared.close(), name="onesocket closes at exit")
@@ -244,6 +282,10 @@ class Registry:
         replace_with_null_device(found)
 
 
+def _is_usable(shared: SharedConnection | None) -> TypeGuard[SharedConnection]:
+    return shared is not None and not shared.is_closing
+
+
 _registries: Final = [Registry()]
 """The registry of this process, then those that it inherited: kept, so that no destructor of the parent's objects runs
 in the child."""
@@ -271,6 +313,7 @@ def offer_loop() -> contextlib.AbstractAsyncContextManager[None]:
 
     At the end of the block (which is also reached when `asyncio.run` ends) those connections are closed in order, and
     their clients become `CLOSED`; a later `join()` gets a new connection. Without it, one that is joined first on the
-    loop of the main thread lives there, too, but moves to a thread if others share it when that loop ends.
+    loop of the main thread lives there, too, but moves to a thread if others share it when that loop ends; with scope
+    "host" another process or thread has it then.
     """
     return current_registry().offering()

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import threading
 from collections.abc import Callable
 from typing import Final
 
+from ..errors import OutOfResources
 from ._connection_inbox import ConnectionInbox
 from ._host_loop import HostLoop, HostLoopThread
 from ._loop_inbox import MovableCall
 from ._main_loop import MainLoop
 from ._shared_connection import SharedConnection
-from ._upstream import MovableUpstream
+from ._upstream import MemberUpstream, MovableUpstream
 
 LOOK_INTERVAL: Final = 0.5
 """Seconds between two looks of the thread whether a loop has ended whose connection could move to it."""
@@ -32,10 +34,13 @@ class Relocation:
         self,
         lock: threading.RLock,
         connections: Callable[[], list[SharedConnection]],
+        thread: Callable[[], HostLoopThread],
         on_idle: Callable[[], object],
     ) -> None:
+        """`thread`: returns the thread, which is started if need be. Raises `OutOfResources`."""
         self._lock = lock
         self._connections = connections
+        self._thread = thread
         self._on_idle = on_idle
         self._timer: asyncio.TimerHandle | None = None
 
@@ -47,6 +52,35 @@ class Relocation:
         upstream, host_loop = shared.movable, shared.host_loop
         if upstream is not None and isinstance(host_loop, MainLoop):
             upstream.move_with(shared.outlives_loop, host_loop.end_soon)
+        elif (member := shared.member_upstream) is not None:
+            member.live_with(shared.inbox.adopt, functools.partial(self._on_watch, shared))
+
+    def on_joined(self, shared: SharedConnection) -> None:
+        """Watch the loops of the other members of this process: this one depends on them from now on."""
+        for other in self._others(shared):
+            self._on_watch(other)
+
+    def _on_watch(self, shared: SharedConnection) -> None:
+        """Have the thread watch the loop of a connection if other members depend on its turns."""
+        with self._lock:
+            if shared.refuge is not None or not self._needs_watch(shared):
+                return
+            with contextlib.suppress(OutOfResources):  # the next follower tries again
+                thread = shared.refuge = self._thread()
+                thread.loop_inbox.post(self._look, thread)
+
+    def _needs_watch(self, shared: SharedConnection) -> bool:
+        member = shared.member_upstream
+        return member is not None and (member.needs_watch or (member.is_owner and bool(self._others(shared))))
+
+    def _others(self, shared: SharedConnection) -> list[SharedConnection]:
+        """The other members of this process that share the same connection of the host."""
+        key, kind = shared.registry_key[0], type(shared.upstream)
+        return [
+            other
+            for other in self._connections()
+            if other is not shared and other.registry_key[0] == key and type(other.upstream) is kind
+        ]
 
     def set_refuge(self, shared: SharedConnection, thread: HostLoopThread) -> None:
         """Let a connection move to this thread, as it's shared by others than its loop; under the lock."""
@@ -73,6 +107,8 @@ class Relocation:
                 await asyncio.sleep(0)
             self._move(shared)
         if isinstance(shared.host_loop, MainLoop):
+            with self._lock:
+                shared.is_closing = True
             await shared.close()
 
     def _departing(self, shared: SharedConnection) -> MovableUpstream | None:
@@ -90,15 +126,26 @@ class Relocation:
             host_loop = shared.host_loop
             if shared.refuge is not thread or not isinstance(host_loop, MainLoop):
                 continue
+            member = shared.member_upstream
             with self._lock:
-                if not (shared.is_closing or shared.is_shared_elsewhere()):
+                if not (self._needs_watch(shared) if member else shared.is_closing or shared.is_shared_elsewhere()):
                     _forget_refuge(shared)
                     self._on_idle()
                     continue
             if self._timer is None:  # whatever becomes of this look
                 self._timer = thread.loop.call_later(LOOK_INTERVAL, self._look, thread)
-            if host_loop.has_ended():
+            if member is not None:
+                if host_loop.stands_still(2 * LOOK_INTERVAL) and (member.is_wanted or host_loop.is_dead):
+                    self._take(shared, member, host_loop)
+            elif host_loop.has_ended():
                 (shared.break_off_close if shared.is_closing else functools.partial(self._move, shared))()
+
+    def _take(self, shared: SharedConnection, member: MemberUpstream, host_loop: MainLoop) -> None:
+        """Leave a connection whose loop stands still to its other members: it is reset first."""
+        host_loop.loop_inbox.post(member.break_off())
+        with self._lock:
+            _forget_refuge(shared)
+            self._on_idle()
 
     def _rescue(self, shared: SharedConnection) -> None:
         """Move a connection for a call that has come, as its loop is closed; in the thread."""

@@ -28,7 +28,7 @@ from ._loop_inbox import LoopInbox
 from ._member import HeldBy, Member, RemoteReader
 from ._member_tokens import MemberTokens
 from ._options import RequestedOptions
-from ._upstream import MovableUpstream, Upstream
+from ._upstream import MemberUpstream, MovableUpstream, Upstream
 
 _log: Final = logging.getLogger("onesocket")
 RESET_GRACE: Final = 0.05
@@ -330,6 +330,7 @@ class SharedConnection:
     def _start_close(self) -> asyncio.Task[None]:
         if self._close_task is None:
             self._close_task = asyncio.get_running_loop().create_task(self._close(), name="onesocket connection closes")
+            self.inbox.adopt(self._close_task)
         return self._close_task
 
     async def close(self) -> None:
@@ -357,6 +358,8 @@ class SharedConnection:
     def break_off_close(self) -> None:
         """Reset the connection, whose loop has ended in the midst of its close; in any thread."""
         upstream, task = self.movable, self._close_task
+        if (member := self.member_upstream) is not None:
+            member.break_off()
         rest = None if upstream is None else upstream.leave_loop()
         if rest is not None:
             self.host_loop.loop_inbox.post(rest)
@@ -372,7 +375,13 @@ class SharedConnection:
     def movable(self) -> MovableUpstream | None:
         """The upstream, if it can go on on another loop; any thread may ask."""
         upstream: Any = self.upstream
-        return upstream if isinstance(self.inbox, ConnectionInbox) else None
+        return upstream if self.upstream.can_move and isinstance(self.inbox, ConnectionInbox) else None
+
+    @property
+    def member_upstream(self) -> MemberUpstream | None:
+        """The upstream, if it lives on a loop of the main thread as a member of an election; any thread may ask."""
+        upstream: Any = self.upstream
+        return upstream if not self.upstream.can_move and isinstance(self.inbox, ConnectionInbox) else None
 
     @property
     def is_dead(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -157,6 +158,9 @@ class Upstream(Protocol):
         """Its descriptors in the order of their release: in a forked child, or when its loop was closed."""
         ...
 
+    def break_off(self) -> object:
+        """Release all descriptors, without a word on the wire, as the loop takes no further turn; in any thread."""
+
     async def aclose(self) -> None:
         """Close in order, for good, within the connection's deadlines. Idempotent."""
 
@@ -182,6 +186,31 @@ class MovableUpstream(Upstream, Protocol):
 
     def enter_loop(self) -> None:
         """Go on on the running event loop, after `leave_loop`: as after a loss, but at once."""
+
+
+class MemberUpstream(Upstream, Protocol):
+    """An upstream that takes part in an election: where its loop ends, another member has the connection next."""
+
+    @property
+    def needs_watch(self) -> bool:
+        """True while it has the connection, and others depend on the turns of its loop, or may soon; in any thread."""
+        ...
+
+    @property
+    def is_wanted(self) -> bool:
+        """True while others use the connection that it has, or wait for it; in any thread."""
+        ...
+
+    def live_with(self, adopt: Callable[[asyncio.Task[Any]], object], on_watch: Callable[[], object]) -> None:
+        """Live on a loop of the program. Called before `attach`.
+
+        `adopt`: called with the tasks that the loop's end must not cancel. `on_watch`: called when `needs_watch`
+        may have changed.
+        """
+
+    def break_off(self) -> Callable[[], object]:
+        """As of `Upstream`. The next member has the connection; returns what is to be called if the loop goes on."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

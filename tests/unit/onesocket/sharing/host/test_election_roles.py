@@ -57,6 +57,7 @@ class SimulatedProcess:
     """The real election of one process, with what `Membership` and `Owner` do for it."""
 
     is_write_paused = False
+    peer_pid = 0
 
     def __init__(self, machine: Machine, own: Own) -> None:
         self.machine = machine

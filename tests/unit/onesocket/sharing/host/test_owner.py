@@ -57,7 +57,7 @@ async def local_events() -> LocalEvents:
 @pytest.fixture
 async def owner_role(local_events: LocalEvents) -> Owner:
     return Owner(
-        cast("Any", None),
+        cast("Any", SimpleNamespace(is_surrendered=False)),
         DescriptorReserve(),
         client=Client("ws://127.0.0.1:9/", protocol=Raw()),
         protocol=Raw(),

@@ -87,7 +87,7 @@ class OwnerStub:
             sender=self.sender, requests=self.requests, runner=SimpleNamespace(refusal=lambda: self.refusal)
         )
         client = cast("Client", SimpleNamespace(internals=internals))
-        self.operations = PendingOperations(client, Raw(), lambda: self.is_serving)
+        self.operations = PendingOperations(client, Raw(), lambda: self.is_serving, lambda _: None)
         self.open()
 
     @staticmethod

@@ -179,7 +179,7 @@ class OwnerWorld:
         policy = ReconnectPolicy(initial=0.05, cap=0.1)
         client = Client(URL, protocol=self.protocol, transport=self.venue.server.transport(), reconnect=policy)
         self.owner = Owner(
-            cast("Any", SimpleNamespace(note_newer=lambda _: None)),
+            cast("Any", SimpleNamespace(note_newer=lambda _: None, is_surrendered=False)),
             cast("Any", None),
             client=install_forwarding(client),
             protocol=self.protocol,

@@ -104,6 +104,7 @@ class ClusterOwner(Owner):
             is_serving=self._is_serving,
             may_send=self._may_send,
             forward_batch=self.forward_batch,
+            adopt=self._adopt,
             holds_connection=lambda: self.holds_connection,
             is_up=lambda: self.status.state is State.CONNECTED,
             is_wanted=self._begin,

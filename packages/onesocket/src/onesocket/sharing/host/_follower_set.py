@@ -198,6 +198,11 @@ class FollowerSet:
         self._attached = ()
         self._unattached.clear()
 
+    def break_off(self) -> None:
+        """Let the followers notice the end; in any thread."""
+        for follower in (*self._attached, *tuple(self._unattached)):
+            follower.break_off()
+
     def descriptors(self) -> Iterable[int]:
         """The sockets of all followers."""
         for follower in (*self._attached, *self._unattached):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+from collections.abc import Callable
 from typing import Any, Final, cast
 
 from ...errors import ForeignUser, IpcError
@@ -100,6 +101,19 @@ class FrameStream(asyncio.BufferedProtocol):
         self._outgoing.clear()
         if self._transport is not None:
             self._transport.abort()
+
+    def break_off(self) -> None:
+        """Let the other end notice that nothing more comes, as our event loop takes no turn; in any thread."""
+        if self._socket is not None:
+            with contextlib.suppress(OSError):  # closed
+                self._socket.shutdown(socket.SHUT_RDWR)
+        if self._loop.is_closed():
+            self.is_over = True
+            # asyncio's transport can't be closed without its loop, and warns of that when it's collected.
+            lost: Callable[[None], object] | None = getattr(self._transport, "_call_connection_lost", None)
+            if lost is not None:
+                with contextlib.suppress(Exception):
+                    lost(None)
 
     @property
     def descriptor(self) -> int | None:

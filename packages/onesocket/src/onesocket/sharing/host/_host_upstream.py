@@ -7,10 +7,12 @@ import dataclasses
 import logging
 import os
 import random
+import weakref
 from collections.abc import Callable, Hashable, Iterable
 from typing import Any, Final
 
 from ..._forking import register_holder
+from ..._task_end import end_task
 from ..._version import __version__
 from ...client._client import Client
 from ...client._connect_reminder import ConnectReminder, connect_hint
@@ -63,7 +65,7 @@ from ._ipc_frames import (
 from ._join_credentials import JoinCredentials
 from ._local_status import LocalStatus
 from ._membership import JoinFailed, Membership, MembershipEvent, OwnerMissing, Role, RoleLost, RoleTaken
-from ._owner import HandOverDue, Owner, OwnerEvent
+from ._owner import HandOverDue, Owner, OwnerEvent, WatchChanged
 from ._owner_lock import OwnerLock
 from ._process_operations import ProcessOperations
 from ._process_outbox import OutboxEntry
@@ -130,6 +132,9 @@ class HostUpstream:
         """Marker of an earlier change of owners, still due when the last role was lost."""
         self._pid = os.getpid()
         self._closing: asyncio.Task[None] | None = None
+        self._on_watch: Callable[[], object] | None = None
+        self._tasks: weakref.WeakSet[asyncio.Task[Any]] = weakref.WeakSet()
+        """Those on a loop of the program."""
         register_holder(self)
 
     def __repr__(self) -> str:
@@ -163,6 +168,34 @@ class HostUpstream:
     def can_move(self) -> bool:
         """False: its sockets and locks live on one event loop."""
         return False
+
+    @property
+    def needs_watch(self) -> bool:
+        """True while this process holds the connection, and other processes or threads depend on its event loop.
+
+        They use the connection, or would find a loop that has stood still before. Any thread may ask.
+        """
+        role = self._membership.role
+        return isinstance(role, Owner) and role.needs_watch
+
+    @property
+    def is_wanted(self) -> bool:
+        """True while this process holds the connection, and others use it, or wait for an answer; in any thread."""
+        role = self._membership.role
+        return isinstance(role, Owner) and role.is_wanted
+
+    def live_with(self, adopt: Callable[[asyncio.Task[Any]], object], on_watch: Callable[[], object]) -> None:
+        """Live on a loop of the program, whose end cancels no task that is passed to `adopt`.
+
+        `on_watch`: called when `needs_watch` may have changed.
+        """
+
+        def keep(task: asyncio.Task[Any]) -> None:
+            self._tasks.add(task)
+            adopt(task)
+
+        self._membership.adopt = keep
+        self._on_watch = on_watch
 
     def attach(self, sink: UpstreamEvents) -> None:
         """Begin. Raises the errors of the client's options."""
@@ -271,6 +304,18 @@ class HostUpstream:
         """All sockets, and after them the lock."""
         return self._membership.descriptors()
 
+    def break_off(self) -> Callable[[], object]:
+        """Reset the connection and release its lock, as the loop is closed or stands still; in any thread.
+
+        Returns what makes this process follow the next owner, if the loop goes on.
+        """
+        self._membership.break_off()
+        for task in tuple(self._tasks):
+            if task.get_loop().is_closed():
+                end_task(task)
+        role = self._membership.role
+        return role.check_files if isinstance(role, Owner) else _do_nothing
+
     def forked(self) -> None:
         """Mark this object as the parent's, in a forked child."""
         self._pid = -1
@@ -281,6 +326,7 @@ class HostUpstream:
             return
         if self._closing is None:
             self._closing = asyncio.get_running_loop().create_task(self._close())
+            self._membership.adopt(self._closing)
         await asyncio.shield(self._closing)
 
     @property
@@ -315,6 +361,7 @@ class HostUpstream:
             expects_followers=known_epoch > 0 or (last is not None and last.ownership_id != 0),
             stats=self._heard_stats,
             emit=self._on_event,
+            adopt=self._membership.adopt,
         )
 
     def _make_follower(self, own: Own) -> Follower:
@@ -354,6 +401,9 @@ class HostUpstream:
                 if error is not None:
                     _log.warning("%s: %s", self._shown_url, error)
                 self._membership.on_owner_disconnected(in_order=in_order, leaves_lock=leaves_lock)
+            case WatchChanged():
+                if self._on_watch is not None:
+                    self._on_watch()
             case RoleTaken() | RoleLost() | OwnerMissing() | JoinFailed():
                 self._on_membership_event(event)
 
@@ -405,6 +455,8 @@ class HostUpstream:
         self._operations.on_role_taken()
         self._snapshot_requests.on_role_taken()
         self._owner = role if isinstance(role, Owner) else None
+        if self._on_watch is not None:
+            self._on_watch()
         self._observer.begin(self, SourceKind.FOLLOWER if self._owner is None else SourceKind.PROCESS)
         if isinstance(role, Owner):
             self._place.ownership_id = role.ownership_id
@@ -461,6 +513,10 @@ class HostUpstream:
         await self._membership.aclose(lambda: self._operations.drain(self._close_timeout), self._deadline)
         self._operations.close(was_owner=was_owner)
         self._local_status.enter(State.CLOSED, None, cause="Close")
+
+
+def _do_nothing() -> None:
+    """Leave a role as it is."""
 
 
 class DecodedAnswers:

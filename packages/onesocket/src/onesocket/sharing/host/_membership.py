@@ -91,6 +91,8 @@ class Membership:
         self._retry_delay = retry_delay
         """Returns the seconds until the next try after so many failures in a row; None: there is none."""
         self._emit = emit
+        self.adopt: Callable[[asyncio.Task[Any]], object] = _leave_alone
+        """Called with each task of the membership and its role; the end of a loop may have to spare it."""
         self._election = Election(options)
         self.role: Role | None = None
         self._missing_due = math.inf
@@ -110,6 +112,7 @@ class Membership:
         self._step: asyncio.Task[None] | None = None
         self._waiters: list[asyncio.Future[Role]] = []
         self._timer: asyncio.TimerHandle | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._heard_at = 0.0
         """The owner's last sign of life that the election knows of."""
 
@@ -129,6 +132,7 @@ class Membership:
 
     def begin(self) -> None:
         """Keep the descriptors that a fail-over takes."""
+        self._loop = asyncio.get_running_loop()
         self._reserve.fill()
 
     async def acquire_role(self) -> Role:
@@ -164,6 +168,18 @@ class Membership:
         for part in (self.role, self._attaching, self._lock):
             if part is not None:
                 yield from part.descriptors()
+
+    def break_off(self) -> None:
+        """Let go of the connection, and after it of the lock; in any thread. The role learns it from its lock."""
+        role, lock = self.role, self._lock
+        for part in (role, self._attaching):
+            if part is not None:
+                part.break_off()
+        if lock is not None:
+            lock.surrender(tuple)
+        if self._loop is not None and self._loop.is_closed():
+            self._release_lock()
+            self._reserve.release()
 
     async def aclose(self, drain: Callable[[], Coroutine[Any, Any, None]], timeout: float) -> None:
         """Leave in order. `drain`: awaited by a follower before it leaves."""
@@ -276,6 +292,7 @@ class Membership:
 
     def _start_step(self, step: Coroutine[Any, Any, None]) -> None:
         self._step = asyncio.get_running_loop().create_task(step)
+        self.adopt(self._step)
 
     async def _attach(self) -> None:
         follower = self._attaching = self._make_follower(self._election.own)
@@ -394,6 +411,10 @@ class Membership:
         lock, self._lock = self._lock, None
         if lock is not None:
             lock.release()
+
+
+def _leave_alone(_: asyncio.Task[Any]) -> None:
+    """Spare no task: the loop is a thread's own."""
 
 
 def _typed_error(error: Exception) -> OnesocketError:

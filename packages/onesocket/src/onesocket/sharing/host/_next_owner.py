@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 
 from ...errors import HandOverRefused
@@ -17,9 +18,10 @@ def preferrer(followers: Sequence[FollowerConnection]) -> FollowerConnection | N
 def find_next_owner(followers: Sequence[FollowerConnection]) -> FollowerConnection | None:
     """The follower to which an owner hands over that has to: one that prefers to own before one that may.
 
-    One that doesn't read comes last: it may be stopped.
+    Another member of this process comes late, and one that doesn't read last: it may be stopped.
     """
     reading = [follower for follower in followers if not follower.is_write_paused]
+    reading.sort(key=lambda follower: follower.peer_pid == os.getpid())
     allowed = (follower for follower in (*reading, *followers) if follower.own is not Own.NEVER)
     return preferrer(reading) or next(allowed, None)
 

@@ -11,7 +11,7 @@ import socket
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from ...client._client import Client
 from ...client._gap import Gap
@@ -56,6 +56,8 @@ _REFRESH_INTERVAL: Final = 600.0
 """Seconds between two touches of the lock file; cleaners take what is days old."""
 _LATE_TICK: Final = 1.5
 """Heartbeats without a check of the files: after a longer pause of this process, another may have taken over."""
+_STOOD_STILL: Final = 0.5
+"""Seconds by which a heartbeat of a loop is late that stood still: it may do so again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +68,27 @@ class HandOverDue:
     """True if a user asked for it."""
 
 
+@dataclass(frozen=True, slots=True)
+class WatchChanged:
+    """The value of `needs_watch` may have changed."""
+
+
 OwnerEvent: TypeAlias = (
-    MessageBatch | GapNotice | StatusUpdate | Results | Answer | SubscriptionRefusal | SnapshotAnswer | HandOverDue
+    MessageBatch
+    | GapNotice
+    | StatusUpdate
+    | Results
+    | Answer
+    | SubscriptionRefusal
+    | SnapshotAnswer
+    | HandOverDue
+    | WatchChanged
 )
-"""Frames as they go to followers, and `HandOverDue`."""
+"""Frames as they go to followers, `HandOverDue` and `WatchChanged`."""
+
+
+def _leave_alone(_: asyncio.Task[Any]) -> None:
+    """Spare no task: the loop is a thread's own."""
 
 
 class OwnerPhase(enum.Enum):
@@ -98,8 +117,11 @@ class Owner:
         emit: Callable[[OwnerEvent], object],
         key: str | None = None,
         expects_followers: bool = False,
+        adopt: Callable[[asyncio.Task[Any]], object] = _leave_alone,
     ) -> None:
         self.client = client
+        self._adopt = adopt
+        """Called with each task of an operation; the end of a loop may have to spare it."""
         self._lock = lock
         self._reserve = reserve
         self._options = options
@@ -135,16 +157,22 @@ class Owner:
         # Straight to the operations: one call less for each.
         self.submit = self._operations.submit
         self._files = OwnerFiles(
-            lock, reserve, accepted=self._followers.accept, exhausted=_reject_exhausted, check=self._check_files
+            lock, reserve, accepted=self._followers.accept, exhausted=_reject_exhausted, check=self.check_files
         )
         self._heartbeat_timer: asyncio.TimerHandle | None = None
+        self._heartbeat_due = 0.0
+        self._was_late = False
+        """True once the event loop has stood still for a while."""
         self._started = time.time()
         self._rates = (0.0, 0.0)
         self._message_counts = (0, 0)
         self._published: tuple[State, int] = client.state, 0
         self._published_early: tuple[State, int] | None = None
         """State and epoch that were published before the client reported them: changes up to that one are old."""
-        client.internals.runner.is_shared = True
+        runner = client.internals.runner
+        runner.is_shared = True
+        # Where all tasks of the loop are cancelled, as `asyncio.run()` does at its end, the next owner follows.
+        runner.outlives_loop, runner.on_left = self._outlives_loop, self._on_loop_ends
         fan_out.tap(self._on_batch, self._on_gap)
         client.on_change(self._on_change)
 
@@ -167,6 +195,16 @@ class Owner:
         return None
 
     @property
+    def needs_watch(self) -> bool:
+        """True while other members use the connection, or once the loop has stood still; in any thread."""
+        return self._was_late or bool(self._followers)
+
+    @property
+    def is_wanted(self) -> bool:
+        """True while other members use the connection, or wait to be accepted; in any thread."""
+        return bool(self._followers) or self._files.is_asked
+
+    @property
     def epoch(self) -> int:
         """Epoch of the present connection, as all processes count."""
         return self._base_epoch + self.client.epoch
@@ -185,6 +223,7 @@ class Owner:
             is_serving=self._is_serving,
             may_send=self._may_send,
             forward_batch=self.forward_batch,
+            adopt=self._adopt,
         )
 
     # --- phases -----------------------------------------------------------------------------------------------------
@@ -192,7 +231,17 @@ class Owner:
     def start(self) -> None:
         """Listen for followers. Raises OSError or `NoRuntimeDirectory`."""
         self._files.start()
-        self._heartbeat_timer = self._loop.call_later(self._options.heartbeat, self._on_heartbeat)
+        self._wait_for_heartbeat()
+
+    def break_off(self) -> None:
+        """Reset the connection and release the lock, as the event loop takes no turn; in any thread."""
+        # These sockets are closed under `FORK_LOCK` alone, which `surrender` holds: their numbers are no other file's.
+        runner = self.client.internals.runner
+        if self._lock.surrender(lambda: (*runner.descriptors(), *self._files.descriptors())):
+            self._followers.break_off()
+        if self._loop.is_closed():
+            self._files.stop()
+            self.client.internals.leave_loop()
 
     def resume(self, state: State, earlier: events.EarlierConnection) -> None:
         """Restore the connection's state under the last owner: stopped, or up."""
@@ -209,6 +258,7 @@ class Owner:
         if self._heartbeat_timer is not None:
             self._heartbeat_timer.cancel()
         self._files.stop()
+        self.client.internals.runner.end_with_loop()
         await self.client.aclose()  # bounded by its own deadlines; before its end another must not dial
         await self._operations.finish()  # messages sent meanwhile need their result, or would be sent twice
         self.forward_batch()
@@ -217,6 +267,7 @@ class Owner:
         self._files.release(is_followed=bool(self._followers))
         followers = self._followers.attached
         await self._followers.shut_down(self._next_owner if self._next_owner in followers else preferrer(followers))
+        self._emit(WatchChanged())
 
     async def _before_release(self) -> None:
         """Nothing: an owner in a cluster has its lease to release."""
@@ -230,20 +281,33 @@ class Owner:
 
     def _current_phase(self) -> OwnerPhase:
         """The phase; after a pause of this process the files are checked first."""
-        if self._loop.time() - self._checked_at > _LATE_TICK * self._options.heartbeat:
-            self._check_files()
+        is_late = self._loop.time() - self._checked_at > _LATE_TICK * self._options.heartbeat
+        if is_late or self._lock.is_surrendered:
+            self.check_files()
         return self._phase
 
-    def _check_files(self) -> None:
+    def _outlives_loop(self) -> bool:
+        """True if the end of the event loop doesn't close the client: the next owner follows, in order."""
+        return self._phase is OwnerPhase.SERVING
+
+    def _on_loop_ends(self) -> None:
+        """The end of the event loop has closed the connection: another member has it next, or this one again."""
+        self._emit(HandOverDue(is_requested=False))
+
+    def check_files(self) -> None:
+        """Find out whether another process has taken over."""
         self._checked_at = self._loop.time()
         if self._phase is OwnerPhase.SERVING and not self._files.restore_missing():
             self._phase = OwnerPhase.REPLACED
             self._emit(HandOverDue(is_requested=False))
 
     def _on_heartbeat(self) -> None:
+        if not self._was_late and self._loop.time() - self._heartbeat_due > _STOOD_STILL:
+            self._was_late = True
+            self._emit(WatchChanged())
         elapsed = self._loop.time() - self._checked_at + 1e-9
-        self._check_files()
-        self._heartbeat_timer = self._loop.call_later(self._options.heartbeat, self._on_heartbeat)
+        self.check_files()
+        self._wait_for_heartbeat()
         if self._checked_at - self._refreshed_at > _REFRESH_INTERVAL:
             self._refreshed_at = self._checked_at
             self._lock.refresh()
@@ -256,6 +320,10 @@ class Owner:
         self._followers.send_heartbeat(self.connection_stats)
         if self._options.own is not Own.PREFER and self._phase is OwnerPhase.SERVING:
             self._hand_over_to_preferrer()
+
+    def _wait_for_heartbeat(self) -> None:
+        self._heartbeat_due = self._loop.time() + self._options.heartbeat
+        self._heartbeat_timer = self._loop.call_at(self._heartbeat_due, self._on_heartbeat)
 
     def _refresh_status(self) -> None:
         """Publish what changes without a change of the state."""
@@ -377,6 +445,7 @@ class Owner:
             case None:
                 self._followers.detach(follower)
                 self._operations.forget(follower)
+                self._emit(WatchChanged())
             case _:
                 self._operations.perform(follower, frame)
 
@@ -393,6 +462,7 @@ class Owner:
         welcome = Welcome(os.getpid(), ownership_id, heartbeat, status, self.connection_stats)
         # After another owner a process gets everything of this one's connection: that may have begun before it came.
         self._followers.attach(follower, welcome, FeedPosition() if is_from_other else hello.position)
+        self._emit(WatchChanged())
         if self._options.own is not Own.PREFER:
             self._hand_over_to_preferrer()
         elif preferrer(self._followers.attached) is not None:

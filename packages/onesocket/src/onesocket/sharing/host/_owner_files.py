@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import select
 import socket
 from collections.abc import Callable, Iterable
 from typing import Final
@@ -75,12 +76,14 @@ class OwnerFiles:
                 self._logged_error = text
                 _log.warning("the files of a shared connection are gone, and can't be made again yet: %s", text)
             return True
+        if lock_state is LockState.LOST:
+            return False
         if lock_state is LockState.OURS:
             self._logged_error = ""
         for acceptor in (self._listener, self._notification_acceptor):
             if acceptor is not None:
                 acceptor.resume()
-        return lock_state is not LockState.LOST
+        return True
 
     def stop(self) -> None:
         """Stop listening."""
@@ -96,6 +99,14 @@ class OwnerFiles:
         if self._lock.is_ours():
             self._remove()
         self._lock.release(is_followed=is_followed)
+
+    @property
+    def is_asked(self) -> bool:
+        """True if a process has connected that was not accepted yet; in any thread."""
+        poll = select.poll()
+        for number in self.descriptors():
+            poll.register(number, select.POLLIN)
+        return bool(poll.poll(0))
 
     def descriptors(self) -> Iterable[int]:
         """The listening socket; the lock has the others."""

@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final, Self, TypeAlias
 
-from ..._forking import FORK_LOCK
+from ..._forking import FORK_LOCK, replace_with_null_device
 from ...errors import NoRuntimeDirectory, OutOfResources
 from ._abstract_socket_lock import AbstractSocketLock, notify_holder
 from ._owner_record import OwnerRecord
@@ -69,6 +69,8 @@ class OwnerLock:
         self.identity = file.identity
         self.predecessor = predecessor
         self._is_predecessor_gone = False
+        self.is_surrendered = False
+        """True once the locks were released in another thread: another member may own the connection."""
         self.ownership_id = secrets.randbits(53) | 1
         self._socket_lock = socket_lock
         self._level = level
@@ -174,6 +176,8 @@ class OwnerLock:
 
         Raises `NoRuntimeDirectory` or `OutOfResources`.
         """
+        if self.is_surrendered:
+            return LockState.LOST
         if paths == self.paths and self.is_ours():
             return LockState.OURS
         try:
@@ -208,7 +212,7 @@ class OwnerLock:
 
         Returns the one that this process had, which the caller closes; None: there was none to take.
         """
-        if self.descriptor >= 0:
+        if self.descriptor >= 0 and not self.is_surrendered:
             for level in range(self._level):
                 with FORK_LOCK:
                     lower = AbstractSocketLock.claim(self.paths.socket_lock_name_at(level))
@@ -279,9 +283,23 @@ class OwnerLock:
             with contextlib.suppress(OSError):  # a full disk: the record helps, the lock decides
                 record.write(self.descriptor)
 
+    def surrender(self, sockets: Callable[[], Iterable[int]]) -> bool:
+        """Release both locks in place of an event loop that takes no turn, and `sockets` before; in any thread.
+
+        Returns False if they are released already.
+        """
+        with FORK_LOCK:
+            if self.is_surrendered or self.descriptor < 0:
+                return False
+            self.is_surrendered = True
+            replace_with_null_device(sockets())
+            self._write(OwnerRecord(0, "-", self._epoch, self.ownership_id))
+            replace_with_null_device(self.descriptors())
+            return True
+
     def is_ours(self) -> bool:
         """True if the locked file is neither replaced nor removed."""
-        return self.descriptor >= 0 and file_identity(self.paths.lock) == self.identity
+        return self.descriptor >= 0 and not self.is_surrendered and file_identity(self.paths.lock) == self.identity
 
     def refresh(self) -> None:
         """Touch the file, so that cleaners of old files leave it."""

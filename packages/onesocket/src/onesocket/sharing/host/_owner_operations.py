@@ -48,6 +48,7 @@ class OwnerOperations:
         is_serving: Callable[[], bool],
         may_send: Callable[[], bool],
         forward_batch: Callable[[], object],
+        adopt: Callable[[asyncio.Task[Any]], object],
     ) -> None:
         """Make it.
 
@@ -59,13 +60,15 @@ class OwnerOperations:
             is_serving: False where the next owner performs operations.
             may_send: False where no message may go to the connection.
             forward_batch: Forwards what has come.
+            adopt: Called with each task of an operation.
         """
         self._client = client
         self._snapshot = snapshot
         self._is_serving = is_serving
         self._forward_batch = forward_batch
         self._local_requester = LocalRequester(emit)
-        self._pending_operations = PendingOperations(client, protocol, may_send)
+        self._adopt = adopt
+        self._pending_operations = PendingOperations(client, protocol, may_send, adopt)
         self._upstream_subscriptions: UpstreamSubscriptions | None = None
         if subscriptions_of(protocol) is not None:
             internals = client.internals
@@ -150,6 +153,7 @@ class OwnerOperations:
     def disconnect(self) -> None:
         """Repeat a `disconnect()` of the last owner's time; requests wait for it."""
         self._disconnecting = asyncio.get_running_loop().create_task(self._client.disconnect())
+        self._adopt(self._disconnecting)
         self._disconnecting.add_done_callback(lambda task: task.cancelled() or task.exception())
 
     def forget(self, requester: SubscribingRequester) -> None:

@@ -74,9 +74,9 @@ class OwnerRecord:
         return f"{self.pid} {self.process_start_time} {' '.join(map(str, numbers))}"
 
     def is_gone(self) -> bool:
-        """True if the kernel has closed all descriptors of the process."""
+        """True if the kernel has closed all descriptors of the process, once its lock was found free."""
         if self.pid in (0, os.getpid()):
-            return True
+            return True  # a member of this very process lets go of its lock last, and in order
         if not hasattr(os, "pidfd_open"):
             return self._has_no_process()
         try:

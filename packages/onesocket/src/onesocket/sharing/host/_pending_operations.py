@@ -42,13 +42,21 @@ class PendingOperations:
     owner.
     """
 
-    def __init__(self, client: Client, protocol: Protocol, may_send: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        client: Client,
+        protocol: Protocol,
+        may_send: Callable[[], bool],
+        adopt: Callable[[asyncio.Task[None]], object],
+    ) -> None:
+        """`adopt`: called with each task of an operation."""
         internals = client.internals
         self._sender = internals.sender
         self._requests = internals.requests
         self._refusal = internals.runner.refusal
         self._protocol = protocol
         self._may_send = may_send
+        self._adopt = adopt
         self._queue = OperationQueue()
         self._in_flight: dict[tuple[Requester, int], Delivery] = {}
         """Messages that the client has, and whose result is not known yet; by requester and the requester's number."""
@@ -98,6 +106,7 @@ class PendingOperations:
         if key in self._tasks:
             raise IpcError(_USED_TWICE)
         task = self._tasks[key] = asyncio.get_running_loop().create_task(self._run(key, operation))
+        self._adopt(task)
         task.add_done_callback(lambda task: self._free(key, task))
         return task
 

@@ -50,7 +50,8 @@ class UnixAcceptor:
     def close(self) -> None:
         """Stop accepting. Idempotent."""
         self._pause()
-        self._sock.close()
+        with FORK_LOCK:  # as its number may be replaced in another thread
+            self._sock.close()
 
     def _pause(self) -> None:
         if self._is_reading:
