@@ -167,9 +167,9 @@ class ChaosHarness:
             self.ledger.sender(member.name).accepted = answer["accepted"]
         return answers
 
-    async def leave(self, member: WorkerProcess) -> None:
+    async def leave(self, member: WorkerProcess, **order: Any) -> None:
         """Order a process to leave, and check its exit status."""
-        answer = await member.do("leave")
+        answer = await member.do("leave", **order)
         sender = self.ledger.sender(member.name)
         sender.accepted, sender.left = answer["accepted"], True
         status = await member.ended()

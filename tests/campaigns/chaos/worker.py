@@ -18,6 +18,7 @@ import onesocket
 from onesocket import Gap
 from onesocket.errors import OnesocketError
 from onesocket.lifecycle import OutboxLimits
+from onesocket.sharing import _main_loop as main_loop
 from onesocket.sharing.host import HostOptions
 from onesocket.sharing.host import _join_credentials as join_credentials
 from tests.campaigns.harness.orders import Order, serve_orders, setup, write_event
@@ -37,6 +38,10 @@ class ChaosWorker:
 
     def __init__(self, given: dict[str, Any]) -> None:
         self.has_left = False
+        self.ends_by: str | None = None
+        """The way in which the event loop ends with the client open; None: as ever."""
+        self.pausing: asyncio.Future[float] = asyncio.get_running_loop().create_future()
+        """Done with the seconds for which the event loop is to stand still."""
         self.name: str = given["name"]
         self._url: str = given["url"]
         self._host = HostOptions(**given["host"])
@@ -107,9 +112,16 @@ class ChaosWorker:
         """The messages received so far, and the open descriptors."""
         return self._figures()
 
-    async def leave(self, _: dict[str, Any]) -> dict[str, Any]:
-        """Leave while messages are being sent; each of them still gets its fate."""
+    async def leave(self, order: dict[str, Any]) -> dict[str, Any]:
+        """Leave while messages are being sent; each of them still gets its fate.
+
+        `by`: "end" and "close" leave the client open, for the end of the event loop, and for that without a word.
+        """
         self.has_left = True
+        self.ends_by = order.get("by")
+        if self.ends_by is not None and isinstance(self._sender, NumberedSender):
+            await self._sender.stop()
+            return {"accepted": await self._sender.settle(5.0), **self._figures()}
         if isinstance(self._sender, BlockingMember):
             return {"accepted": await self._sender.leave(), **self._figures()}
         if self._sender is not None:
@@ -121,6 +133,16 @@ class ChaosWorker:
             await self._reading
         accepted = 0 if self._sender is None else await self._sender.settle(5.0)
         return {"accepted": accepted, **self._figures()}
+
+    async def block(self, order: dict[str, Any]) -> None:
+        """Block the event loop, as a program that computes."""
+        time.sleep(order["seconds"])  # noqa: ASYNC251 - on purpose
+
+    async def pause(self, order: dict[str, Any]) -> None:
+        """Let the event loop stand still, as between two cells of a notebook."""
+        if not self.pausing.done():
+            self.pausing.set_result(order["seconds"])
+        await asyncio.sleep(0)
 
     async def topics(self, order: dict[str, Any]) -> None:
         """Be subscribed to these topics from now on, and to no other."""
@@ -330,14 +352,39 @@ async def serve(worker: ChaosWorker) -> None:
         os._exit(0)  # the driver has ended
 
 
-async def main(given: dict[str, Any]) -> None:
+async def make_worker(given: dict[str, Any]) -> ChaosWorker:
     """A member among those of one host."""
     if "speaks" in given:  # as another release would
         join_credentials.PROTOCOL_VERSION = given["speaks"]  # type: ignore[attr-defined]
-    await serve(ChaosWorker(given))
+    if "blocked_after" in given:
+        main_loop.BLOCKED_AFTER = given["blocked_after"]  # type: ignore[misc]
+    return ChaosWorker(given)
+
+
+async def until_pause(worker: ChaosWorker, serving: asyncio.Task[None]) -> float | None:
+    """Run until the loop is to stand still; returns for how many seconds. None: it has served."""
+    ends: set[asyncio.Future[Any]] = {serving, worker.pausing}
+    await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+    if serving.done():
+        serving.result()
+        return None
+    seconds, worker.pausing = worker.pausing.result(), asyncio.get_running_loop().create_future()
+    return seconds
+
+
+def run(given: dict[str, Any]) -> None:
+    """Run one member to its end."""
+    with asyncio.Runner(loop_factory=_loop_factory(given.get("kind", "asyncio"))) as runner:
+        worker = runner.run(make_worker(given))
+        serving = runner.get_loop().create_task(serve(worker))
+        while (seconds := runner.run(until_pause(worker, serving))) is not None:
+            time.sleep(seconds)
+        if worker.ends_by == "close":
+            runner.get_loop().close()
+            os.set_blocking(0, True)
+            os.read(0, 1)  # until the driver has seen enough
+            os._exit(0)
 
 
 if __name__ == "__main__":
-    given = setup()
-    with asyncio.Runner(loop_factory=_loop_factory(given.get("kind", "asyncio"))) as runner:
-        runner.run(main(given))
+    run(setup())

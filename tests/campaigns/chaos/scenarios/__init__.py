@@ -16,6 +16,7 @@ from . import (
     concurrent_join,
     foreign_peers,
     forks,
+    main_loops,
     owner_failures,
     server_faults,
     slow_readers,
@@ -54,6 +55,12 @@ SCENARIOS: Final = (
         'the owner is stopped, on_stopped="take-over": the one case of two sockets',
         owner_failures.run_take_over,
         lambda size: 60.0 + size.rounds,
+    ),
+    ChaosScenario(
+        "main-loops",
+        "the owner's event loop ends, is closed, stands still and is blocked; under load",
+        main_loops.run,
+        lambda size: 60.0 + 6.0 * main_loops.count(size),
     ),
     ChaosScenario(
         "forks", "the owner forks in the midst of it, and is killed", forks.run, lambda size: 30.0 + 5 * size.forks
