@@ -83,13 +83,13 @@ async def test_a_lease_goes_to_who_asks_once_its_time_is_up_before_the_server_re
 ) -> None:
     a, b = pair(server)
     e = await lead(a)
-    time_there = NatsLease._time
+    time_there = NatsLease.time
 
     async def later(self: NatsLease) -> datetime:
         return await time_there(self) + timedelta(seconds=seconds)
 
     with monkeypatch.context() as patch:
-        patch.setattr(NatsLease, "_time", later)
+        patch.setattr(NatsLease, "time", later)
         answer = await b.acquire(60, e)
     if is_up:
         assert isinstance(answer, Lease)

@@ -41,11 +41,12 @@ class ReplayedNats(ReplayedEngine):
     """NATS with a key of its own, whose lease is dropped from its stream as the server does when its time is up."""
 
     any_member_takes = False
+    tells_every_lag = False
 
     def __init__(self, server: NatsServer, raw: Client, *, restarts: bool = False) -> None:
         """`restarts`: a loss ends the connections of the members, too."""
         self.key = ClusterKey.of(random.randbytes(32).hex())
-        engine = NatsCoordinator(server.url, timeout=20)
+        self.engine = engine = NatsCoordinator(server.url, timeout=20)
         self.opened: dict[str, NatsKeyCoordinator] = {name: engine.open(self.key, name) for name in MEMBERS}
         self.members = {**self.opened}
         self._stream = f"onesocket-{self.key.digest}"
@@ -80,7 +81,8 @@ async def a_replay(server: NatsServer, raw: Client, *, restarts: bool = False) -
 
 
 async def test_every_step_from_every_state_is_that_of_the_model(server: NatsServer, raw: Client) -> None:
-    every = traces(every_operation(with_knowledge=False))
+    operations = every_operation(with_knowledge=False)
+    every = traces([each for each in operations if each.name != "announce"])  # which random traces have
     for trace in every if ALL else random.Random(1).sample(every, 25):
         async with a_replay(server, raw) as replay:
             await replay.run(*trace)

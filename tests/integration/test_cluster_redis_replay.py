@@ -31,7 +31,8 @@ class ReplayedRedis(ReplayedEngine):
     """Redis, with all of its keys."""
 
     def __init__(self, server: RedisServer) -> None:
-        engine = RedisCoordinator(server.url)
+        self.engine = engine = RedisCoordinator(server.url)
+        self.key = KEY
         self.opened = {name: engine.open(KEY, name) for name in MEMBERS}
         self.members = {**self.opened}
         self.raw = server.client()

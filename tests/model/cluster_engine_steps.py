@@ -77,6 +77,9 @@ def perform(model: EngineModel, operation: Operation) -> tuple[int, ...]:
         case "release":
             model.release(member, Position(epoch, number), 0.0)
             return ACCEPTED
+        case "announce":
+            model.announce(member, b"x" * known, Position(epoch, number), TTL, 0.0)
+            return ACCEPTED
         case _:
             try:
                 model.publish(member, Position(epoch, number), b"x", known, 0.0)

@@ -9,6 +9,7 @@ import pytest
 
 from onesocket.errors import Fenced, InvalidOption
 from onesocket.sharing.cluster._coordinator import (
+    NO_LAG,
     START,
     ClusterEngine,
     ClusterKey,
@@ -258,6 +259,44 @@ async def keys_do_not_see_each_other(case: EngineUnderTest) -> None:
     await close(a, b)
 
 
+async def what_members_announce_is_seen_until_they_withdraw_it(case: EngineUnderTest) -> None:
+    a, b = case.open("a"), case.open("b")
+    observer = case.engine.observe(case.key.prefix)
+    assert await observer.look(case.key.digest) == []
+    e = await lead(a)
+    assert await a.announce(b"a leads", START, TTL) is None
+    assert await b.follow(Position(e, 0), START, 0) == []
+    assert await b.announce(b"b is there", Position(e, 0), TTL) == NO_LAG
+    for number in (1, 2, 3):
+        await a.publish(Position(e, number), b"x")
+    lag = await b.announce(b"b \xff 1", Position(e, 0), TTL)
+    assert lag is not None
+    assert lag.records == 3
+    assert lag.seconds is not None
+    assert 0 <= lag.seconds < TTL
+    before = observer.commands
+    (view,) = await observer.look(case.key.digest[:6])
+    assert observer.commands - before <= 5
+    assert view.digest == case.key.digest
+    assert view.lease is not None
+    assert (view.lease.member, view.lease.epoch) == ("a", e)
+    assert 0 < view.lease.remaining <= TTL
+    assert [(each.member, each.note) for each in view.members] == [("a", b"a leads"), ("b", b"b \xff 1")]
+    assert [each.lag for each in view.members] == [None, lag]
+    assert all(0 < each.remaining <= TTL for each in view.members)
+    assert await observer.look("f") == []
+    for record in await follow_all(b, Position(e, 0), 3):
+        assert record.kind is RecordKind.BATCH
+    assert await b.announce(b"", Position(e, 3), TTL) == NO_LAG
+    (view,) = await observer.look("")
+    assert [each.member for each in view.members] == ["a"]
+    await a.release(Position(e, 4))
+    await a.announce(b"", START, TTL)
+    assert await observer.look("") == []
+    await observer.aclose()
+    await close(a, b)
+
+
 async def lead(coordinator: Coordinator, after: int = 0, previous: PreviousEpoch | None = None) -> int:
     """Have a member take the lease; returns its epoch."""
     lease = await coordinator.acquire(TTL, after)
@@ -309,4 +348,5 @@ CHECKS: Final = (
     submissions_to_an_earlier_epoch_reach_no_later_leader,
     payloads_are_bounded_and_may_hold_any_byte,
     keys_do_not_see_each_other,
+    what_members_announce_is_seen_until_they_withdraw_it,
 )

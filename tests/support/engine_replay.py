@@ -15,7 +15,10 @@ from typing import Any, Final
 from onesocket.errors import Fenced, MailboxFull
 from onesocket.sharing.cluster._coordinator import (
     START,
+    ClusterEngine,
+    ClusterKey,
     Coordinator,
+    Lag,
     Lease,
     LeaseInfo,
     Position,
@@ -35,13 +38,18 @@ _NUMBERS: Final = 3
 _NAMES: Final = (
     *("acquire", "renew", "release", "expire", "lose everything"),
     *("publish", "publish", "submit", "submit", "submit", "answer", "answer", "take", "take", "follow", "follow"),
+    "announce",
 )
 
 
 class ReplayedEngine(ABC):
     """A real engine: the coordinators of `MEMBERS` on a key that is empty at first, and what only its tests can do."""
 
+    engine: ClusterEngine
+    key: ClusterKey
     members: dict[str, Coordinator]
+    tells_every_lag = True
+    """False if an engine tells that of a member which has read up to its position, and of no other one."""
     any_member_takes = True
     """False if an engine leaves it to the leader of an epoch to take what was submitted to it."""
 
@@ -73,6 +81,7 @@ class Replay:
         """All so far: the trace to repeat when one fails."""
         self._epochs = {0: 0}
         """The engine's epochs by those of the model."""
+        self._granted: set[int] = set()
         self._leader = ""
         """Of the newest epoch."""
         self._mails: dict[Position, Position] = {}
@@ -136,6 +145,8 @@ class Replay:
                 await self._compare_refusals(coordinator.answer(to, real, text), expected)
             case "follow":
                 await self._compare_reads(member, at, Position(epoch, known))
+            case "announce":
+                await self._announce(member, at, b"x" * known)
             case _:
                 raise AssertionError(operation)
 
@@ -146,7 +157,15 @@ class Replay:
         got = await self.engine.members[member].acquire(TTL, self._epochs[known])
         if isinstance(expected, Lease):
             self._leader = member
+            self._granted.add(expected.epoch)
         self._compare_leases(expected, got)
+
+    async def _announce(self, member: str, feed: Position, note: bytes) -> None:
+        """Announce a member that reads an epoch which was granted: the order of others is the model's alone."""
+        if feed.epoch in self._granted:
+            expected = self.model.announce(member, note, feed, TTL, 0.0)
+            got = await self.engine.members[member].announce(note, self._real_position(feed), TTL)
+            self._compare_lags(expected, got)
 
     async def _take(self, member: str, done: Position) -> None:
         """Take, after a submission that was taken: the nearest one up to `done`."""
@@ -174,6 +193,30 @@ class Replay:
             self._compare_leases(expected, got)
         for member in self.engine.members:
             await self._compare_reads(member, START, START)
+        await self._compare_announcements()
+
+    async def _compare_announcements(self) -> None:
+        observer = self.engine.engine.observe(self.engine.key.prefix)
+        views = await observer.look(self.engine.key.digest)
+        await observer.aclose()
+        lease, members = self.model.lease(0.0), self.model.announced(0.0)
+        if not members:  # by which a cluster is found
+            assert not [each for view in views for each in view.members], self
+            return
+        (view,) = views
+        assert (view.lease and view.lease.member) == (lease and lease.member), self
+        assert [(each.member, each.note) for each in view.members] == [(each.member, each.note) for each in members]
+        for expected, got in zip(members, view.members, strict=True):
+            self._compare_lags(expected.lag, got.lag)
+
+    def _compare_lags(self, expected: Lag | None, got: Lag | None) -> None:
+        """Compare what is known; the model's time stands still."""
+        if got is None and not self.engine.tells_every_lag:
+            return
+        assert (expected is None) == (got is None), (expected, got)
+        if expected is not None and got is not None:
+            assert got.records == expected.records
+            assert (got.seconds is None) == (expected.seconds is None)
 
     async def _compare_reads(self, member: str, feed: Position, answers: Position) -> None:
         """Read until nothing more comes: an engine may return a part, and mix feed and answers as it likes."""
@@ -252,6 +295,11 @@ def every_operation(*, with_knowledge: bool = True) -> list[Operation]:
                 for number in range(1, _NUMBERS)
                 for known in range(number if with_knowledge else 1)
             ]
+    found += [
+        Operation("announce", 1, epoch, number, number % 2)
+        for epoch in range(1, _EPOCHS + 1)
+        for number in range(_NUMBERS)
+    ]
     return found
 
 

@@ -8,7 +8,8 @@ The engine holds, for each key:
   that the epoch began, batches are numbered 1, 2, 3 … *by the leader*, and an orderly end has the number after the last
   batch. The numbers are dense, so each reader can tell how many records it missed;
 - the **mailbox**: what members submit to the leader of an epoch;
-- the **answers**: what the leader answers to one member, numbered 1, 2, 3 … by the leader for each member and epoch.
+- the **answers**: what the leader answers to one member, numbered 1, 2, 3 … by the leader for each member and epoch;
+- the **announcements**: for observers alone, a note of each member, which ends by itself.
 
 Since the writer numbers its records, each write can be repeated after a lost reply: the engine accepts a record that it
 has already, and does nothing. A leader that gives up on a batch leaves its number out: readers see that it is missing.
@@ -21,10 +22,13 @@ import enum
 import re
 import secrets
 import socket
-from typing import Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from ..._record import record
 from ...errors import InvalidOption
+
+if TYPE_CHECKING:
+    from ._cluster_view import ClusterObserver
 
 FORMAT: Final = 1
 """Version of the keys and records in an engine: members of two formats refuse each other (`VersionMismatch`)."""
@@ -157,6 +161,19 @@ class Submission:
     payload: bytes
 
 
+@record
+class Lag:
+    """Part of the feed that a member has not read, at one moment."""
+
+    records: int | None
+    """None: it isn't known, as the member reads another epoch than that of the feed's end."""
+    seconds: float | None
+    """Time since the first of those was written; None: it isn't known."""
+
+
+NO_LAG: Final = Lag(0, 0.0)
+
+
 class Coordinator(Protocol):
     """The operations of one member on one key. Used on one event loop; bound to it by its first operation.
 
@@ -240,6 +257,14 @@ class Coordinator(Protocol):
         """The open descriptors of connections to the engine: no forked child keeps them."""
         ...
 
+    async def announce(self, note: bytes, feed: Position, ttl: float) -> Lag | None:
+        """Have the engine hold `note` for `ttl` seconds, for observers, with the lag of this member.
+
+        `feed`: the position up to which this member has read; `START`: it reads nothing. Returns the lag after `feed`;
+        None: it reads nothing, or what follows can't be told. An empty note withdraws the one before.
+        """
+        ...
+
     async def aclose(self) -> None:
         """Close the connections to the engine; the lease stays until it ends. Idempotent."""
 
@@ -249,6 +274,10 @@ class ClusterEngine(Protocol):
 
     def open(self, key: ClusterKey, member: str) -> Coordinator:
         """The operations for one member of one key; nothing is connected before the first operation."""
+        ...
+
+    def observe(self, prefix: str) -> ClusterObserver:
+        """Reads what members have announced; nothing is connected before the first operation."""
         ...
 
     def __str__(self) -> str:

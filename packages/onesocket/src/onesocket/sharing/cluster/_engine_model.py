@@ -8,8 +8,11 @@ from __future__ import annotations
 from collections import defaultdict, deque
 
 from ...errors import Fenced, MailboxFull
+from ._cluster_view import AnnouncedMember
 from ._coordinator import (
+    NO_LAG,
     START,
+    Lag,
     Lease,
     LeaseInfo,
     Position,
@@ -36,10 +39,14 @@ class EngineModel:
         self._holder = ""
         self._until = 0.0
         self._feed: deque[Record] = deque(maxlen=records)
+        self._written: deque[float] = deque(maxlen=records)
+        """Times at which the records of the feed were written."""
         self._answers: defaultdict[str, deque[Record]] = defaultdict(lambda: deque(maxlen=records))
         self._mailbox: deque[Submission] = deque()
         self._mailed = 0
         self._submitted: dict[str, int] = {}
+        self._announced: dict[str, tuple[bytes, Lag | None, float]] = {}
+        """Notes of the members, with the lag of each, and the time at which it is forgotten."""
 
     def __repr__(self) -> str:
         return f"<EngineModel {self._holder or 'free'} end={tuple(self._end)} records={len(self._feed)}>"
@@ -68,7 +75,7 @@ class EngineModel:
         self._mailbox.clear()
         self._mailed = 0
         self._submitted.clear()
-        self._append(Record(RecordKind.BEGAN, Position(self._epoch, 0), member=member, previous=self._end))
+        self._append(Record(RecordKind.BEGAN, Position(self._epoch, 0), member=member, previous=self._end), now)
         return Lease(self._epoch, previous)
 
     def renew(self, member: str, epoch: int, ttl: float, now: float) -> bool:
@@ -82,7 +89,7 @@ class EngineModel:
         """As `Coordinator.release`."""
         if not self._leads(member, position.epoch, now):
             return
-        self._append(Record(RecordKind.ENDED, max(position, Position(self._epoch, self._end.number + 1))))
+        self._append(Record(RecordKind.ENDED, max(position, Position(self._epoch, self._end.number + 1))), now)
         self._holder, self._was_released = "", True
 
     def publish(self, member: str, position: Position, payload: bytes, acknowledged: int, now: float) -> None:
@@ -91,7 +98,7 @@ class EngineModel:
         if self._end.number < acknowledged:
             raise Fenced("the engine has lost records of this epoch", epoch=position.epoch)
         if position > self._end:
-            self._append(Record(RecordKind.BATCH, position, payload))
+            self._append(Record(RecordKind.BATCH, position, payload), now)
 
     def read(self, member: str, feed: Position, answers: Position) -> list[Record]:
         """All that `Coordinator.follow` would return at this moment."""
@@ -128,6 +135,23 @@ class EngineModel:
         if not answers or position > answers[-1].position:
             answers.append(Record(RecordKind.ANSWER, position, payload))
 
+    def announce(self, member: str, note: bytes, feed: Position, ttl: float, now: float) -> Lag | None:
+        """As `Coordinator.announce`."""
+        lag = self._lag(feed, now)
+        if note:
+            self._announced[member] = note, lag, now + ttl
+        else:
+            self._announced.pop(member, None)
+        return lag
+
+    def announced(self, now: float) -> tuple[AnnouncedMember, ...]:
+        """The members that have announced themselves within their time."""
+        return tuple(
+            AnnouncedMember(member, note, lag, until - now)
+            for member, (note, lag, until) in sorted(self._announced.items())
+            if now < until
+        )
+
     def expire(self) -> None:
         """End the lease as if its time had come."""
         self._holder = ""
@@ -141,9 +165,19 @@ class EngineModel:
         self.__init__(records=self._records, mails=self._mails)  # type: ignore[misc]
         self._floor = floor
 
-    def _append(self, each: Record) -> None:
+    def _append(self, each: Record, now: float) -> None:
         self._feed.append(each)
+        self._written.append(now)
         self._end = each.position
+
+    def _lag(self, feed: Position, now: float) -> Lag | None:
+        if feed == START or feed > self._end:
+            return None
+        if feed == self._end:
+            return NO_LAG
+        unread = zip(self._feed, self._written, strict=True)
+        seconds = next((now - at for each, at in unread if each.position > feed), None)
+        return Lag(self._end.number - feed.number if feed.epoch == self._end.epoch else None, seconds)
 
     def _is_held(self, now: float) -> bool:
         return self._holder != "" and now < self._until

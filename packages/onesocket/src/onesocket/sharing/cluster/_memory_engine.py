@@ -7,8 +7,10 @@ from collections.abc import Callable
 from typing import Final, TypeVar
 
 from ...errors import EngineUnavailable
+from ._cluster_view import ClusterView
 from ._coordinator import (
     ClusterKey,
+    Lag,
     Lease,
     LeaseInfo,
     Position,
@@ -46,6 +48,10 @@ class MemoryEngine:
     def open(self, key: ClusterKey, member: str) -> MemoryCoordinator:
         """As `ClusterEngine.open`."""
         return MemoryCoordinator(self, self.model(key), check_member_name(member))
+
+    def observe(self, prefix: str) -> MemoryObserver:
+        """As `ClusterEngine.observe`."""
+        return MemoryObserver(self, {key: model for key, model in self._models.items() if key.prefix == prefix})
 
     def model(self, key: ClusterKey) -> EngineModel:
         """The state for one key."""
@@ -132,6 +138,10 @@ class MemoryCoordinator:
         """None."""
         return []
 
+    async def announce(self, note: bytes, feed: Position, ttl: float) -> Lag | None:
+        """As `Coordinator.announce`."""
+        return await self._step("announce", lambda now: self._model.announce(self.member, note, feed, ttl, now))
+
     async def aclose(self) -> None:
         """As `Coordinator.aclose`."""
         self._is_closed = True
@@ -164,3 +174,31 @@ class MemoryCoordinator:
     def _check_available(self) -> None:
         if self._is_closed or not self._engine.is_available:
             raise EngineUnavailable("the engine in memory is not available")
+
+
+class MemoryObserver:
+    """`ClusterObserver` on a `MemoryEngine`."""
+
+    def __init__(self, engine: MemoryEngine, models: dict[ClusterKey, EngineModel]) -> None:
+        self._engine = engine
+        self._models = models
+        self.commands = 0
+
+    def __repr__(self) -> str:
+        return f"<MemoryObserver {len(self._models)}>"
+
+    async def look(self, beginning: str) -> list[ClusterView]:
+        """As `ClusterObserver.look`."""
+        self.commands += 1
+        await asyncio.sleep(0)
+        if not self._engine.is_available:
+            raise EngineUnavailable("the engine in memory is not available")
+        now = asyncio.get_running_loop().time()
+        keys = sorted((key for key in self._models if key.digest.startswith(beginning)), key=lambda key: key.digest)
+        views = [
+            ClusterView(key.digest, self._models[key].lease(now), self._models[key].announced(now)) for key in keys
+        ]
+        return [view for view in views if not view.is_empty]
+
+    async def aclose(self) -> None:
+        """As `ClusterObserver.aclose`."""

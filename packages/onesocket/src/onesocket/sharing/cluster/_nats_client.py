@@ -30,6 +30,8 @@ class NatsClient:
         self._connecting = asyncio.Lock()
         self._connection: NatsConnection | None = None
         self._is_closed = False
+        self.requests = 0
+        """Number of requests so far."""
 
     def __repr__(self) -> str:
         return f"<NatsClient {self._connection or self._address}>"
@@ -120,6 +122,7 @@ class NatsClient:
         self, message: NatsMessage, *before: NatsMessage, over: NatsConnection | None = None
     ) -> dict[str, Any]:
         connection = self.connection if over is None else over
+        self.requests += 1
         answer: dict[str, Any] = json.loads((await connection.request(message, *before)).data)
         error = answer.get("error")
         if error is not None:

@@ -12,6 +12,7 @@ from ._nats_address import NatsAddress, are_replicas
 
 if TYPE_CHECKING:
     from ._nats_key import NatsKeyCoordinator
+    from ._nats_observer import NatsObserver
 
 
 class NatsCoordinator:
@@ -25,7 +26,7 @@ class NatsCoordinator:
     A lease ends by the server's clock. A server without room for a record can't
     renew a lease either. A user with access rules has to publish to ``$JS.API.STREAM.INFO.*``, ``STREAM.CREATE.*``,
     ``STREAM.PURGE.*``, ``STREAM.MSG.GET.*``, ``CONSUMER.CREATE.*.*`` (all below ``$JS.API``), ``$JS.FC.>`` and
-    ``PREFIX.>``, and to subscribe to ``_INBOX.>``.
+    ``PREFIX.>``, and to subscribe to ``_INBOX.>``; for `onesocket status --cluster` also to ``STREAM.NAMES``.
 
     Needs ``onesocket[nats]`` (`MissingExtra`); raises `InvalidURL` and `InvalidOption`.
     """
@@ -60,6 +61,13 @@ class NatsCoordinator:
             retention=self._retention,
             replicas=self._replicas,
         )
+
+    def observe(self, prefix: str) -> NatsObserver:
+        """As `ClusterEngine.observe`."""
+        _coordinator_class()
+        from ._nats_observer import NatsObserver  # noqa: PLC0415 - for `onesocket status` alone
+
+        return NatsObserver(self._address, prefix, self._timeout)
 
 
 def _coordinator_class() -> type[NatsKeyCoordinator]:

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 from ...errors import EngineUnavailable
 from ._boot_time import boot_time
-from ._coordinator import START, Position, Record, RecordKind
+from ._coordinator import NO_LAG, START, Lag, Position, Record, RecordKind
 from ._feed_gaps import with_gaps
 from ._feed_retention import FeedRetention, Retention
 from ._nats_client import NatsClient
@@ -66,6 +66,21 @@ class NatsFeed:
                 self._place = self._place_after(stored, found, place)
                 return found
         return []
+
+    async def lag(self, feed: Position) -> Lag | None:
+        """Lag of this member, which has read up to a position; None: that can't be told."""
+        place, stream = self._place, self._names.stream
+        if place is None or place.feed != feed or not place.sequence:
+            return None
+        unread = await self._client.next_after(stream, self._names.feed, place.sequence)
+        if unread is None:
+            return NO_LAG
+        end, _ = await self._lease.end()
+        records = end.position.number - feed.number if end.position.epoch == feed.epoch else None
+        seconds = None
+        if unread.time is not None:
+            seconds = max(0.0, (await self._lease.time() - unread.time).total_seconds())
+        return Lag(records, seconds)
 
     def _place_after(self, stored: list[StreamMessage], found: list[Record], place: _Place) -> _Place:
         feed, answers, sequence = place

@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
 from ...errors import EngineUnavailable
-from ._coordinator import ClusterKey, Lease, LeaseInfo, Position, Record, RecordKind, Submission, check_member_name
+from ._coordinator import ClusterKey, Lag, Lease, LeaseInfo, Position, Record, RecordKind, Submission, check_member_name
 from ._engine_errors import check_size
 from ._feed_retention import Retention
 from ._nats_address import NatsAddress
 from ._nats_client import NatsClient
-from ._nats_connection import NatsConnection
+from ._nats_connection import NatsConnection, NatsMessage
 from ._nats_errors import NO_RESPONDERS, NO_STREAM, NatsRefused
 from ._nats_feed import NatsFeed, NatsFeedTrimmer
 from ._nats_lease import NatsLease
 from ._nats_mailbox import NatsMailbox
-from ._nats_records import KIND, POSITION, NatsNames, position_header
+from ._nats_records import KIND, POSITION, ROLLUP, TTL, NatsNames, lag_header, position_header
 from ._nats_streams import MAX_PAYLOAD, check_server, ensure_streams, feed_stream, mail_stream, probe
 
 T = TypeVar("T")
-_ANSWER_TTL: Final = {"Nats-TTL": "600s"}
+_ANSWER_TTL: Final = {TTL: "600s"}
 
 
 class NatsKeyCoordinator:
@@ -137,6 +138,16 @@ class NatsKeyCoordinator:
     def descriptors(self) -> list[int]:
         """As `Coordinator.descriptors`."""
         return self._client.descriptors()
+
+    async def announce(self, note: bytes, feed: Position, ttl: float) -> Lag | None:
+        """As `Coordinator.announce`; an empty note is kept for a second."""
+        return await self._run(lambda: self._announce(note, feed, ttl))
+
+    async def _announce(self, note: bytes, feed: Position, ttl: float) -> Lag | None:
+        lag = await self._feed.lag(feed)
+        headers = {**ROLLUP, TTL: f"{math.ceil(ttl) if note else 1}s", **lag_header(lag)}
+        await self._client.write(NatsMessage(self._names.present, note, headers))
+        return lag
 
     async def aclose(self) -> None:
         """As `Coordinator.aclose`."""

@@ -18,6 +18,8 @@ from ._nats_records import (
     MEMBER,
     POSITION,
     PREVIOUS,
+    ROLLUP,
+    TTL,
     LeaseMark,
     NatsNames,
     encode_mark,
@@ -89,7 +91,7 @@ class NatsLease:
                     return await self._info(mark)
             end, sequence = await self.end()
             known = max(end.position.epoch, 0 if mark is None else mark.epoch)
-            epoch = max(known + 1, after + 1, int((await self._time()).timestamp() * 10**6))
+            epoch = max(known + 1, after + 1, int((await self.time()).timestamp() * 10**6))
             began = {
                 KIND: RecordKind.BEGAN.value,
                 POSITION: position_header(Position(epoch, 0)),
@@ -249,16 +251,16 @@ class NatsLease:
 
     async def _left(self, mark: LeaseMark) -> float:
         """Seconds until a lease ends, by the server's clock."""
-        return mark.ttl - (await self._time() - mark.time).total_seconds()
+        return mark.ttl - (await self.time() - mark.time).total_seconds()
 
-    async def _time(self) -> datetime:
+    async def time(self) -> datetime:
         """The server's clock."""
         return datetime.fromisoformat((await self._client.ask(f"STREAM.INFO.{self._names.stream}"))["ts"])
 
     def _lease_message(self, epoch: int, member: str, ttl: float | None, expected: int) -> NatsMessage:
-        headers = {"Nats-Rollup": "sub", _EXPECTED: str(expected)}
+        headers = {**ROLLUP, _EXPECTED: str(expected)}
         if ttl is not None:
-            headers["Nats-TTL"] = f"{math.ceil(ttl)}s"  # the server counts whole ones
+            headers[TTL] = f"{math.ceil(ttl)}s"  # the server counts whole ones
         return NatsMessage(self._names.lease, encode_mark(epoch, member, ttl or 0.0), headers)
 
     def _note_written(self, held: HeldLease, written: int, known_before: int) -> None:

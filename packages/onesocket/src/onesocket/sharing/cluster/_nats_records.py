@@ -8,19 +8,27 @@ from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 from ...errors import EngineUnusable
-from ._coordinator import ClusterKey, Position, Record, RecordKind, Submission
+from ._cluster_view import AnnouncedMember
+from ._coordinator import ClusterKey, Lag, Position, Record, RecordKind, Submission
 
 KIND: Final = "Onesocket-Kind"
 POSITION: Final = "Onesocket-Position"
 PREVIOUS: Final = "Onesocket-Previous"
 MEMBER: Final = "Onesocket-Member"
 NUMBER: Final = "Onesocket-Number"
+LAG: Final = "Onesocket-Lag"
+TTL: Final = "Nats-TTL"
+ROLLUP: Final = {"Nats-Rollup": "sub"}
+"""Replaces the messages on the subject."""
 
 
 class NatsNames:
     """The streams and subjects of one cluster and member: ``PREFIX.DIGEST.NAME``."""
 
-    __slots__ = ("_base", "answers", "every_answer", "every_mailbox", "feed", "lease", "mail_stream", "stream")
+    __slots__ = (
+        *("_base", "answers", "every_answer", "every_mailbox", "every_member", "feed", "lease"),
+        *("mail_stream", "present", "stream"),
+    )
 
     def __init__(self, key: ClusterKey, member: str) -> None:
         self._base = f"{key.prefix}.{key.digest}."
@@ -32,6 +40,9 @@ class NatsNames:
         self.feed = self._base + "feed"
         self.every_answer = self._base + "answers.*"
         self.every_mailbox = self._base + "mailbox.*"
+        self.every_member = self._base + "members.*"
+        self.present = f"{self._base}members.{member}"
+        """The note of this member, for observers."""
         self.answers = self.answers_to(member)
 
     def __repr__(self) -> str:
@@ -107,6 +118,32 @@ def parse_submission(stored: StreamMessage) -> Submission:
         return Submission(Position(epoch, stored.sequence), stored.headers[MEMBER], number, stored.data)
     except (KeyError, ValueError):
         raise _foreign(stored) from None
+
+
+def lag_header(lag: Lag | None) -> dict[str, str]:
+    """The header with a lag; none if it is not known."""
+    if lag is None:
+        return {}
+    return {LAG: " ".join("-" if each is None else f"{each:g}" for each in (lag.records, lag.seconds))}
+
+
+def parse_note(stored: StreamMessage, now: datetime) -> AnnouncedMember | None:
+    """A member of its message; None: its time is up, or it has left. Raises `EngineUnusable` for a foreign message."""
+    headers = stored.headers
+    try:
+        assert stored.time is not None  # noqa: S101 - the caller has asked for it
+        left = float(headers[TTL].removesuffix("s")) - (now - stored.time).total_seconds()
+        lag = _parse_lag(headers[LAG]) if LAG in headers else None
+    except (KeyError, ValueError):
+        raise _foreign(stored) from None
+    if left <= 0 or not stored.data:
+        return None
+    return AnnouncedMember(stored.subject.rpartition(".")[2], stored.data, lag, left)
+
+
+def _parse_lag(text: str) -> Lag:
+    records, seconds = (None if each == "-" else float(each) for each in text.split(" "))
+    return Lag(None if records is None else int(records), seconds)
 
 
 def _position(text: str) -> Position:

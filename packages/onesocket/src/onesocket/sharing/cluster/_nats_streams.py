@@ -34,8 +34,10 @@ _NEVER: Final = str(2**53)
 
 
 def feed_stream(names: NatsNames, records: int, replicas: int) -> dict[str, Any]:
-    """The configuration of the stream with lease, feed and answers."""
-    return _stream(names.stream, [names.lease, names.feed, names.every_answer], replicas, _STATE_SECONDS) | {
+    """The configuration of the stream with lease, feed, answers and announcements."""
+    return _stream(
+        names.stream, [names.lease, names.feed, names.every_answer, names.every_member], replicas, _STATE_SECONDS
+    ) | {
         # Only the feed has so many on one subject; its oldest are dropped, also with `discard` "new", which is for the
         # whole: without room for it, a write is refused instead of the lease being dropped.
         "max_msgs_per_subject": records,
@@ -163,7 +165,7 @@ def _fault(found: Mapping[str, Any], needed: Mapping[str, Any]) -> str | None:
 async def probe(client: NatsClient, names: NatsNames) -> None:
     """Try each subject that a coordinator uses, and change nothing; raises `EngineCommandDenied`."""
     await client.newest(names.stream, names.lease)
-    for subject in (names.lease, names.feed, names.answers, names.mailbox(0)):
+    for subject in (names.lease, names.feed, names.answers, names.present, names.mailbox(0)):
         try:
             await client.write(NatsMessage(subject, b"", {"Nats-Expected-Last-Sequence": _NEVER}))
         except NatsRefused as refused:

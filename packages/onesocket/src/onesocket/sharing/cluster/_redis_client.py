@@ -37,6 +37,8 @@ class RedisClient:
         for name in ("XREAD", "TYPE"):
             self._redis.set_response_callback(name, _as_it_came)
         self._is_closed = False
+        self.commands = 0
+        """Commands that were sent so far, those to connect apart."""
 
     def __repr__(self) -> str:
         return f"<RedisClient {self._address}>"
@@ -74,6 +76,7 @@ class RedisClient:
         name = str(command[0])
         if self._is_closed:
             raise EngineUnavailable(f"{self._address}: this coordinator is closed")
+        self.commands += 1
         try:
             async with asyncio.timeout(self._timeout + wait):
                 return await self._redis.execute_command(*command)

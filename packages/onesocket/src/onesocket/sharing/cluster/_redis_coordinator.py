@@ -13,6 +13,7 @@ from ._coordinator import (
     FORMAT,
     START,
     ClusterKey,
+    Lag,
     Lease,
     LeaseInfo,
     Position,
@@ -26,10 +27,11 @@ from ._engine_errors import check_size, fenced, other_format
 from ._feed_gaps import with_gaps
 from ._feed_retention import FeedRetention, Retention
 from ._redis_address import RedisAddress
-from ._redis_records import RedisKeys, parse_streams, record_of, stream_id, submission_of
+from ._redis_records import RedisKeys, parse_lag, parse_streams, record_of, stream_id, submission_of
 
 if TYPE_CHECKING:
     from ._redis_client import RedisClient
+    from ._redis_observer import RedisObserver
 
 MAX_PAYLOAD: Final = 16 * 2**20
 """Bytes; Redis takes 512 MiB, but serves no other command meanwhile."""
@@ -70,6 +72,12 @@ class RedisCoordinator:
         client = _client_class()(self._address, key.prefix, self._timeout)
         return RedisKeyCoordinator(client, str(self._address), key, check_member_name(member), self._retention)
 
+    def observe(self, prefix: str) -> RedisObserver:
+        """As `ClusterEngine.observe`."""
+        from ._redis_observer import RedisObserver  # noqa: PLC0415 - for `onesocket status` alone
+
+        return RedisObserver(_client_class()(self._address, prefix, self._timeout), str(self._address), prefix)
+
 
 class RedisKeyCoordinator:
     """`Coordinator` of one key, on Redis."""
@@ -81,6 +89,7 @@ class RedisKeyCoordinator:
         self._client = client
         self._where = where
         self._prefix = key.prefix
+        self._digest = key.digest
         self._keys = RedisKeys(key, member)
         self._bounds = retention
         self._retention = FeedRetention(retention, 0, 0.0)
@@ -203,16 +212,22 @@ class RedisKeyCoordinator:
         """As `Coordinator.descriptors`."""
         return self._client.descriptors()
 
+    async def announce(self, note: bytes, feed: Position, ttl: float) -> Lag | None:
+        """As `Coordinator.announce`."""
+        keys = self._keys
+        reply = await self._script(
+            scripts.ANNOUNCE,
+            [keys.state, keys.feed, keys.present, keys.index],
+            *(self.member, note, _milliseconds(ttl), *feed, self._digest),
+        )
+        return parse_lag(*reply)
+
     async def aclose(self) -> None:
         """As `Coordinator.aclose`."""
         await self._client.aclose()
 
     async def _state(self) -> LeaseInfo:
-        reply = await self._script(scripts.LEASE, [self._keys.lease, self._keys.state])
-        member, held, left, epoch, number, used = reply
-        if used not in (b"", str(FORMAT).encode()):
-            raise other_format(self._where, used.decode())
-        return LeaseInfo(member.decode(), int(held or 0), max(0, left) / 1000, Position(int(epoch), int(number)))
+        return lease_of(await self._script(scripts.LEASE, [self._keys.lease, self._keys.state]), self._where)
 
     async def _read(
         self, after: dict[str, Position], wait: float
@@ -249,6 +264,14 @@ class RedisKeyCoordinator:
         if reply[0] == b"fenced":
             leading = int(reply[1]) if reply[1] else None
             raise fenced(epoch, leading if leading != epoch else None)  # else it leads, but with another member
+
+
+def lease_of(reply: Any, where: str) -> LeaseInfo:
+    """The lease in the reply of a script; without a member if it is free. Raises `VersionMismatch`."""
+    member, held, left, epoch, number, used = reply
+    if used not in (b"", str(FORMAT).encode()):
+        raise other_format(where, used.decode())
+    return LeaseInfo(member.decode(), int(held or 0), max(0, left) / 1000, Position(int(epoch), int(number)))
 
 
 def _milliseconds(seconds: float) -> int:

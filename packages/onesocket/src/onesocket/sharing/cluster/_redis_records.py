@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any, Final
 
 from ...errors import EngineUnusable
-from ._coordinator import ClusterKey, Position, Record, RecordKind, Submission
+from ._cluster_view import AnnouncedMember
+from ._coordinator import ClusterKey, Lag, Position, Record, RecordKind, Submission
 
 KINDS: Final = {
     "lease": "string",
@@ -14,6 +15,8 @@ KINDS: Final = {
     "mailbox": "stream",
     "members": "hash",
     "answers": "stream",
+    "present": "hash",
+    "index": "hash",
 }
 """Redis's type of each key."""
 
@@ -21,7 +24,7 @@ KINDS: Final = {
 class RedisKeys:
     """The keys of one cluster and member: ``PREFIX:{DIGEST}:NAME``; the braces keep them in one slot."""
 
-    __slots__ = ("_base", "answers", "feed", "lease", "mailbox", "members", "probe", "state")
+    __slots__ = ("_base", "answers", "feed", "index", "lease", "mailbox", "members", "present", "probe", "state")
 
     def __init__(self, key: ClusterKey, member: str) -> None:
         self._base = f"{key.prefix}:{{{key.digest}}}:"
@@ -30,6 +33,9 @@ class RedisKeys:
         self.feed = self._base + "feed"
         self.mailbox = self._base + "mailbox"
         self.members = self._base + "members"
+        self.present = self._base + "present"
+        """Notes of the members, for observers."""
+        self.index = index_of(key.prefix)
         self.probe = self._base + "probe"
         self.answers = self.answers_to(member)
 
@@ -43,6 +49,28 @@ class RedisKeys:
     def by_name(self) -> dict[str, str]:
         """Each key with its name in `KINDS`."""
         return {name: getattr(self, name) for name in KINDS}
+
+
+def index_of(prefix: str) -> str:
+    """The key that names the clusters of a prefix, by digest."""
+    return f"{prefix}:index"
+
+
+def parse_note(member: bytes, value: bytes, now: int) -> AnnouncedMember | None:
+    """A member of its field, at a time of the engine's clock in milliseconds; None: its time is up.
+
+    Raises `ValueError` for a field that no release writes.
+    """
+    until, records, behind, note = value.split(b" ", 3)
+    left = int(until) - now
+    return AnnouncedMember(member.decode(), note, parse_lag(records, behind), left / 1000) if left > 0 else None
+
+
+def parse_lag(records: bytes, behind: bytes) -> Lag | None:
+    """The lag of its two numbers, of which the second is milliseconds; ``-``: that is not known."""
+    if records == behind == b"-":
+        return None
+    return Lag(None if records == b"-" else int(records), None if behind == b"-" else int(behind) / 1000)
 
 
 def stream_id(position: Position) -> str:
