@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import sys
@@ -13,11 +14,12 @@ import typer
 
 from .._printable import printable
 from ..errors import UsageError
-from ._usage import EXIT_FAILED, fail, show_error
+from ._usage import EXIT_FAILED, fail, one_of, show_error
 
 if TYPE_CHECKING:
     from ..hub import HubListing
     from ..sharing.host import Listing
+    from ._cluster_report import ClusterReport
 
 FIELDS: Final = (
     *("kind", "url", "pid", "listen", "followers", "state", "epoch", "received_per_second", "sent_per_second", "rtt"),
@@ -57,9 +59,32 @@ def status(
             "runtime directory.",
         ),
     ] = None,
+    scope: Annotated[
+        str,
+        typer.Option(
+            metavar="host|cluster",
+            help="host: the connections of this machine. cluster: those of all hosts that share one through the engine "
+            "that ONESOCKET_CLUSTER names.",
+        ),
+    ] = "host",
     cluster: Annotated[
-        bool, typer.Option("--cluster", help="Only those of processes that joined with scope='cluster'.")
-    ] = False,
+        str | None,
+        typer.Option(
+            "--cluster",
+            metavar="URL",
+            help="The engine of a cluster, as of `onesocket share`; implies --scope cluster. Better given by "
+            "ONESOCKET_CLUSTER, if it has a password: other users of this machine can read arguments.",
+        ),
+    ] = None,
+    prefix: Annotated[
+        str, typer.Option(metavar="NAME", help="--scope cluster: the prefix= of ClusterOptions.")
+    ] = "onesocket",
+    digest: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DIGEST", help="--scope cluster: only the connection with this digest, or one that begins with it."
+        ),
+    ] = None,
     hand_over: Annotated[
         str | None,
         typer.Option(
@@ -72,20 +97,24 @@ def status(
     """Show this machine's shared connections: their owners, followers and states.
 
     Those of processes that joined with scope="host" or "cluster", and hubs (`onesocket share`). Only your own: other
-    users' can't be asked. Exit status: 0, also if there are none; 1 if the list can't be written, or an owner can't
-    hand over; 2 if the command was misused, or no single connection has this KEY.
+    users' can't be asked. With --cluster, the hosts of each connection of a fleet, the leader, and how far the others
+    lag. Exit status: 0, also if there are none; 1 if the list can't be written, an owner can't hand over, the engine is
+    away, or a connection of it can't be read; 2 if the command was misused, the engine can't serve as it is set up, or
+    no single connection has this KEY, or none this DIGEST.
     """
     if hand_over is not None and watch:
         fail("--hand-over can't be combined with --watch")
+    if one_of("--scope", scope, "host", "cluster") == "cluster" or cluster is not None:
+        if hand_over is not None:
+            fail("--hand-over can't be combined with --scope cluster: it is about this host's processes")
+        _show_cluster(cluster, prefix, digest, directory, as_json=as_json, interval=interval if watch else None)
+        return
+    if digest is not None:
+        fail("--digest is for --scope cluster")
     try:
         while True:
             found = rows(directory) if hand_over is None else [_hand_over(hand_over, directory)]
-            if cluster:
-                found = [row for row in found if row["cluster"] is not None]
-            if as_json:
-                _write(json.dumps(found))
-            else:
-                _write((_CLEAR_SCREEN if watch and sys.stdout.isatty() else "") + _table(found))
+            _write(json.dumps(found) if as_json else _screen(_table(found), watch=watch))
             if not watch:
                 return
             time.sleep(interval)
@@ -93,6 +122,56 @@ def status(
         fail(str(error))
     except KeyboardInterrupt:
         raise typer.Exit(0) from None
+
+
+def _show_cluster(
+    url: str | None, prefix: str, digest: str | None, directory: str | None, *, as_json: bool, interval: float | None
+) -> None:
+    """Show what an engine tells, every `interval` seconds; None: once."""
+    from ..errors import OnesocketError
+    from ..sharing.cluster._cluster_options import ClusterOptions
+    from ..sharing.cluster._named_engine import cluster_options
+    from ._cluster_report import ClusterReport
+
+    try:
+        engine = cluster_options(url).engine
+        report = ClusterReport(ClusterOptions(engine=engine, prefix=prefix), digest, directory)
+        is_whole = asyncio.run(_repeat(report, as_json=as_json, interval=interval))
+    except UsageError as error:
+        fail(str(error))
+    except OnesocketError as error:
+        fail(str(error), EXIT_FAILED)
+    except KeyboardInterrupt:
+        raise typer.Exit(0) from None
+    if not is_whole:
+        raise typer.Exit(EXIT_FAILED)
+
+
+async def _repeat(report: ClusterReport, *, as_json: bool, interval: float | None) -> bool:
+    """Show a report; returns whether all of it could be read. An engine that goes away later is waited for."""
+    from ..errors import EngineUnavailable
+
+    has_shown = False
+    try:
+        while True:
+            try:
+                rows = await report.rows()
+            except EngineUnavailable as error:
+                if not has_shown:
+                    raise
+                show_error(str(error))
+            else:
+                has_shown = True
+                _write(report.json(rows) if as_json else _screen(report.text(rows), watch=interval is not None))
+                if interval is None:
+                    return all(row["error"] is None for row in rows)
+            await asyncio.sleep(interval or 0)
+    finally:
+        await report.aclose()
+
+
+def _screen(text: str, *, watch: bool) -> str:
+    return (_CLEAR_SCREEN if watch and sys.stdout.isatty() else "") + text
 
 
 def _write(text: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
+from ..client._cluster_status import cluster_status_of
 from ..instruments._metrics import METRICS, Sample, SourceReading, label
 from ..sharing._upstream import Upstream
 from ._counters import HubCounters
@@ -18,7 +19,12 @@ def metrics_text(upstream: Upstream, counters: HubCounters, frontend: Frontend, 
     """Every metric, with help and type: those of the upstream connection, as of any client, then the hub's own."""
     lines: list[str] = []
     role = "owner" if upstream.is_owner else "follower"
-    reading = SourceReading(role=role, status=upstream.status, connection=upstream.connection_stats)
+    reading = SourceReading(
+        role=role,
+        status=upstream.status,
+        connection=upstream.connection_stats,
+        cluster=cluster_status_of(upstream),
+    )
     for metric in METRICS:
         samples = tuple(metric.read(reading))
         if samples:

@@ -14,6 +14,7 @@ from functools import lru_cache
 from typing import Final
 from urllib.parse import urlsplit
 
+from ..client._cluster_status import ClusterRole, ClusterStatus
 from ..client._gap import GapReason
 from ..client._instruments import SourceKind
 from ..client._status import ConnectionStats, Stats, Status
@@ -26,6 +27,8 @@ NAME: Final = "onesocket.connection.name"
 STATE: Final = "onesocket.connection.state"
 ROLE: Final = "onesocket.connection.role"
 REASON: Final = "onesocket.gap.reason"
+CLUSTER_ROLE: Final = "onesocket.cluster.role"
+ERROR: Final = "error.type"
 DIRECTION: Final = "network.io.direction"
 SOURCE_ATTRIBUTES: Final = ("server.address", "server.port", NAME)
 
@@ -45,9 +48,13 @@ class SourceReading:
     stats: Stats | None = None
     """Counters of its own readers."""
     inbox: int | None = None
+    cluster: ClusterStatus | None = None
+    """Part of this host, where it shares the connection with others."""
 
 
-def read_source(kind: SourceKind, status: Status, stats: Stats | None) -> SourceReading:
+def read_source(
+    kind: SourceKind, status: Status, stats: Stats | None, cluster: ClusterStatus | None = None
+) -> SourceReading:
     """Returns what these snapshots of a source of this kind mean."""
     match kind:
         case SourceKind.CONNECTION if stats is not None:
@@ -56,7 +63,9 @@ def read_source(kind: SourceKind, status: Status, stats: Stats | None) -> Source
         case SourceKind.READER:
             return SourceReading(stats=stats, inbox=status.inbox)
         case SourceKind.FOLLOWER:
-            return SourceReading(role="follower", status=status)
+            return SourceReading(role="follower", status=status, cluster=cluster)
+        case SourceKind.PROCESS:
+            return SourceReading(cluster=cluster)
         case _:
             return SourceReading()
 
@@ -169,6 +178,27 @@ def _of_readers(count: Callable[[Stats], int]) -> Callable[[SourceReading], Iter
     return lambda reading: () if reading.stats is None else (((), count(reading.stats)),)
 
 
+def _cluster_roles(reading: SourceReading) -> Iterable[Sample]:
+    if reading.cluster is not None and reading.cluster.role is not None:
+        for role in ClusterRole:
+            yield ((CLUSTER_ROLE, role.value),), int(role is reading.cluster.role)
+
+
+def _engine_errors(reading: SourceReading) -> Iterable[Sample]:
+    if reading.cluster is not None:
+        for name, count in reading.cluster.engine_errors.items():
+            yield ((ERROR, name),), count
+
+
+def _of_cluster(level: Callable[[ClusterStatus], float | None]) -> Callable[[SourceReading], Iterable[Sample]]:
+    def read(reading: SourceReading) -> Iterable[Sample]:
+        value = None if reading.cluster is None else level(reading.cluster)
+        if value is not None:
+            yield (), value
+
+    return read
+
+
 METRICS: Final = (
     Metric(
         "onesocket.client.connection.state",
@@ -263,5 +293,70 @@ METRICS: Final = (
         MetricKind.COUNTER,
         "Exceptions of callbacks, and failed deliveries that were not awaited.",
         _of_readers(lambda counts: counts.callback_errors),
+    ),
+    Metric(
+        "onesocket.client.cluster.hosts",
+        "{host}",
+        MetricKind.UP_DOWN_COUNTER,
+        "Hosts of a cluster in each role.",
+        _cluster_roles,
+        (CLUSTER_ROLE,),
+    ),
+    Metric(
+        "onesocket.client.cluster.epoch",
+        "{epoch}",
+        MetricKind.GAUGE,
+        "Newest epoch of the cluster that this host has heard of.",
+        _of_cluster(lambda cluster: cluster.epoch or None),
+    ),
+    Metric(
+        "onesocket.client.cluster.leader.changes",
+        "{change}",
+        MetricKind.COUNTER,
+        "Times that another epoch, with its leader, began while this host took part.",
+        _of_cluster(lambda cluster: cluster.leader_changes),
+    ),
+    Metric(
+        "onesocket.client.cluster.lease.remaining",
+        "s",
+        MetricKind.GAUGE,
+        "Time until the lease of this host ends, if it is not renewed; of a leader.",
+        _of_cluster(lambda cluster: cluster.lease_remaining),
+    ),
+    Metric(
+        "onesocket.client.cluster.lease.renewal.duration",
+        "s",
+        MetricKind.GAUGE,
+        "Time that the last renewal of the lease took; of a leader.",
+        _of_cluster(lambda cluster: cluster.renewal_duration),
+    ),
+    Metric(
+        "onesocket.client.cluster.lag.records",
+        "{record}",
+        MetricKind.GAUGE,
+        "Records of the feed that this host had not read at its last announcement; of a follower.",
+        _of_cluster(lambda cluster: cluster.lag_records),
+    ),
+    Metric(
+        "onesocket.client.cluster.lag",
+        "s",
+        MetricKind.GAUGE,
+        "Age of the first of those; of a follower.",
+        _of_cluster(lambda cluster: cluster.lag_seconds),
+    ),
+    Metric(
+        "onesocket.client.cluster.fenced.writes",
+        "{write}",
+        MetricKind.COUNTER,
+        "Writes that the engine refused, as their epoch did not hold the lease any more.",
+        _of_cluster(lambda cluster: cluster.fenced_writes),
+    ),
+    Metric(
+        "onesocket.client.cluster.engine.errors",
+        "{error}",
+        MetricKind.COUNTER,
+        "Operations that the engine did not carry out, by error; they are repeated.",
+        _engine_errors,
+        (ERROR,),
     ),
 )

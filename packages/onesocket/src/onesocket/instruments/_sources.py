@@ -8,10 +8,11 @@ from collections import deque
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from ..client._cluster_status import ClusterStatus, cluster_status_of
 from ..client._instruments import Source, SourceKind, stats_of
 from ..client._status import Change, Stats, Status
 from ..lifecycle._states import State
-from ._metrics import METRICS, NAME, Attributes, Metric, MetricKind, read_source, server_attributes
+from ._metrics import METRICS, NAME, Attributes, Metric, MetricKind, SourceReading, read_source, server_attributes
 
 Samples = dict[Metric, dict[Attributes, float]]
 
@@ -38,6 +39,7 @@ class _Read:
     key: int
     status: Status
     stats: Stats | None
+    cluster: ClusterStatus | None
     is_last: bool = False
 
 
@@ -65,11 +67,11 @@ class SourceTable:
     def changed(self, source: Source, change: Change) -> None:
         """Take the counters of a source so far: those that follow may be of another server."""
         if change.new is not State.CONNECTING:  # that has counted the attempt, whose URL is to be asked for
-            self._note(_Read(id(source), source.status, stats_of(source)))
+            self._note(_Read(id(source), source.status, stats_of(source), cluster_status_of(source)))
 
     def remove(self, source: Source) -> None:
         """Take the last counters of a source."""
-        self._notes.append(_Read(id(source), source.status, stats_of(source), is_last=True))
+        self._notes.append(_Read(id(source), source.status, stats_of(source), cluster_status_of(source), is_last=True))
 
     def _note(self, note: _Added | _Read) -> None:
         self._notes.append(note)
@@ -89,7 +91,9 @@ class SourceTable:
                 if source is None:
                     del self._sources[added.key]
                 else:
-                    self._read(added, source.status, stats_of(source), levels)
+                    status = source.status
+                    reading = read_source(added.kind, status, stats_of(source), cluster_status_of(source))
+                    self._read(added, status.url, reading, levels)
             return {metric: levels[metric] or dict(self._totals[metric]) for metric in METRICS}
 
     def _work_off(self) -> None:
@@ -101,15 +105,15 @@ class SourceTable:
                     note = replace(known, kind=note.kind)
                 self._sources[note.key] = note
             elif known is not None:
-                self._read(known, note.status, note.stats, None, is_last=note.is_last)
+                reading = read_source(known.kind, note.status, note.stats, note.cluster)
+                self._read(known, note.status.url, reading, None, is_last=note.is_last)
                 if note.is_last:
                     del self._sources[note.key]
 
     def _read(
-        self, added: _Added, status: Status, stats: Stats | None, levels: Samples | None, *, is_last: bool = False
+        self, added: _Added, url: str, reading: SourceReading, levels: Samples | None, *, is_last: bool = False
     ) -> None:
-        reading = read_source(added.kind, status, stats)
-        added.server = server_attributes(status.url) or added.server
+        added.server = server_attributes(url) or added.server
         own = (*added.server, (NAME, added.name)) if added.name else added.server
         for metric in METRICS:
             for attributes, value in metric.read(reading):

@@ -27,7 +27,7 @@ from ..host._owner_lock import OwnerLock
 from ..host._owner_snapshot import OwnerSnapshot
 from ._cluster_leader import FINISH_TIMEOUT
 from ._cluster_operations import ClusterOperations
-from ._coordinator import Coordinator, LeaseInfo
+from ._coordinator import Coordinator, LeaseInfo, Position
 from ._following import Following
 from ._leader_status import LeaderStatus
 
@@ -75,6 +75,11 @@ class ClusterFollower:
     def epoch(self) -> int:
         """The newest epoch that this member has heard of."""
         return self._following.epoch
+
+    @property
+    def position(self) -> Position:
+        """Position of the feed up to which this member has read."""
+        return self._following.position
 
     @property
     def leader_name(self) -> str | None:

@@ -10,6 +10,7 @@ import logging
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
+from ...client._cluster_status import ClusterRole, ClusterStatus
 from ...client._gap import Gap
 from ...client._status import ConnectionStats, Status
 from ...errors import (
@@ -26,12 +27,14 @@ from ..host._descriptor_reserve import DescriptorReserve
 from ..host._owner import HandOverDue, Owner
 from ..host._owner_lock import OwnerLock
 from ..host._owner_operations import OwnerOperations
+from ._announcements import AnnouncedConnection, Announcement, Announcer, announcement
 from ._boot_time import boot_time
 from ._cluster_follower import WANTED_STATES, ClusterFollower
 from ._cluster_leader import FINISH_TIMEOUT, ClusterLeader
 from ._cluster_operations import ClusterOperations
 from ._cluster_options import ClusterOptions, OnEngineLost
-from ._coordinator import ClusterKey, Lease, new_member_name
+from ._coordinator import START, ClusterKey, Lease, Position, new_member_name
+from ._counted_coordinator import CountedCoordinator
 from ._failed_dials import FailedDials
 from ._feed_payload import MIN_PAYLOAD
 from ._leadership import Leadership, LeadershipEnd
@@ -81,7 +84,8 @@ class ClusterOwner(Owner):
         self._clock = LeaseClock(cluster.lease, cluster.margin)
         self._memory = memory
         name, memory.led_as = memory.led_as or new_member_name(), None
-        self._coordinator = cluster.engine.open(cluster_key, name)
+        self._coordinator = CountedCoordinator(cluster.engine.open(cluster_key, name), memory.counters)
+        self._announcer = Announcer(self._coordinator, self._describe, cluster.lease)
         operations = self._cluster_operations
         self._relay = operations.relay
         parts = self, self._coordinator, given["credentials"], operations, self._snapshot
@@ -154,6 +158,46 @@ class ClusterOwner(Owner):
                 return "lets go"
 
     @property
+    def cluster_status(self) -> ClusterStatus:
+        """Part of this host, for metrics."""
+        counters, role = self._memory.counters, self._cluster_role
+        leads = role is ClusterRole.LEADER
+        lag = None if self.holds_connection else counters.lag
+        return ClusterStatus(
+            role=role,
+            epoch=counters.epoch,
+            lease_remaining=max(0.0, self._clock.close_at + self._clock.margin - self._now()) if leads else None,
+            renewal_duration=counters.renewal_duration if leads else None,
+            lag_records=None if lag is None else lag.records,
+            lag_seconds=None if lag is None else lag.seconds,
+            leader_changes=counters.leader_changes,
+            fenced_writes=counters.fenced_writes,
+            engine_errors=counters.engine_errors,
+        )
+
+    @property
+    def _cluster_role(self) -> ClusterRole:
+        match self._phase_in_cluster:
+            case ClusterPhase.FOLLOWING:
+                return ClusterRole.FOLLOWER if self.follower.leader_name else ClusterRole.CANDIDATE
+            case ClusterPhase.LEADING:
+                return ClusterRole.LEADER
+            case ClusterPhase.ALONE:
+                return ClusterRole.ALONE
+            case ClusterPhase.OVER:
+                return ClusterRole.CANDIDATE
+
+    def _describe(self) -> tuple[Announcement, Position]:
+        """This member as observers see it, and the position up to which it has read."""
+        if not self.holds_connection:
+            return announcement(self._cluster_role, self._cluster_operations.failure), self.follower.position
+        status = self.status
+        error = None if status.is_connected or status.last_error is None else type(status.last_error).__name__
+        return announcement(
+            self._cluster_role, connection=AnnouncedConnection(status.state.value, status.epoch, error)
+        ), START
+
+    @property
     def epoch(self) -> int:
         """Epoch of the present connection, as the processes of this host count."""
         return super().epoch if self.holds_connection else self.status.epoch
@@ -202,6 +246,7 @@ class ClusterOwner(Owner):
                     await backoff.wait()
                     continue
                 backoff.reset()
+                self._announcer.begin()
                 if isinstance(got, Lease):
                     self._clock.granted(requested_at)
                     await self._lead(got)
@@ -276,6 +321,7 @@ class ClusterOwner(Owner):
             await end_tasks(running, again=FINISH_TIMEOUT)  # it ends tasks of its own
         self._relay.leader_gone(in_order=False)
         await self.leader.finish()
+        await self._announcer.aclose()
         await self._coordinator.aclose()
 
     # --- leading ----------------------------------------------------------------------------------------------------
@@ -391,6 +437,7 @@ class ClusterOwner(Owner):
         self.leader.publish_status(status)
         if self._phase_in_cluster is ClusterPhase.LEADING:
             self._note_dial(status)
+        self._announcer.note((self._cluster_role, status.state, self._cluster_operations.failure))
         due = self.follower.due_gap(status)
         if due is not None:
             super().deliver_gap(due)  # each host has its own

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 
+from ...client._cluster_status import ClusterStatus
 from .._upstream import ConnectionSpec
 from ..host._host_upstream import HostUpstream
 from ._cluster_options import ClusterOptions
@@ -18,5 +19,18 @@ class ClusterUpstream(HostUpstream):
     def __init__(self, spec: ConnectionSpec, cluster: ClusterOptions) -> None:
         super().__init__(spec)
         key = ClusterKey.of(spec.key.digest(), prefix=cluster.prefix)
-        self._owner_type = functools.partial(ClusterOwner, cluster=cluster, cluster_key=key, memory=RoleMemory())
+        self._memory = RoleMemory()
+        self._owner_type = functools.partial(ClusterOwner, cluster=cluster, cluster_key=key, memory=self._memory)
         self._scope = f"cluster {cluster.prefix}"
+
+    @property
+    def cluster_status(self) -> ClusterStatus:
+        """Part of this host in the cluster, for metrics; without a role if another process is the host's member."""
+        owner, counters = self._owner, self._memory.counters
+        if isinstance(owner, ClusterOwner):
+            return owner.cluster_status
+        return ClusterStatus(
+            leader_changes=counters.leader_changes,
+            fenced_writes=counters.fenced_writes,
+            engine_errors=counters.engine_errors,
+        )

@@ -128,6 +128,11 @@ class Following:
         return f"<Following epoch={self.epoch}{' led' if self._is_led else ''} feed={tuple(self._feed)}>"
 
     @property
+    def position(self) -> Position:
+        """Position of the feed up to which this member has read."""
+        return self._feed
+
+    @property
     def leader(self) -> str | None:
         """The member that leads, as far as is known."""
         return self._leader if self._is_led else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from ._counted_coordinator import ClusterCounters
 from ._heard_outage import HeardOutage
 
 
@@ -18,3 +19,4 @@ class RoleMemory:
     has_passed: bool = False
     """True if the last role did."""
     outage: HeardOutage = field(default_factory=HeardOutage)
+    counters: ClusterCounters = field(default_factory=ClusterCounters)

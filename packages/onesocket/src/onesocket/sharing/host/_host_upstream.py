@@ -457,7 +457,7 @@ class HostUpstream:
         self._owner = role if isinstance(role, Owner) else None
         if self._on_watch is not None:
             self._on_watch()
-        self._observer.begin(self, SourceKind.FOLLOWER if self._owner is None else SourceKind.PROCESS)
+        self._observer.begin(self, self._source_kind)
         if isinstance(role, Owner):
             self._place.ownership_id = role.ownership_id
             if not self._left_in_order:
@@ -500,7 +500,14 @@ class HostUpstream:
         if self._owner is not None:  # its client passes messages on undecoded
             self._owner.client.internals.fan_out.losses.undecodable += 1
 
+    @property
+    def _source_kind(self) -> SourceKind:
+        """Kind of this process: an owner whose connection is another host's follows, too."""
+        owner = self._owner
+        return SourceKind.FOLLOWER if owner is None or not owner.holds_connection else SourceKind.PROCESS
+
     def _observe(self, change: Change) -> None:
+        self._observer.begin(self, self._source_kind)
         self._observer.changed(self, change)
         if change.new is State.CLOSED:
             self._observer.end(self)

@@ -1,0 +1,137 @@
+"""The operations of a member with counts of what they meet, for metrics."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable
+from typing import TypeVar
+
+from ...errors import Fenced, OnesocketError
+from ._coordinator import Coordinator, Lag, Lease, LeaseInfo, Position, Record, RecordKind, Submission
+
+T = TypeVar("T")
+
+
+class ClusterCounters:
+    """Counts of one process, whichever of its roles is the member. Read in any thread."""
+
+    __slots__ = ("engine_errors", "epoch", "fenced_writes", "lag", "leader_changes", "renewal_duration")
+
+    def __init__(self) -> None:
+        self.epoch = 0
+        """The newest epoch that was heard of."""
+        self.leader_changes = 0
+        """Epochs that followed another one that was heard of."""
+        self.fenced_writes = 0
+        self.engine_errors: dict[str, int] = {}
+        """By the name of the error."""
+        self.renewal_duration: float | None = None
+        """Seconds that the last renewal took."""
+        self.lag: Lag | None = None
+        """At the last announcement."""
+
+    def __repr__(self) -> str:
+        return f"<ClusterCounters epoch={self.epoch} fenced={self.fenced_writes} errors={self.engine_errors}>"
+
+    def note_epoch(self, epoch: int) -> None:
+        """Note an epoch that was granted, or read about."""
+        if epoch > self.epoch:
+            self.leader_changes += self.epoch != 0
+            self.epoch = epoch
+
+    def note_error(self, error: OnesocketError) -> None:
+        """Count an operation that failed."""
+        if isinstance(error, Fenced):
+            self.fenced_writes += 1
+        else:
+            name = type(error).__name__
+            # A new dictionary: another thread may iterate over the present one.
+            self.engine_errors = {**self.engine_errors, name: self.engine_errors.get(name, 0) + 1}
+
+
+class CountedCoordinator:
+    """A `Coordinator` that counts."""
+
+    def __init__(self, coordinator: Coordinator, counters: ClusterCounters) -> None:
+        self._coordinator = coordinator
+        self._counters = counters
+        self.member = coordinator.member
+
+    def __repr__(self) -> str:
+        return repr(self._coordinator)
+
+    @property
+    def max_payload(self) -> int:
+        """As `Coordinator.max_payload`."""
+        return self._coordinator.max_payload
+
+    async def check(self) -> None:
+        """As `Coordinator.check`."""
+        await self._counted(self._coordinator.check())
+
+    async def acquire(self, ttl: float, after: int) -> Lease | LeaseInfo:
+        """As `Coordinator.acquire`."""
+        got = await self._counted(self._coordinator.acquire(ttl, after))
+        self._counters.note_epoch(got.epoch)
+        return got
+
+    async def renew(self, epoch: int, ttl: float) -> bool:
+        """As `Coordinator.renew`."""
+        loop = asyncio.get_running_loop()
+        began_at = loop.time()
+        is_renewed = await self._counted(self._coordinator.renew(epoch, ttl))
+        self._counters.renewal_duration = loop.time() - began_at
+        return is_renewed
+
+    async def release(self, position: Position) -> None:
+        """As `Coordinator.release`."""
+        await self._counted(self._coordinator.release(position))
+
+    async def lease(self) -> LeaseInfo | None:
+        """As `Coordinator.lease`."""
+        return await self._counted(self._coordinator.lease())
+
+    async def publish(self, position: Position, payload: bytes) -> None:
+        """As `Coordinator.publish`."""
+        await self._counted(self._coordinator.publish(position, payload))
+
+    async def follow(self, feed: Position, answers: Position, wait: float) -> list[Record]:
+        """As `Coordinator.follow`."""
+        records = await self._counted(self._coordinator.follow(feed, answers, wait))
+        for each in records:
+            if each.kind is RecordKind.BEGAN:
+                self._counters.note_epoch(each.position.epoch)
+        return records
+
+    async def submit(self, position: Position, payload: bytes) -> None:
+        """As `Coordinator.submit`."""
+        await self._counted(self._coordinator.submit(position, payload))
+
+    async def take(self, done: Position, wait: float) -> list[Submission]:
+        """As `Coordinator.take`."""
+        return await self._counted(self._coordinator.take(done, wait))
+
+    async def answer(self, member: str, position: Position, payload: bytes) -> None:
+        """As `Coordinator.answer`."""
+        await self._counted(self._coordinator.answer(member, position, payload))
+
+    async def announce(self, note: bytes, feed: Position, ttl: float) -> Lag | None:
+        """As `Coordinator.announce`."""
+        self._counters.lag = None
+        lag = self._counters.lag = await self._counted(self._coordinator.announce(note, feed, ttl))
+        return lag
+
+    def descriptors(self) -> list[int]:
+        """As `Coordinator.descriptors`."""
+        return self._coordinator.descriptors()
+
+    async def aclose(self) -> None:
+        """As `Coordinator.aclose`."""
+        await self._coordinator.aclose()
+
+    async def _counted(self, operation: Awaitable[T]) -> T:
+        try:
+            return await operation
+        except OnesocketError as error:
+            self._counters.note_error(error)
+            raise
