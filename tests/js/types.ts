@@ -6,6 +6,7 @@ import {
   type Frame,
   type Gap,
   Identity,
+  join,
   Json,
   Login,
   Notices,
@@ -70,7 +71,10 @@ const provider = new Provider((token) => new Client('wss://feed.example/', { tok
   notices: new Notices(),
 });
 const client: Client<any, any> | null = provider.client;
+const shared = join<Trade>(new URL('./feed.js', 'https://page.example/'), { token: async () => 'token' });
+isTrue<Same<ReturnType<(typeof shared)[typeof Symbol.asyncIterator]>, Subscription<Trade | Gap>>>();
+const sharing = new Provider((token) => join('/feed.js', { token }), { auth: () => null });
 // @ts-expect-error - no identity
 void provider.login(5);
 
-export { client, outcome, sent };
+export { client, outcome, sent, sharing };

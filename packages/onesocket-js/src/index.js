@@ -18,3 +18,4 @@ export { CallableSink, ConsoleSink, Notices } from './notices.js';
 export { Discord } from './protocols/discord.js';
 export { Identity } from './provider/identity.js';
 export { Provider } from './provider/provider.js';
+export { join, SharedClient } from './tabs/shared-client.js';

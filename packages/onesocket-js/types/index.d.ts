@@ -430,6 +430,7 @@ export interface MessageClient<M, S> {
   reconnect(options?: CallOptions): Promise<Outcome>;
   disconnect(): Promise<void>;
   close(): Promise<void>;
+  readonly isShared: boolean;
   readonly state: State;
   readonly isConnected: boolean;
   readonly status: Status;
@@ -460,6 +461,7 @@ export declare class Client<M = Frame, S = OutgoingFrame> implements MessageClie
   reconnect(options?: CallOptions): Promise<Outcome>;
   disconnect(): Promise<void>;
   close(): Promise<void>;
+  readonly isShared: boolean;
   readonly state: State;
   readonly isConnected: boolean;
   readonly status: Status;
@@ -475,6 +477,40 @@ export declare class Client<M = Frame, S = OutgoingFrame> implements MessageClie
   off(call: (message: any) => unknown): void;
   [Symbol.asyncIterator](): Subscription<M | Gap>;
 }
+
+export interface JoinOptions {
+  token?: ((previous: string | null, error: OnesocketError | null) => Maybe<string | null>) | null;
+  /** Tabs with the same key share (default: the module's URL). */
+  key?: string;
+  /** Starts the shared worker; null: the tabs elect one of them instead. */
+  worker?: ((name: string) => SharedWorker) | null;
+  onError?: (error: unknown) => void;
+}
+
+/** One connection for all tabs of an origin. */
+export declare class SharedClient<M = any, S = any> implements MessageClient<M, S> {
+  constructor(module: string | URL, options?: JoinOptions);
+  connect(options?: CallOptions): Promise<Outcome>;
+  reconnect(options?: CallOptions): Promise<Outcome>;
+  disconnect(): Promise<void>;
+  close(): Promise<void>;
+  readonly isShared: boolean;
+  readonly state: State;
+  readonly isConnected: boolean;
+  readonly status: Status;
+  onChange(watcher: (change: Change) => void): () => void;
+  send(message: S, options?: { resend?: boolean }): Promise<void>;
+  request(message: S, options?: { timeout?: number | null; resend?: boolean; signal?: AbortSignal }): Promise<M>;
+  subscribe: MessageClient<M, S>['subscribe'];
+  on: MessageClient<M, S>['on'];
+  off(call: (message: any) => unknown): void;
+  [Symbol.asyncIterator](): Subscription<M | Gap>;
+}
+/**
+ * Returns a handle on the connection that all tabs of this origin share. `module`: the URL of a module whose default
+ * export makes the client: `(token) => new Client(url, { token, … })`.
+ */
+export declare function join<M = any, S = any>(module: string | URL, options?: JoinOptions): SharedClient<M, S>;
 
 // --- providers and notices --------------------------------------------------------------------------------------------------
 

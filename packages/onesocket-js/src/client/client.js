@@ -14,6 +14,10 @@ import { Sender } from './sender.js';
 import { Delivery } from './delivery.js';
 
 const REQUEST_TIMEOUT = 10;
+/** Method by which the owner of a shared connection goes on with what an earlier owner had. */
+export const ADOPT = Symbol('adopt');
+/** Method that returns the name of a message's event. */
+export const EVENT_OF = Symbol('eventOf');
 
 /**
  * Exactly one WebSocket, however many ask for it.
@@ -128,6 +132,11 @@ export class Client {
     return this.#runner.machine.state;
   }
 
+  /** False: the connection is this client's own. */
+  get isShared() {
+    return false;
+  }
+
   /** True if the connection is open and logged in. */
   get isConnected() {
     return this.state === State.CONNECTED;
@@ -219,6 +228,14 @@ export class Client {
         reject(new WaitTimeout(`not ${wanted.join(' or ')} within ${timeout} s: ${this.state}`));
       });
     });
+  }
+
+  [ADOPT]({ lastEpoch, lastState, wait }) {
+    this.#runner.adopt({ lastEpoch, lastState, wait });
+  }
+
+  [EVENT_OF](message) {
+    return this.#fanOut.nameOf(message);
   }
 
   // --- messages -----------------------------------------------------------------------------------------------------------

@@ -13,6 +13,9 @@ import { TokenRequests } from './token-requests.js';
 /** Fraction of `silenceTimeout` after which the time of the last message is looked at again. */
 const SILENCE_LOOK = 0.25;
 
+/** States in which a connection was up, or was being resumed. */
+const WAS_UP = [State.CONNECTED, State.BACKING_OFF, State.CLOSING];
+
 /** The shell around one `Machine`. Its `client` has `fanOut`, `sender`, `requests`, `onChange` and `report`. */
 export class Runner {
   #options;
@@ -135,6 +138,15 @@ export class Runner {
       throw answer.error;
     }
     return { answer, rest };
+  }
+
+  /** Goes on with the connection of an earlier owner, which had this epoch and state; after `wait` seconds. */
+  adopt({ lastEpoch, lastState, wait }) {
+    const { machine } = this;
+    machine.lastEpoch = Math.max(machine.lastEpoch, lastEpoch);
+    if (machine.state !== State.DISCONNECTED || machine.epoch > 0) return;
+    if (lastState === State.STOPPED) this.requestClose(events.disconnect());
+    else if (WAS_UP.includes(lastState)) this.requestNowait(events.connect({ wait: false, resumes: { wait } }));
   }
 
   // --- events and effects ---------------------------------------------------------------------------------------------

@@ -289,9 +289,15 @@ export class Provider {
     await this.#disconnect(connection);
   }
 
+  /** Disconnects so that a login can reconnect; leaves a shared connection to the others. */
   async #disconnect(connection) {
-    connection.isStopped = true;
-    await connection.client.disconnect();
+    if (connection.client.isShared) {
+      this.#retire(connection);
+      await this.#retired;
+    } else {
+      connection.isStopped = true;
+      await connection.client.disconnect();
+    }
   }
 
   #abandon(error) {

@@ -1,0 +1,95 @@
+// The way to an owner in one of the tabs: the leading tab, which has the lock.
+
+import { Owner, TAKE_OVER_SECONDS } from './owner.js';
+
+const ALL = '*';
+const OWNER = 'owner';
+
+const sleep = (seconds) => new Promise((resolve) => setTimeout(resolve, seconds * 1000));
+
+/** `onMessage(message)` gets what the owner sends to this member. */
+export class ChannelLink {
+  #key;
+  #member;
+  #load;
+  #onMessage;
+  #channel;
+  #controller = new AbortController();
+  #owner = null;
+  #release = null;
+
+  constructor(key, { member, load, onMessage }) {
+    this.#key = key;
+    this.#member = member;
+    this.#load = load;
+    this.#onMessage = onMessage;
+    this.#channel = new BroadcastChannel(`onesocket ${key}`);
+    this.#channel.onmessage = ({ data: { to, ...message } }) => {
+      if (to === this.#member || to === ALL) this.#onMessage(message);
+    };
+  }
+
+  /** Leads if no tab does; else asks who leads, and waits for the lock. */
+  async start() {
+    const name = `onesocket leader ${this.#key}`;
+    const isFirst = await new Promise((resolve) => {
+      navigator.locks.request(name, { ifAvailable: true }, (lock) => {
+        resolve(lock !== null);
+        return lock === null ? undefined : this.#lead();
+      });
+    });
+    if (isFirst) return;
+    this.#channel.postMessage({ to: OWNER, type: 'who' });
+    const { signal } = this.#controller;
+    const lead = async () => {
+      this.#onMessage({ type: 'lost' });
+      await sleep(TAKE_OVER_SECONDS);
+      if (!signal.aborted) await this.#lead();
+    };
+    navigator.locks.request(name, { signal }, lead).catch(() => {}); // this tab has left
+  }
+
+  /** Leads until the connection is closed. */
+  #lead() {
+    // A channel of its own: one doesn't get what it has sent itself.
+    const channel = new BroadcastChannel(`onesocket ${this.#key}`);
+    const id = crypto.randomUUID();
+    const post = (to, message) => channel.postMessage({ ...message, to });
+    const owner = new Owner({
+      id,
+      post,
+      broadcast: (message) => post(ALL, message),
+      locks: navigator.locks,
+      load: this.#load,
+      takeOverSeconds: 0, // that time has passed
+    });
+    this.#owner = owner;
+    const announce = () => post(ALL, { type: OWNER, owner: id });
+    channel.onmessage = ({ data: { to, owner: addressed, ...message } }) => {
+      if (to !== OWNER) return;
+      if (message.type === 'who') announce();
+      else if (addressed === id) owner.handle(message);
+    };
+    announce();
+    return new Promise((resolve) => {
+      this.#release = () => {
+        channel.close();
+        resolve();
+      };
+    });
+  }
+
+  post(message) {
+    this.#channel.postMessage({ ...message, to: OWNER });
+  }
+
+  /** Leaves; the leading tab closes the connection first, and then another one leads. */
+  async close() {
+    this.#controller.abort();
+    if (this.#owner !== null) {
+      await this.#owner.close();
+      this.#release();
+    }
+    this.#channel.close();
+  }
+}

@@ -1,0 +1,155 @@
+// The owner of a connection that tabs share: it has the client, and serves the members, each of which is one tab.
+
+import { ClientClosed, OptionConflict, TokenFailed, UsageError } from '../errors.js';
+import { ADOPT, EVENT_OF } from '../client/client.js';
+import { packError, packItem, packState } from './serialization.js';
+
+/** Seconds that the server gets to notice the end of the last owner's socket, before the next one dials. */
+export const TAKE_OVER_SECONDS = 0.25;
+/** The calls of members that are made at the client as they are. */
+const CALLS = ['connect', 'reconnect', 'disconnect', 'send', 'request'];
+
+/**
+ * Serves members. `post(member, message)` sends to one of them; `broadcast(message)` to all; `locks`: the Web Locks, by
+ * which the end of a tab is noticed; `load(module)` imports the module that makes the client; `takeOverSeconds`: the wait
+ * before a connection of an earlier owner is resumed.
+ */
+export class Owner {
+  #post;
+  #broadcast;
+  #locks;
+  #load;
+  #takeOverSeconds;
+  #members = new Map();
+  #client = null;
+  #module = null;
+  #making = null;
+  #questions = new Map();
+  #numbers = 0;
+  #calls = new Map();
+
+  constructor({ id, post, broadcast, locks, load, takeOverSeconds }) {
+    this.id = id;
+    this.#post = post;
+    this.#broadcast = broadcast;
+    this.#locks = locks;
+    this.#load = load;
+    this.#takeOverSeconds = takeOverSeconds;
+  }
+
+  /** Handles a message of a member. */
+  async handle({ type, member, ...message }) {
+    if (type === 'join') await this.#join(member, message);
+    else if (!this.#members.has(member)) return;
+    else if (type === 'call') await this.#call(member, message);
+    else if (type === 'withdraw') this.#calls.get(`${member} ${message.id}`)?.abort();
+    else if (type === 'token') this.#answerQuestion(message);
+    else if (type === 'leave') this.#leave(member);
+  }
+
+  // --- members ----------------------------------------------------------------------------------------------------------
+
+  async #join(member, { module, hasToken, lastEpoch, lastState }) {
+    if (this.#module !== null && this.#module !== module) {
+      const text = `the tabs of this origin share this key already, with the module ${this.#module}`;
+      this.#post(member, { type: 'refused', owner: this.id, error: packError(new OptionConflict(text, { option: 'module' })) });
+      return;
+    }
+    this.#module = module;
+    const isNew = !this.#members.has(member);
+    this.#members.set(member, { hasToken });
+    try {
+      await (this.#making ??= this.#make(module));
+    } catch (cause) {
+      this.#making = this.#module = null;
+      this.#members.delete(member);
+      const error = cause?.retryable === undefined ? new UsageError(`the module of join() failed: ${cause}`) : cause;
+      this.#post(member, { type: 'refused', owner: this.id, error: packError(error) });
+      return;
+    }
+    // What this member has seen of an earlier owner is gone on with.
+    this.#client[ADOPT]({ lastEpoch, lastState, wait: this.#takeOverSeconds });
+    this.#post(member, { type: 'welcome', owner: this.id, status: packState(this.#client.status) });
+    // The lock is free when the tab is closed, or killed.
+    if (isNew) this.#locks.request(memberLock(member), () => this.#leave(member)).catch(() => {});
+  }
+
+  async #make(module) {
+    const makeClient = await this.#load(module);
+    const client = makeClient((previous, error) => this.#askToken(previous, error));
+    this.#client = client;
+    const tell = (message) => {
+      if (this.#client === client) this.#broadcast({ ...message, owner: this.id });
+    };
+    client.on((item) => tell({ type: 'item', ...packItem(item, (message) => client[EVENT_OF](message)) }), { gaps: true });
+    client.onChange((change) => tell({ type: 'change', change: packState(change), status: packState(client.status) }));
+  }
+
+  #leave(member) {
+    if (!this.#members.delete(member)) return;
+    for (const [key, controller] of this.#calls) if (key.startsWith(`${member} `)) controller.abort();
+    for (const question of this.#questions.values()) if (question.member === member) question.onGone();
+    if (this.#members.size === 0) this.close();
+  }
+
+  /** Closes the connection in order; members that are left wait for another owner. */
+  async close() {
+    const client = this.#client;
+    this.#client = this.#making = this.#module = null;
+    if (this.#members.size > 0) this.#broadcast({ type: 'lost', owner: this.id });
+    await client?.close();
+  }
+
+  // --- calls ------------------------------------------------------------------------------------------------------------
+
+  async #call(member, { id, name, message, options }) {
+    const controller = new AbortController();
+    const key = `${member} ${id}`;
+    this.#calls.set(key, controller);
+    const answer = { type: 'answer', owner: this.id, id, value: null, error: null };
+    try {
+      if (this.#client === null) throw new ClientClosed();
+      if (!CALLS.includes(name)) throw new UsageError(`members have no call ${name}`);
+      const takesMessage = name === 'send' || name === 'request';
+      const all = { ...options, signal: controller.signal };
+      answer.value = (await (takesMessage ? this.#client[name](message, all) : this.#client[name](all))) ?? null;
+    } catch (error) {
+      answer.error = packError(error);
+    }
+    this.#calls.delete(key);
+    if (this.#members.has(member)) this.#post(member, answer);
+  }
+
+  // --- tokens: they are in the memory of the tabs -------------------------------------------------------------------------
+
+  /** Asks the newest tab that has a token function, and the others where it fails or is gone. */
+  async #askToken(previous, error) {
+    const asked = new Set();
+    for (;;) {
+      const found = [...this.#members].reverse().find(([member, { hasToken }]) => hasToken && !asked.has(member));
+      if (found === undefined) break;
+      const [member] = found;
+      asked.add(member);
+      const { token } = await this.#ask(member, previous, error);
+      if (token !== undefined) return token;
+    }
+    if (asked.size === 0) return null;
+    throw new TokenFailed('no tab gives a token', { retryable: true });
+  }
+
+  #ask(member, previous, error) {
+    this.#numbers += 1;
+    const id = this.#numbers;
+    this.#post(member, { type: 'token', owner: this.id, id, previous, error: packError(error) });
+    return new Promise((resolve) => {
+      this.#questions.set(id, { member, resolve, onGone: () => resolve({}) });
+    }).finally(() => this.#questions.delete(id));
+  }
+
+  #answerQuestion({ id, token }) {
+    this.#questions.get(id)?.resolve({ token });
+  }
+}
+
+/** The name of the lock that a tab holds as long as it lives. */
+export const memberLock = (member) => `onesocket member ${member}`;
