@@ -17,7 +17,7 @@ from onesocket.cli._cluster_report import ClusterReport
 from onesocket.cli._status import _repeat
 from onesocket.errors import TokenMismatch
 from onesocket.sharing.cluster import ClusterOptions, NatsCoordinator, RedisCoordinator
-from onesocket.sharing.cluster._coordinator import START, ClusterEngine, Lease
+from onesocket.sharing.cluster._coordinator import START, ClusterEngine
 from onesocket.sharing.cluster._memory_engine import MemoryEngine
 from onesocket.testing import run_virtual
 from tests.support.cluster_hosts import DEADLINE, Cluster
@@ -102,7 +102,7 @@ async def test_the_hosts_of_a_connection_and_the_next_leader_are_shown(cluster: 
     (row,) = json.loads(shown.stdout)
     assert (row["digest"], row["leader"], row["connection_epoch"]) == (digest, leader, 1)
     await hosts[0].upstream.aclose()
-    (row,) = await until(report.rows, lambda rows: rows[0]["connection_epoch"] == 2)
+    (row,) = await until(report.rows, lambda rows: (rows[0]["state"], rows[0]["connection_epoch"]) == ("connected", 2))
     assert len(row["hosts"]) == 2
     await report.aclose()
     # As text, from another machine, which doesn't know the URL; the engine is that of the environment.
@@ -118,10 +118,11 @@ async def test_a_note_that_is_not_repeated_ends_by_itself(url: str) -> None:
     engine = engine_at(url)
     observer = engine.observe(KEY.prefix)
     async with opened(engine) as member:
-        assert isinstance(await member.acquire(60, 0), Lease)
-        await member.announce(b"note", START, 0.05)  # as of a member that is killed; counts as 1 s in NATS
-        (view,) = await until(lambda: observer.look(DIGEST), lambda views: not views[0].members)
-        assert view.lease is not None
+        await member.announce(b"note", START, 60)
+        (view,) = await observer.look(DIGEST)
+        assert [each.note for each in view.members] == [b"note"]
+        await member.announce(b"note", START, 0.05)  # the last one of a member that is killed; in NATS it counts as 1 s
+        await until(lambda: observer.look(DIGEST), lambda views: not views)
     await observer.aclose()
 
 
