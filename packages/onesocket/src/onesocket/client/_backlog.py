@@ -127,7 +127,7 @@ class Backlog:
             return
         if self._items is _NOTHING:
             self._items, self._weights = deque(), deque()
-        sizes = [estimate_size(item) for item in batch]
+        sizes = [len(item) if type(item) is str else estimate_size(item) for item in batch]
         self._items.extend(batch)
         self._weights.extend(sizes)
         self._bytes += sum(sizes)

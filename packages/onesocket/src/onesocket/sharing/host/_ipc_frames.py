@@ -454,28 +454,38 @@ class FrameSplitter:
         length = len(data) - _HEADER.size
         if not buffer and 0 <= length <= self._max_length and _HEADER.unpack_from(data) == (length,):
             return [bytes(data[_HEADER.size :])]  # one frame in one read, as mostly: nothing to keep
+        if not buffer:
+            bodies, at = self._cut(data)  # as they lie there: most frames are whole
+            buffer += memoryview(data)[at:]
+            return bodies
         buffer += data
-        bodies: list[bytes | bytearray] = []
-        at = 0
-        while len(buffer) - at >= _HEADER.size:
-            (header,) = _HEADER.unpack_from(buffer, at)
-            length = header & _LENGTH_MASK if header & _IS_PART else header
-            if length > self._max_length:
-                raise IpcError(f"a process announced a frame of {length} bytes; the limit is {self._max_length}")
-            end = at + _HEADER.size + length
-            if end > len(buffer):
-                break
-            body = buffer[at + _HEADER.size : end]
-            if not header & _IS_PART:
-                bodies.append(bytes(body))
-            elif (whole := self._join_parts(header, body)) is not None:
-                bodies.append(whole)
-            at = end
-        if at:
-            del buffer[:at]
+        bodies, at = self._cut(buffer)
+        del buffer[:at]
         return bodies
 
-    def _join_parts(self, header: int, part: bytearray) -> bytearray | None:
+    def _cut(self, data: bytes | bytearray | memoryview) -> tuple[list[bytes | bytearray], int]:
+        """The bodies of the frames that are complete in `data`, and the place behind the last one."""
+        bodies: list[bytes | bytearray] = []
+        at = 0
+        with memoryview(data) as view:
+            while len(view) - at >= _HEADER.size:
+                (header,) = _HEADER.unpack_from(view, at)
+                length = header & _LENGTH_MASK if header & _IS_PART else header
+                if length > self._max_length:
+                    raise IpcError(f"a process announced a frame of {length} bytes; the limit is {self._max_length}")
+                end = at + _HEADER.size + length
+                if end > len(view):
+                    break
+                body = view[at + _HEADER.size : end]
+                if not header & _IS_PART:
+                    bodies.append(bytes(body))
+                elif (whole := self._join_parts(header, body)) is not None:
+                    bodies.append(whole)
+                body.release()
+                at = end
+        return bodies, at
+
+    def _join_parts(self, header: int, part: memoryview) -> bytearray | None:
         """Add a part; returns the body of the frame with its last one."""
         lane = header & _IS_MESSAGES
         body = self._parts.setdefault(lane, bytearray())
