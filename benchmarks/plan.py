@@ -12,8 +12,10 @@ from typing import Final
 from .record import Cell, Record
 from .server_process import ServerProcess
 from .subjects import (
+    BETWEEN_HOSTS,
     BROADCAST,
     CONNECT,
+    COUNTED_BY_ENGINE,
     FAIL_OVER,
     FAN_OUT,
     FRAMES,
@@ -80,6 +82,23 @@ SCENARIOS: Final[dict[str, Scenario]] = {
         Scenario("between-processes", "From one process to four, 256 B in bursts", "burst", 256, INTERPROCESS),
         Scenario(
             "between-processes-paced", "From one process to four, 256 B, 200 a second", "paced", 256, INTERPROCESS
+        ),
+        Scenario("between-hosts", "From one host to four, 256 B in bursts", "burst", 256, BETWEEN_HOSTS, _FEW_ROUNDS),
+        Scenario(
+            "between-hosts-paced",
+            "From one host to four, 256 B, 200 a second",
+            "paced",
+            256,
+            BETWEEN_HOSTS,
+            _FEW_ROUNDS,
+        ),
+        Scenario(
+            "engine-commands",
+            "Commands that the engine counts, for each host and batch",
+            "commands",
+            256,
+            COUNTED_BY_ENGINE,
+            _FEW_ROUNDS,
         ),
         Scenario("fail-over", "From SIGKILL to all followers receiving again", "fail-over", 256, FAIL_OVER),
     )
@@ -198,6 +217,7 @@ def _calibrated(worker: WorkerProcess, scenario: Scenario, subject: str, loop: s
         "recover": amount.recoveries,
         "broadcast": amount.deliveries,
         "burst": amount.burst,
+        "commands": amount.burst,
         "paced": amount.paced,
         "fail-over": amount.fail_overs,
         "latency": amount.latencies,

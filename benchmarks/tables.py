@@ -8,7 +8,17 @@ from typing import Final
 
 from .plan import SCENARIOS
 from .record import Record, Spread
-from .subjects import BARE, BARE_SERVER, CALLBACK, CLIENT, CLIENT_CALLBACK, FUTURE_MAP, HOST, LOOK_UP_AND_CALL
+from .subjects import (
+    BARE,
+    BARE_SERVER,
+    CALLBACK,
+    CLIENT,
+    CLIENT_CALLBACK,
+    CLUSTER_REDIS,
+    FUTURE_MAP,
+    HOST,
+    LOOK_UP_AND_CALL,
+)
 from .targets import TARGETS
 
 _COMPARED: Final = {
@@ -28,6 +38,9 @@ _COMPARED: Final = {
     "shared-echo-256": CLIENT,
     "between-processes": HOST,
     "between-processes-paced": HOST,
+    "between-hosts": CLUSTER_REDIS,
+    "between-hosts-paced": CLUSTER_REDIS,
+    "engine-commands": "",
     "fail-over": "",
 }
 _OPERATIONS: Final = {
@@ -36,10 +49,20 @@ _OPERATIONS: Final = {
     "request-256": "request",
     "recover": "recovery",
     "broadcast": "delivery",
+    "engine-commands": "host and batch",
     "fail-over": "owner",
 }
 BY_CLOCK: Final = frozenset(
-    {"between-processes", "between-processes-paced", "fail-over", "shared-latency-256", "shared-in-flight-256"}
+    {
+        "between-processes",
+        "between-processes-paced",
+        "between-hosts",
+        "between-hosts-paced",
+        "engine-commands",
+        "fail-over",
+        "shared-latency-256",
+        "shared-in-flight-256",
+    }
 )
 """Waiting for each other is the point: ratios and order are by the clock."""
 
@@ -115,14 +138,19 @@ def _scenario_table(record: Record, key: str) -> Table:
     compared = _COMPARED.get(key, CALLBACK)
     per = _OPERATIONS.get(key, "message")
     quantity = "wall" if key in BY_CLOCK else "cpu"
-    shows_cpu, shows_wall = key != "fail-over", key in {"echo-256", "shared-echo-256", "recover", *BY_CLOCK}
+    if key == "engine-commands":
+        unit = "commands"
+    shows_cpu, shows_wall = (
+        key not in {"fail-over", "engine-commands"},
+        key in {"echo-256", "shared-echo-256", "recover", *BY_CLOCK},
+    )
     shows_worst = key == "fail-over"
     table = Table(key, f"{SCENARIOS[key].title}: {unit} for each {per}", [""])
     measured = {cell.loop for cell in record.cells if cell.scenario == key}
     table.charts = [loop for loop in record.loops if loop in measured]
     for loop in record.loops:
         table.head += [f"{loop}: CPU {unit}"] if shows_cpu else []
-        table.head += [f"{loop}: wall {unit}"] if shows_wall else []
+        table.head += [f"{loop}: {'' if unit == 'commands' else 'wall '}{unit}"] if shows_wall else []
         table.head += [f"{loop}: worst"] if shows_worst else []
         table.head += [f"over {compared}"] if compared else []
     for name in dict.fromkeys(cell.subject for cell in record.cells if cell.scenario == key):

@@ -16,6 +16,9 @@ from .subjects import (
     CLIENT,
     CLIENT_CALLBACK,
     CLIENT_ITERATOR,
+    CLUSTER_NATS,
+    CLUSTER_REDIS,
+    CLUSTER_REDIS_OWN_LOOP,
     FUTURE_MAP,
     HOST,
     HOST_OWN_LOOP,
@@ -27,8 +30,10 @@ from .subjects import (
     JOIN_THREAD,
     LOOK_UP_AND_CALL,
     NATS,
+    NATS_STREAM,
     PYTHON_TWIN,
     REDIS,
+    REDIS_STREAM,
     REQUEST,
     STREAMS_OF_KEYS,
     WEBSOCKETS,
@@ -65,7 +70,9 @@ class Target:
     @property
     def unit(self) -> str:
         """Return the unit of what is measured."""
-        return " µs" if self.below is None else "×"
+        if self.below is not None:
+            return "×"
+        return "" if self.scenario == "engine-commands" else " µs"
 
     @property
     def shown_bound(self) -> str:
@@ -230,5 +237,43 @@ TARGETS: Final = (
             quantity="wall",
         )
         for ours, bound, rate in ((JOIN_PROCESS, 0.83, "200 000"), (JOIN_FOLLOWER, 0.62, "150 000"))
+    ),
+    *(
+        _faster_by(
+            9,
+            f"between hosts, bursts, by the clock: {REDIS_STREAM} over {ours}",
+            "between-hosts",
+            10,
+            peer=REDIS_STREAM,
+            ours=ours,
+            quantity="wall",
+        )
+        for ours in (CLUSTER_REDIS, CLUSTER_REDIS_OWN_LOOP)
+    ),
+    *(
+        _close_to(
+            9,
+            f"between hosts, paced, median delay: {ours} over {other}",
+            "between-hosts-paced",
+            1.5,
+            ours=ours,
+            other=other,
+            quantity="wall",
+        )
+        for ours, other in (
+            (CLUSTER_REDIS, REDIS_STREAM),
+            (CLUSTER_REDIS_OWN_LOOP, REDIS_STREAM),
+            (CLUSTER_NATS, NATS_STREAM),
+        )
+    ),
+    Target(
+        9,
+        f"commands of the engine for each host and batch: {CLUSTER_REDIS}",
+        "engine-commands",
+        CLUSTER_REDIS,
+        None,
+        1,
+        at_least=False,
+        quantity="wall",
     ),
 )

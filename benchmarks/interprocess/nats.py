@@ -11,7 +11,8 @@ from .base import BATCH_SIZE, Consumer, Producer
 _SUBJECT = "bench"
 
 
-async def _connect(address: str) -> Any:
+async def connect(address: str) -> Any:
+    """Return a client that is connected."""
     return await load("nats", "nats-py").connect(address, allow_reconnect=False)
 
 
@@ -20,7 +21,7 @@ class NatsProducer(Producer):
 
     async def open(self) -> None:
         """Connect."""
-        self.client = await _connect(self.address)
+        self.client = await connect(self.address)
 
     async def burst(self, message: str, count: int) -> None:
         """With a turn for the writer now and then, else it would begin only at the end."""
@@ -40,7 +41,7 @@ class NatsConsumer(Consumer):
 
     async def open(self) -> None:
         """Subscribe, and have that confirmed."""
-        self.client = await _connect(self.address)
+        self.client = await connect(self.address)
         take = self.take
 
         async def received(message: Any) -> None:

@@ -22,7 +22,7 @@ from onesocket.wire._handshake import Data, DialRequest, Handshake
 
 from .base import BATCH_SIZE, Consumer, Producer
 
-_UNUSED_URL = "ws://nowhere.invalid/"
+UNUSED_URL = "ws://nowhere.invalid/"
 _TIMER_DELAY = 0.001
 
 
@@ -37,7 +37,7 @@ def options(address: str) -> dict[str, Any]:
 
 def url_of(address: str) -> str:
     """Of the connection that is shared."""
-    return address.rpartition("|")[0] or _UNUSED_URL
+    return address.rpartition("|")[0] or UNUSED_URL
 
 
 class StubConnection:
@@ -119,8 +119,13 @@ class HostProducer(Producer):
         self.stack = AsyncExitStack()
         await self.offer()
         self.transport = StubTransport()
-        joining = onesocket.join(url_of(self.address), transport=self.transport, **options(self.address))
+        url, given = self.shared()
+        joining = onesocket.join(url, transport=self.transport, **given)
         await self.stack.enter_async_context(joining)
+
+    def shared(self) -> tuple[str, dict[str, Any]]:
+        """URL and options."""
+        return url_of(self.address), options(self.address)
 
     async def offer(self) -> None:
         """No loop."""
@@ -182,8 +187,13 @@ class HostConsumer(Consumer):
         """Join."""
         self.stack = AsyncExitStack()
         await self.offer()
-        client = await self.stack.enter_async_context(onesocket.join(url_of(self.address), **options(self.address)))
+        url, given = self.shared()
+        client = await self.stack.enter_async_context(onesocket.join(url, **given))
         client.on(self.take, gaps=False)
+
+    def shared(self) -> tuple[str, dict[str, Any]]:
+        """URL and options."""
+        return url_of(self.address), options(self.address)
 
     async def offer(self) -> None:
         """No loop."""

@@ -12,7 +12,8 @@ from .base import BATCH_SIZE, Consumer, Producer
 _CHANNEL = "bench"
 
 
-def _client(address: str) -> Any:
+def client_of(address: str) -> Any:
+    """Return a client of the server."""
     return load("redis.asyncio", "redis").from_url(address)
 
 
@@ -21,7 +22,7 @@ class RedisProducer(Producer):
 
     async def open(self) -> None:
         """Connect."""
-        self.client = _client(self.address)
+        self.client = client_of(self.address)
         await self.client.ping()
 
     async def burst(self, message: str, count: int) -> None:
@@ -46,7 +47,7 @@ class RedisConsumer(Consumer):
 
     async def open(self) -> None:
         """Subscribe, and have that confirmed."""
-        self.client = _client(self.address)
+        self.client = client_of(self.address)
         self.messages = self.client.pubsub()
         await self.messages.subscribe(_CHANNEL)
         while (await self.messages.get_message(timeout=5.0) or {}).get("type") != "subscribe":

@@ -32,6 +32,10 @@ CARRIERS: Final[dict[str, tuple[str, str, str]]] = {
     "bare": ("unix_socket", "UnixSocketProducer", "UnixSocketConsumer"),
     "nats": ("nats", "NatsProducer", "NatsConsumer"),
     "redis": ("redis", "RedisProducer", "RedisConsumer"),
+    "onesocket-cluster": ("onesocket_cluster", "ClusterProducer", "ClusterConsumer"),
+    "onesocket-cluster-offered": ("onesocket_cluster", "OwnLoopClusterProducer", "OwnLoopClusterConsumer"),
+    "redis-stream": ("redis_stream", "RedisStreamProducer", "RedisStreamConsumer"),
+    "nats-stream": ("nats_stream", "NatsStreamProducer", "NatsStreamConsumer"),
 }
 STAMP: Final = 20
 """Digits of a time in nanoseconds, at the beginning of a message; the clock is the same in all processes."""

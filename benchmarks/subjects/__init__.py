@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from . import broadcast, fan_out, recovery
+from . import between_hosts, broadcast, fan_out, recovery
 from . import interprocess as hops
 from . import shared_connection as sharing
 from .bare_picows import BarePicows
@@ -127,6 +127,19 @@ INTERPROCESS: Final[dict[str, type[Subject]]] = {
     NATS: hops.NatsFanOut,
     REDIS: hops.RedisFanOut,
 }
+CLUSTER_REDIS: Final = "onesocket, scope=cluster, Valkey"
+CLUSTER_REDIS_OWN_LOOP: Final = "onesocket, scope=cluster, Valkey, loop offered"
+CLUSTER_NATS: Final = "onesocket, scope=cluster, NATS"
+REDIS_STREAM: Final = "Valkey, one entry for each message"
+NATS_STREAM: Final = "JetStream, one message for each"
+BETWEEN_HOSTS: Final[dict[str, type[Subject]]] = {
+    CLUSTER_REDIS: between_hosts.RedisCluster,
+    CLUSTER_REDIS_OWN_LOOP: between_hosts.RedisClusterOwnLoop,
+    CLUSTER_NATS: between_hosts.NatsCluster,
+    REDIS_STREAM: between_hosts.RedisStreamHosts,
+    NATS_STREAM: between_hosts.NatsStreamHosts,
+}
+COUNTED_BY_ENGINE: Final = {name: BETWEEN_HOSTS[name] for name in (CLUSTER_REDIS, REDIS_STREAM)}
 FAIL_OVER: Final[dict[str, type[Subject]]] = {"onesocket, owner killed": FailOver}
 SUBJECTS: Final[dict[str, type[Subject]]] = {
     **PEERS,
@@ -140,6 +153,7 @@ SUBJECTS: Final[dict[str, type[Subject]]] = {
     **SHARED_RECEIVE,
     **SHARED_SEND,
     **INTERPROCESS,
+    **BETWEEN_HOSTS,
     **FAIL_OVER,
 }
 

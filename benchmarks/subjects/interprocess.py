@@ -22,9 +22,9 @@ RATE: Final = 200.0
 _SYSTEM_PROGRAMS: Final = "/usr/local/sbin:/usr/sbin"
 
 
-def find_program(name: str) -> str:
-    """Where it is. Raises `MissingPeer`."""
-    found = shutil.which(name, path=f"{os.environ.get('PATH', os.defpath)}:{_SYSTEM_PROGRAMS}")
+def find_program(name: str, path: str | None = None) -> str:
+    """Where it is, in `path` or the usual places. Raises `MissingPeer`."""
+    found = shutil.which(name, path=path or f"{os.environ.get('PATH', os.defpath)}:{_SYSTEM_PROGRAMS}")
     if found is None:
         raise MissingPeer(
             f"{name} is not installed here: apt-get install -y {name}; --allow-missing goes on without it"
@@ -49,7 +49,12 @@ class InterprocessFanOut(Subject):
     def check(cls) -> None:
         """The server, if it needs one."""
         if cls.server:
-            find_program(cls.server[0])
+            cls.program()
+
+    @classmethod
+    def program(cls) -> str:
+        """The server's path. Raises `MissingPeer`."""
+        return find_program(cls.server[0])
 
     async def open(self) -> None:
         """Start the producer first: with onesocket it is the owner."""
@@ -61,7 +66,7 @@ class InterprocessFanOut(Subject):
         try:
             address = directory
             if self.server:
-                self.daemon = Daemon([find_program(self.server[0]), *self.server[1:]], directory)
+                self.daemon = Daemon([self.program(), *self.server[1:]], directory)
                 self.stack.push_async_callback(self.daemon.end)
                 await self.daemon.ready()
                 address = f"{self.scheme}://127.0.0.1:{self.daemon.port}"

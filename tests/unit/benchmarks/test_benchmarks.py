@@ -23,6 +23,8 @@ from benchmarks.subjects import (
     CALLBACK,
     CHAT,
     CHAT_SEPARATE_SEQUENCES,
+    CLUSTER_NATS,
+    CLUSTER_REDIS,
     FAIL_OVER,
     INTERPROCESS,
     ITERATOR,
@@ -190,6 +192,18 @@ async def test_messages_go_from_one_process_to_four(name: str) -> None:
             sample = await worker.measure("ws://127.0.0.1", name, Workload(verb, 10, 256))
             assert sample.cpu > 0
             assert sample.wall > 0
+    finally:
+        await worker.close_lasting()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="Unix only")
+@pytest.mark.parametrize("name", [CLUSTER_REDIS, CLUSTER_NATS])
+async def test_messages_go_from_one_host_to_four_and_the_engine_counts_its_commands(name: str) -> None:
+    try:
+        for scenario in plan.SCENARIOS.values():
+            if name in scenario.subjects:
+                sample = await worker.measure("ws://127.0.0.1", name, Workload(scenario.verb, 10, 256))
+                assert sample.wall > 0
     finally:
         await worker.close_lasting()
 
