@@ -43,6 +43,7 @@ FROZEN: Final = "the leader stands still past its lease"
 DATA_LOST: Final = "the engine is killed, and its data is lost"
 LEADER_CUT: Final = "the leader is cut off from the engine"
 UPSTREAM_CUT: Final = "the leader is cut off from the upstream server"
+UNREACHABLE: Final = "the leader does not reach the upstream server, until another host does"
 WEIGHTS: Final = {
     LEADER_KILLED: 4,
     LEADER_OFF: 4,
@@ -53,6 +54,7 @@ WEIGHTS: Final = {
     LEADER_CUT: 4,
     "a follower is cut off from the engine": 2,
     UPSTREAM_CUT: 3,
+    UNREACHABLE: 2,
     "a follower's process is killed": 1,
     "a follower's host is powered off": 1,
     "the engine is killed and started again": 3,
@@ -62,6 +64,8 @@ WEIGHTS: Final = {
     "the upstream server drops the connection": 2,
 }
 """Faults, and how often one is dealt."""
+_OF_LINKS: Final = (UPSTREAM_CUT, UNREACHABLE)
+"""Faults of links that loopback doesn't have."""
 QUICK: Final = (LEADER_OFF, HOST_LEAVES, "the engine is killed and started again", FROZEN)
 HAND_OVER: Final = "from the end of the connection to the next one's TCP accept"
 
@@ -70,7 +74,7 @@ class ClusterFaults:
     """Deals the faults. For each process and host that ends, another one comes."""
 
     def __init__(self, harness: ClusterHarness, findings: ChaosFindings, seed: str, *, has_links: bool) -> None:
-        weights = {name: weight for name, weight in WEIGHTS.items() if has_links or name != UPSTREAM_CUT}
+        weights = {name: weight for name, weight in WEIGHTS.items() if has_links or name not in _OF_LINKS}
         self._chooser = FaultChooser(seed, weights)
         self._chance = self._chooser.random
         self._harness = harness
@@ -231,6 +235,17 @@ class ClusterFaults:
             await self._host.network.set_link(Link.UPSTREAM, up=True)
         await self._recover(f"{what}; link mended", time.monotonic(), self._harness.all_members, is_new=False)
 
+    async def _keep_from_upstream(self, what: str) -> None:
+        """Until another host has the connection; the processes of this one receive from that."""
+        self._harness.mark_broken()
+        begun = time.monotonic()
+        await self._host.network.set_link(Link.UPSTREAM, up=False)
+        try:
+            self._harness.reset_connections_of([self._connection])
+            await self._recover(what, begun, self._harness.all_members, is_new=True)
+        finally:
+            await self._host.network.set_link(Link.UPSTREAM, up=True)
+
     async def _drop(self, what: str) -> None:
         self._harness.mark_broken()
         is_orderly = self._chance.random() < 0.5
@@ -282,6 +297,7 @@ class ClusterFaults:
         LEADER_CUT: _cut_engine,
         "a follower is cut off from the engine": _cut_engine,
         UPSTREAM_CUT: _cut_upstream,
+        UNREACHABLE: _keep_from_upstream,
         "a follower's process is killed": _kill_follower,
         "a follower's host is powered off": _kill_follower,
         "the engine is killed and started again": _restart_engine,
