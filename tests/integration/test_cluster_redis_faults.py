@@ -257,8 +257,9 @@ async def test_a_server_that_is_not_there_is_unavailable(url: str) -> None:
 
 async def test_a_server_that_stands_still_or_ends_is_unavailable() -> None:
     with redis_server() as running:
-        async with member(running.url, timeout=0.05) as a, member(running.url, "b", timeout=0.05) as b:
+        async with member(running.url) as a:
             e = await lead(a)
+        async with member(running.url, timeout=0.05) as a, member(running.url, "b", timeout=0.05) as b:
             os.kill(running.process.pid, signal.SIGSTOP)
             with pytest.raises(EngineUnavailable, match=r"within 0\.05 s"):
                 await a.renew(e, 9)
