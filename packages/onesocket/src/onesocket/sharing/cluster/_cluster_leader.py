@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from ...client._gap import Gap
 from ...client._status import Status
+from ...errors import EngineFull, EngineUnavailable
 from ...wire._handshake import Data
 from ..host._ipc_frames import SnapshotAnswer, ToFollower, Welcome, split_by_size
 from ..host._join_credentials import JoinCredentials
 from ..host._owner_snapshot import OwnerSnapshot
 from ._cluster_operations import ClusterOperations
 from ._coordinator import Coordinator, Lease, PreviousEpoch
+from ._failed_dials import FailedDials
 from ._leadership import Leadership, LeadershipEnd
 from ._lease_clock import LeaseClock
 from ._remote_members import RemoteMembers
+from ._retrying import Backoff
+from ._role_memory import RoleMemory
 
 if TYPE_CHECKING:
     from ._cluster_owner import ClusterOwner
 
+_log: Final = logging.getLogger("onesocket")
 FINISH_TIMEOUT: Final = 1.0
 """Seconds for the last results when a process lets go of its host's part."""
 
@@ -38,18 +45,21 @@ class ClusterLeader:
         *,
         clock: LeaseClock,
         now: Callable[[], float],
+        memory: RoleMemory,
         room: int,
     ) -> None:
-        """`now`: the time by which `clock` counts; `room`: bytes that may wait for the engine."""
+        """`now`: the time by which `clock` counts; `memory`: of the roles before; `room`: bytes that may wait."""
         self._owner = owner
         self._coordinator = coordinator
         self._snapshot = snapshot
         self._clock = clock
         self._now = now
+        self._memory = memory
         self._room = room
         self.leadership: Leadership | None = None
         """The present epoch, while this host uses the connection under it."""
         self.members = RemoteMembers(self, operations, credentials, 4 * clock.ttl)
+        self._failed_dials = FailedDials(clock.ttl, memory.passes)
         self._grant_unused = False
         """True if a lease may have been granted under which it has not dialled: the next grant says "released" of that
         one, and nothing of the leader before."""
@@ -80,6 +90,7 @@ class ClusterLeader:
             await leadership.finish(FINISH_TIMEOUT)
             return False
         self._grant_unused = False
+        self._failed_dials = FailedDials(self._clock.ttl, self._memory.passes)
         self.leadership = leadership
         return True
 
@@ -121,6 +132,30 @@ class ClusterLeader:
             self.leadership.feed.add_status(self._owner.present_status)
             self.leadership.feed.add_stats(self._owner.connection_stats)
             self.leadership.wake()
+
+    # --- the server -------------------------------------------------------------------------------------------------
+
+    def note_dial(self, status: Status) -> bool:
+        """Note a status of the connection; True: this host has to leave the lease to another one."""
+        self._memory.note(status, self._now())
+        is_due = self._failed_dials.note(status, self._now())
+        if not is_due or not self.members or self._memory.has_passed:
+            return False
+        _log.warning("%s: another host of the cluster is to try: %s", status.url, status.last_error)
+        self._memory.passes += 1
+        self._memory.has_passed = True
+        return True
+
+    async def leave_to_others(self) -> None:
+        """Give the others the time of a margin to take the lease that this host left to them."""
+        self._memory.has_passed = False
+        until = self._now() + self._clock.margin
+        backoff = Backoff()
+        while self._now() < until and not self._owner.is_leaving:
+            with contextlib.suppress(EngineUnavailable, EngineFull):
+                if await self._coordinator.lease() is not None:
+                    return
+            await backoff.wait()
 
     # --- the feed ---------------------------------------------------------------------------------------------------
 

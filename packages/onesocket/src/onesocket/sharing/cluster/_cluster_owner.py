@@ -35,7 +35,6 @@ from ._cluster_operations import ClusterOperations
 from ._cluster_options import ClusterOptions, OnEngineLost
 from ._coordinator import START, ClusterKey, Lease, Position, new_member_name
 from ._counted_coordinator import CountedCoordinator
-from ._failed_dials import FailedDials
 from ._feed_payload import MIN_PAYLOAD
 from ._leadership import Leadership, LeadershipEnd
 from ._lease_clock import LeaseClock
@@ -89,11 +88,10 @@ class ClusterOwner(Owner):
         operations = self._cluster_operations
         self._relay = operations.relay
         parts = self, self._coordinator, given["credentials"], operations, self._snapshot
-        self.leader = ClusterLeader(*parts, clock=self._clock, now=now, room=self._options.buffer)
+        self.leader = ClusterLeader(*parts, clock=self._clock, now=now, memory=memory, room=self._options.buffer)
         self.follower = ClusterFollower(
-            *parts, lock=lock, stats=given["stats"], ttl=cluster.lease, note=self._note_outage
+            *parts, lock=lock, stats=given["stats"], ttl=cluster.lease, note=lambda status: memory.note(status, now())
         )
-        self._failed_dials = FailedDials(cluster.lease, 0)
         self._running: asyncio.Task[None] | None = None
         self._closing: asyncio.Task[None] | None = None
         self.is_leaving = False
@@ -233,7 +231,7 @@ class ClusterOwner(Owner):
         try:
             await self._check()
             if self._memory.has_passed:
-                await self._leave_to_others()
+                await self.leader.leave_to_others()
             while self._phase_in_cluster is not ClusterPhase.OVER and not self.is_leaving:
                 requested_at = self._now()
                 try:
@@ -279,17 +277,6 @@ class ClusterOwner(Owner):
         most = self._coordinator.max_payload
         if most < MIN_PAYLOAD:
             raise EngineUnusable(f"the engine of the cluster takes payloads of {most} bytes; {MIN_PAYLOAD} are needed")
-
-    async def _leave_to_others(self) -> None:
-        """Give the others the time of a margin to take the lease that this host left to them."""
-        self._memory.has_passed = False
-        until = self._now() + self._clock.margin
-        backoff = Backoff()
-        while self._now() < until and not self.is_leaving:
-            with contextlib.suppress(EngineUnavailable, EngineFull):
-                if await self._coordinator.lease() is not None:
-                    return
-            await backoff.wait()
 
     def _on_engine_failed(self, error: OnesocketError) -> bool:
         """Report that the engine is away; returns whether this member goes on trying."""
@@ -345,7 +332,6 @@ class ClusterOwner(Owner):
     def _begin_leading(self) -> None:
         """Dial, and perform what the processes of this host wait for."""
         self._phase_in_cluster = ClusterPhase.LEADING
-        self._failed_dials = FailedDials(self._clock.ttl, self._memory.passes)
         self._base_epoch, self._base_stats = self.status.epoch, self.follower.heard.stats
         self._cluster_operations.set_state_known()
         # A leader that ended while it closed may have meant to go on.
@@ -371,20 +357,6 @@ class ClusterOwner(Owner):
         self._memory.led_as = self._coordinator.member
         self._closing = self._loop.create_task(self._close_client(max(0.0, left / 2)))
         self._emit(HandOverDue(is_requested=False))
-
-    def _note_outage(self, status: Status) -> None:
-        self._memory.outage.note(status, self._now())
-        if status.state is State.CONNECTED:
-            self._memory.passes = 0
-
-    def _note_dial(self, status: Status) -> None:
-        """Leave the lease to another host, if this one doesn't reach the server."""
-        self._note_outage(status)
-        if self._failed_dials.note(status, self._now()) and self.leader.members and not self._memory.has_passed:
-            _log.warning("%s: another host of the cluster is to try: %s", status.url, status.last_error)
-            self._memory.passes += 1
-            self._memory.has_passed = True
-            self._emit(HandOverDue(is_requested=False))
 
     async def _close_client(self, timeout: float) -> None:
         """Close in order for so many seconds, and then at once: the next leader may dial."""
@@ -435,8 +407,8 @@ class ClusterOwner(Owner):
         """As `Owner.deliver_status`, and to other hosts."""
         super().deliver_status(status)
         self.leader.publish_status(status)
-        if self._phase_in_cluster is ClusterPhase.LEADING:
-            self._note_dial(status)
+        if self._phase_in_cluster is ClusterPhase.LEADING and self.leader.note_dial(status):
+            self._emit(HandOverDue(is_requested=False))
         self._announcer.note((self._cluster_role, status.state, self._cluster_operations.failure))
         due = self.follower.due_gap(status)
         if due is not None:
