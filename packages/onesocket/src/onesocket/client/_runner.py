@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from ._request_tracker import RequestTracker
     from ._rotations import Rotations
 
+_NORMAL: Final = 1000
 _GOING_AWAY: Final = 1001
 _RESET_GRACE: Final = 0.05
 """Seconds that the peer gets to notice the end of a connection before the client that has moved dials the next."""
@@ -59,6 +60,8 @@ class Runner:
     """True if the client goes on on another event loop when its own ends: `leave_loop` follows. None: it doesn't."""
     on_left: Callable[[], None] | None = None
     """Called when the end of the loop has closed the connection, and `leave_loop` is to follow."""
+    close_code = _NORMAL
+    """Code of an orderly close: another one lets the peer keep the session, for the next process that has it."""
     _gone: events.ConnectionGone | None = None
     """The end of the connection on the loop that the client leaves, until it has entered another one."""
     _ending: asyncio.Future[None] | None = None
@@ -362,7 +365,7 @@ class Runner:
 
     def _close_connection(self, effect: fx.CloseConnection) -> None:
         if (attempt := self._attempt_of(effect.epoch)) is not None:
-            attempt.start_close(effect.code, effect.reason)
+            attempt.start_close(self.close_code if effect.code == _NORMAL else effect.code, effect.reason)
 
     def _abort(self, effect: fx.Abort) -> None:
         if (attempt := self._attempt_of(effect.epoch)) is not None:

@@ -155,6 +155,8 @@ class Protocol(abc.ABC, Generic[M_co]):
     """Seconds for which the service may count a connection after its end, and refuse the next one for that."""
     snapshot: Snapshot | None = None
     """The messages with which a reader begins that comes late; None: none, it begins with the next message."""
+    session_close_code: int = 1000
+    """Code of the CLOSE of a host that hands its session over (`session_state`): one after which the peer keeps it."""
     _constructor_arguments: tuple[tuple[Any, ...], dict[str, Any]]
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
@@ -302,6 +304,24 @@ class Protocol(abc.ABC, Generic[M_co]):
 
     def unpack(self, data: Data) -> M_co:
         """The message that was packed. Raises `DecodeError`."""
+        raise NotImplementedError
+
+    def session_state(self) -> bytes | None:
+        """Return the state with which another host can resume the session behind all messages so far; b"": none.
+
+        A protocol with this and `resume_session` has its session go with the lease of a cluster. Called for each batch
+        of messages. The state goes through the engine, whose users could read and forge it: it must not hold the token,
+        and what decides about the place to which the token goes must be authenticated. None: nothing is known yet of
+        the state that `resume_session` brought.
+        """
+        raise NotImplementedError
+
+    def resume_session(self, state: bytes, heard: Iterable[Any]) -> None:
+        """Resume the session of another host with the next connection, if the state is valid.
+
+        `heard`: messages that were delivered after those of the state; a replay that repeats them must not deliver them
+        again. Called before the first connection.
+        """
         raise NotImplementedError
 
 

@@ -13,6 +13,7 @@ from onesocket.sharing.host._ipc_frames import (
     GapNotice,
     MessageBatch,
     OwnerHeartbeat,
+    SessionBatch,
     SnapshotAnswer,
     ToFollower,
 )
@@ -164,3 +165,20 @@ def test_messages_that_cannot_be_encoded_are_missing() -> None:
 def test_payloads_that_no_release_publishes_are_refused(payload: bytes) -> None:
     with pytest.raises(IpcError):
         decode_payload(payload)
+
+
+def test_the_state_of_a_session_is_told_with_the_last_message_that_it_covers() -> None:
+    writer = FeedWriter(ROOM)
+    long = "x" * 300_000
+    writer.add_batch(["one", "two"], b"1")
+    writer.add_batch([long, "last"], b"2")
+    writer.add_session(None, goes_on=True)
+    target = reader()
+    found = [frame for payload in payloads(writer) for frame in target.read(payload, 7)]
+    assert found == [
+        SessionBatch(["one", "two"], b"1"),
+        MessageBatch([long]),
+        SessionBatch(["last"], b"2"),
+        SessionBatch([], None, goes_on=True),
+    ]
+    assert (writer.messages, target._count) == (4, 4)

@@ -458,3 +458,42 @@ def test_a_member_with_nothing_to_say_shows_that_it_lives() -> None:
         await stopped(running)
 
     play(main)
+
+
+def test_the_next_leader_reads_what_the_one_before_has_published_and_not_what_it_publishes_itself() -> None:
+    async def main(play: Play) -> None:
+        task = await play.follow()
+        play.feed.add_for("b", [SnapshotAnswer(0, [])])
+        play.feed.add_batch(["read"])
+        await play.publish()
+        await settle()
+        await stopped(task)
+        for text in ("rest", "of", "it"):
+            play.feed.add_batch([text])
+            await play.publish()
+        await play.answer(Results([(1, None, None)]))
+        await play.fail()
+        lease = await play.following_lease()
+        assert isinstance(lease, Lease)
+        own: Coordinator = play.following._coordinator
+        play.feed.add_batch(["its own"])
+        payload = play.feed.take(MIN_PAYLOAD)
+        assert payload is not None
+        await own.publish(Position(lease.epoch, 1), payload)
+        before = play.now()
+        await play.following.read_rest(lease.epoch)
+        assert play.now() == before
+        assert [event for event in play.events if isinstance(event, str)] == ["read", "rest", "of", "it"]
+
+    play(main)
+
+
+def test_a_new_member_that_leads_has_nothing_to_read() -> None:
+    async def main(play: Play) -> None:
+        await play.fail()
+        lease = await play.following_lease()
+        assert isinstance(lease, Lease)
+        await play.following.read_rest(lease.epoch)
+        assert play.events == []
+
+    play(main)

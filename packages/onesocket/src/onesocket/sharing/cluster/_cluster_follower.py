@@ -16,6 +16,7 @@ from ..host._ipc_frames import (
     GapNotice,
     MessageBatch,
     OwnerHeartbeat,
+    SessionBatch,
     SnapshotAnswer,
     StatusUpdate,
     ToFollower,
@@ -30,6 +31,7 @@ from ._cluster_operations import ClusterOperations
 from ._coordinator import Coordinator, LeaseInfo, Position
 from ._following import Following
 from ._leader_status import LeaderStatus
+from ._session_hand_over import SessionHandOver
 
 if TYPE_CHECKING:
     from ._cluster_owner import ClusterOwner
@@ -49,6 +51,7 @@ class ClusterFollower:
         operations: ClusterOperations,
         snapshot: OwnerSnapshot | None,
         *,
+        session: SessionHandOver,
         lock: OwnerLock,
         stats: ConnectionStats,
         ttl: float,
@@ -59,6 +62,7 @@ class ClusterFollower:
         self._operations = operations
         self._relay = operations.relay
         self._snapshot = snapshot
+        self._session = session
         self._lock = lock
         self._note = note
         self.heard = LeaderStatus(stats)
@@ -103,6 +107,10 @@ class ClusterFollower:
         """Note that this member has the lease: the epoch before is over."""
         self._following.leads_itself(epoch)
 
+    async def read_rest(self, epoch: int) -> None:
+        """Take what the leader before has published, as this member leads in `epoch`."""
+        await self._following.read_rest(epoch)
+
     async def leave(self, running: asyncio.Task[Any]) -> None:
         """Wait for the results of the leader, and end the subscriptions of this process; those of others go on."""
         if not self._following.is_led:
@@ -127,6 +135,8 @@ class ClusterFollower:
         if due is None or status.state is not State.CONNECTED:
             return None
         self._due = None
+        if self._owner.holds_connection and self._session.goes_on:
+            return None  # this host has resumed the session of the leader before
         gap = dataclasses.replace(due, epoch=status.epoch)
         if self._snapshot is not None:
             self._snapshot.keeper.lose(gap)
@@ -138,11 +148,11 @@ class ClusterFollower:
         """As `FollowingEvents.on_frame`."""
         self._is_heard = True
         match frame:
-            case MessageBatch(messages):
-                if self._snapshot is not None:
-                    self._snapshot.on_batch(messages)
-                self._owner.deliver_batch(messages)
+            case MessageBatch():
+                self._on_batch(frame)
             case GapNotice(gap):
+                if gap.reason is GapReason.OVERFLOW:
+                    self._session.heard.forget()
                 gap = dataclasses.replace(gap, epoch=self.heard.epoch_of(gap.epoch))
                 if self._snapshot is not None:
                     self._snapshot.keeper.lose(gap)
@@ -161,6 +171,15 @@ class ClusterFollower:
                 self.heard.stats = stats
             case _:
                 pass
+
+    def _on_batch(self, batch: MessageBatch) -> None:
+        self._session.heard.take(batch)
+        if isinstance(batch, SessionBatch) and batch.goes_on:
+            self._due = None
+        if batch.messages:
+            if self._snapshot is not None:
+                self._snapshot.on_batch(batch.messages)
+            self._owner.deliver_batch(batch.messages)
 
     def _on_leader_status(self, status: Status) -> None:
         self._following.connection_epoch = status.epoch

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Final
 from ...client._gap import Gap
 from ...client._status import Status
 from ...errors import EngineFull, EngineUnavailable
+from ...lifecycle._states import State
 from ...wire._handshake import Data
-from ..host._ipc_frames import SnapshotAnswer, ToFollower, Welcome, split_by_size
+from ..host._ipc_frames import SessionBatch, SnapshotAnswer, ToFollower, Welcome, split_by_size
 from ..host._join_credentials import JoinCredentials
 from ..host._owner_snapshot import OwnerSnapshot
 from ._cluster_operations import ClusterOperations
@@ -23,6 +24,7 @@ from ._lease_clock import LeaseClock
 from ._remote_members import RemoteMembers
 from ._retrying import Backoff
 from ._role_memory import RoleMemory
+from ._session_hand_over import SessionHandOver
 
 if TYPE_CHECKING:
     from ._cluster_owner import ClusterOwner
@@ -43,6 +45,7 @@ class ClusterLeader:
         operations: ClusterOperations,
         snapshot: OwnerSnapshot | None,
         *,
+        session: SessionHandOver,
         clock: LeaseClock,
         now: Callable[[], float],
         memory: RoleMemory,
@@ -52,6 +55,9 @@ class ClusterLeader:
         self._owner = owner
         self._coordinator = coordinator
         self._snapshot = snapshot
+        self._session = session
+        self._resumed_epoch = 0
+        """Epoch of the newest connection of which was told that it goes on with a session."""
         self._clock = clock
         self._now = now
         self._memory = memory
@@ -129,6 +135,7 @@ class ClusterLeader:
         """Show that this host leads, and drop the members of which nothing is heard."""
         if self.leadership is not None:
             self.members.drop_silent()
+            self._add_session(self.leadership)
             self.leadership.feed.add_status(self._owner.present_status)
             self.leadership.feed.add_stats(self._owner.connection_stats)
             self.leadership.wake()
@@ -162,7 +169,7 @@ class ClusterLeader:
     def publish_batch(self, batch: list[Data]) -> None:
         """Publish messages, while this host leads."""
         if self.leadership is not None:
-            self.leadership.feed.add_batch(batch)
+            self.leadership.feed.add_batch(batch, self._session.state())
             self.leadership.wake()
 
     def publish_gap(self, gap: Gap) -> None:
@@ -173,9 +180,23 @@ class ClusterLeader:
 
     def publish_status(self, status: Status) -> None:
         """Publish a status."""
-        if self.leadership is not None:
-            self.leadership.feed.add_status(status)
-            self.leadership.wake()
+        leadership = self.leadership
+        if leadership is None:
+            return
+        if status.state is not State.CONNECTED:
+            self._add_session(leadership)  # it may have ended
+        elif self._session.goes_on and status.epoch != self._resumed_epoch:
+            self._resumed_epoch = status.epoch
+            leadership.feed.add_session(None, goes_on=True)
+        leadership.feed.add_status(status)
+        leadership.wake()
+
+    def _add_session(self, leadership: Leadership) -> None:
+        """Tell the session behind all messages so far: a late leader may read no batch that tells it."""
+        self._owner.forward_batch()
+        state = self._session.state()
+        if state is not None:
+            leadership.feed.add_session(state)
 
     def send_state(self, member: str) -> None:
         """Publish, for one member, the status and what late readers begin with, at this place of the feed."""
@@ -189,5 +210,7 @@ class ClusterLeader:
         if self._snapshot is not None:
             portions = split_by_size(self._snapshot.frames(), len) or [[]]
             frames += [SnapshotAnswer(0, each, each is not portions[-1]) for each in portions]
+        if (state := self._session.state()) is not None:
+            frames.append(SessionBatch([], state))
         leadership.feed.add_for(member, frames)
         leadership.wake()

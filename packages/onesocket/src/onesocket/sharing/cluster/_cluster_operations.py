@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
 from ...errors import IpcError, OnesocketError
-from ..host._ipc_frames import Request, SnapshotRequest, Subscribe, ToOwner, checked_key
+from ...lifecycle._effects import Outcome
+from ..host._ipc_frames import Request, SnapshotRequest, Subscribe, ToOwner, Verb, checked_key
 from ..host._owner_operations import OwnerOperations
 from ..host._requesters import SubscribingRequester
 from ._relay import Relay
@@ -43,6 +45,8 @@ class ClusterOperations(OwnerOperations):
         self._on_relayed = on_relayed
         self._has_state = False
         """True once this member has what late readers begin with."""
+        self._first_outcome: asyncio.Future[None] | None = None
+        """Done when the first attempt has an outcome; None: `connect()` waits for none."""
         self._asked_snapshots: list[tuple[SubscribingRequester, SnapshotRequest]] = []
         """Requests for a snapshot that came before that."""
 
@@ -91,6 +95,24 @@ class ClusterOperations(OwnerOperations):
         else:
             self._asked_snapshots.append((requester, request))
             self._is_wanted()
+
+    def hold_connects(self) -> None:
+        """Have `connect()` calls wait for the outcome of the first attempt, which is none of theirs.
+
+        It resumes the session of the leader before. That the peer has ended this one is no failure of a first connect.
+        """
+        self._first_outcome = asyncio.get_running_loop().create_future()
+
+    def release_connects(self) -> None:
+        """Let them go on."""
+        if self._first_outcome is not None:
+            self._first_outcome.set_result(None)
+            self._first_outcome = None
+
+    async def _request(self, verb: Verb) -> Outcome | None:
+        if verb is Verb.CONNECT and self._first_outcome is not None:
+            await asyncio.wait([self._first_outcome])
+        return await super()._request(verb)
 
     def set_state_known(self) -> None:
         """Answer late readers, those that wait first: what they begin with is known."""

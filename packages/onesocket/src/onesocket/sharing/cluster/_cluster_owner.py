@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from ...client._cluster_status import ClusterRole, ClusterStatus
 from ...client._gap import Gap
-from ...client._status import ConnectionStats, Status
+from ...client._status import Change, ConnectionStats, Status
 from ...errors import (
     EngineFull,
     EngineUnavailable,
@@ -24,6 +24,7 @@ from ...lifecycle._states import State
 from ...protocols._protocol import Protocol
 from ...wire._handshake import Data
 from ..host._descriptor_reserve import DescriptorReserve
+from ..host._ipc_frames import Request, Verb
 from ..host._owner import HandOverDue, Owner
 from ..host._owner_lock import OwnerLock
 from ..host._owner_operations import OwnerOperations
@@ -40,6 +41,7 @@ from ._leadership import Leadership, LeadershipEnd
 from ._lease_clock import LeaseClock
 from ._retrying import Backoff, end_tasks
 from ._role_memory import RoleMemory
+from ._session_hand_over import SessionHandOver
 
 _log: Final = logging.getLogger("onesocket")
 
@@ -87,10 +89,18 @@ class ClusterOwner(Owner):
         self._announcer = Announcer(self._coordinator, self._describe, cluster.lease)
         operations = self._cluster_operations
         self._relay = operations.relay
+        self._session = SessionHandOver(self.client, self._coordinator)
         parts = self, self._coordinator, given["credentials"], operations, self._snapshot
-        self.leader = ClusterLeader(*parts, clock=self._clock, now=now, memory=memory, room=self._options.buffer)
+        self.leader = ClusterLeader(
+            *parts, session=self._session, clock=self._clock, now=now, memory=memory, room=self._options.buffer
+        )
         self.follower = ClusterFollower(
-            *parts, lock=lock, stats=given["stats"], ttl=cluster.lease, note=lambda status: memory.note(status, now())
+            *parts,
+            session=self._session,
+            lock=lock,
+            stats=given["stats"],
+            ttl=cluster.lease,
+            note=lambda status: memory.note(status, now()),
         )
         self._running: asyncio.Task[None] | None = None
         self._closing: asyncio.Task[None] | None = None
@@ -296,6 +306,7 @@ class ClusterOwner(Owner):
     async def hand_over(self) -> None:
         """As `Owner.hand_over`; the lease is renewed until the connection is closed, and released then."""
         self.is_leaving = True
+        self._session.keep()
         if self._closing is not None:
             await asyncio.wait([self._closing])
         await super().hand_over()
@@ -305,6 +316,8 @@ class ClusterOwner(Owner):
         running, self._running = self._running, None
         if running is not None:
             await self.follower.leave(running)
+            if self._session.is_searching:
+                await asyncio.wait([running], timeout=FINISH_TIMEOUT)  # then it releases the lease
             await end_tasks(running, again=FINISH_TIMEOUT)  # it ends tasks of its own
         self._relay.leader_gone(in_order=False)
         await self.leader.finish()
@@ -314,6 +327,10 @@ class ClusterOwner(Owner):
     # --- leading ----------------------------------------------------------------------------------------------------
 
     async def _lead(self, lease: Lease) -> None:
+        if self._phase_in_cluster is ClusterPhase.FOLLOWING:
+            # A host that begins anew logs in anew: it needs what a session begins with.
+            was_up = self.follower.heard.state in WANTED_STATES
+            await self._session.find(lease.epoch, self.follower.read_rest, self._clock.ttl / 3, searches=was_up)
         self.follower.leads_itself(lease.epoch)
         if self._phase_in_cluster is ClusterPhase.FOLLOWING:
             if not await self.leader.begin(lease):
@@ -337,9 +354,22 @@ class ClusterOwner(Owner):
         # A leader that ended while it closed may have meant to go on.
         heard = self.follower.heard.state
         state = State.CONNECTING if heard is State.CLOSING else heard
+        operations = list(self._relay.take_all())
+        is_wanted = state in WANTED_STATES or (
+            state is not State.STOPPED
+            and any(isinstance(frame, Request) and frame.verb is Verb.CONNECT for _, frame in operations)
+        )
+        if is_wanted and self._session.resume():
+            state = State.CONNECTING
+            self._cluster_operations.hold_connects()
         super().resume(state, self._memory.outage.earlier(self._now()))
-        for requester, frame in self._relay.take_all():
+        for requester, frame in operations:
             self._cluster_operations.perform_here(requester, frame)
+
+    def _on_change(self, change: Change) -> None:
+        super()._on_change(change)
+        if change.new not in (State.CONNECTING, State.CLOSING):
+            self._cluster_operations.release_connects()
 
     def _end_leadership(self, end: LeadershipEnd) -> None:
         """Close the connection, or keep it for this host alone."""
@@ -360,6 +390,7 @@ class ClusterOwner(Owner):
 
     async def _close_client(self, timeout: float) -> None:
         """Close in order for so many seconds, and then at once: the next leader may dial."""
+        self._session.keep()
         closing = self._loop.create_task(self.client.aclose())
         await asyncio.wait([closing], timeout=timeout)
         runner = self.client.internals.runner

@@ -23,6 +23,7 @@ from ..host._ipc_frames import (
     GapNotice,
     MessageBatch,
     OwnerHeartbeat,
+    SessionBatch,
     StatusUpdate,
     ToFollower,
     decode_owner_frame,
@@ -97,17 +98,26 @@ class FeedWriter:
     def __bool__(self) -> bool:
         return bool(self._pieces)
 
-    def add_batch(self, batch: list[Data]) -> None:
-        """Add messages. Those that can't be encoded are missing: readers see that by the count."""
-        for portion in split_by_size(batch, len):
+    def add_batch(self, batch: list[Data], session: bytes | None = None) -> None:
+        """Add messages. Those that can't be encoded are missing: readers see that by the count.
+
+        `session`: the state of the session behind them, if it can be resumed.
+        """
+        portions = split_by_size(batch, len)
+        for portion in portions:
+            tells_session = session is not None and portion is portions[-1]
             try:
-                data = encode_ipc_frame(MessageBatch(portion))
+                data = encode_ipc_frame(SessionBatch(portion, session) if tells_session else MessageBatch(portion))
             except (IpcError, EncodeError):
                 self.dropped += len(portion)
             else:
                 self._add(data, messages=len(portion))
             self.messages += len(portion)
         self._make_room()
+
+    def add_session(self, session: bytes | None, *, goes_on: bool = False) -> None:
+        """Add the state of the session behind all messages so far, if it is known; `goes_on`: as of `SessionBatch`."""
+        self._add(encode_ipc_frame(SessionBatch([], session, goes_on)))
 
     def add_gap(self, gap: Gap) -> None:
         """Add a gap marker of the connection."""

@@ -245,12 +245,24 @@ class Following:
             if records:
                 self._expires = self._loop.time() + self._ttl
                 self._note_heard()
-            if any(each.kind in _ENDS for each in records):
-                await self._take_answers(records)
-            for record in records:
-                self._on_record(record)
+            await self._take(records)
             if records and not self._is_led:
                 return
+
+    async def read_rest(self, epoch: int) -> None:
+        """Take what the feed holds before `epoch`, which this member leads. Raises as `Coordinator.follow`."""
+        began = Position(epoch, 0)
+        while self._feed != START:  # else it is new
+            records = await self._coordinator.follow(self._feed, self._answers, _WAIT)
+            await self._take([each for each in records if each.kind is RecordKind.ANSWER or each.position < began])
+            if not records or any(each.kind is not RecordKind.ANSWER and each.position >= began for each in records):
+                return
+
+    async def _take(self, records: list[Record]) -> None:
+        if any(each.kind in _ENDS for each in records):
+            await self._take_answers(records)
+        for record in records:
+            self._on_record(record)
 
     async def _take_answers(self, records: list[Record]) -> None:
         """Take the answers of an epoch that ends, before its end decides about what has none."""

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, cast
 
 from ...client._client import Client
 from ...errors import DecodeError, InvalidOption, OnesocketError
-from ...protocols._protocol import Action, Deliver, Protocol, Undecodable, as_is, implements
+from ...protocols._protocol import Action, Deliver, Protocol, Ready, Undecodable, as_is, implements
 from ...protocols._requests import RequestId, Requests
 from ...wire._handshake import Data, DialRequest
 
@@ -24,6 +24,9 @@ class ForwardingProtocol(Protocol):
         self.token_place = inner.token_place
         self.pace, self.control_pace = inner.pace, inner.control_pace  # of successors, whose options are made of this
         self.ghost_seconds = inner.ghost_seconds
+        self.session_close_code = inner.session_close_code
+        self.has_resumed = False
+        """True if the login of the last connection that was ready went on with a session: nothing is missing."""
         self.requests = None if inner.requests is None else _requests_of_frames(inner, inner.requests)
 
     def __repr__(self) -> str:
@@ -61,6 +64,20 @@ class ForwardingProtocol(Protocol):
         """As the real one."""
         self._inner.lost(now)
 
+    @property
+    def has_session(self) -> bool:
+        """True if the real one can hand its session over."""
+        return implements(self._inner, Protocol.session_state, Protocol.resume_session)
+
+    def session_state(self) -> bytes | None:
+        """As the real one."""
+        return self._inner.session_state()
+
+    def resume_session(self, state: bytes, heard: Iterable[Any]) -> None:
+        """As the real one, with frames as messages; those that can't be decoded are left out."""
+        messages = decode_all(unpacker(self._inner), list(heard))
+        self._inner.resume_session(state, [each for each in messages if not isinstance(each, DecodeError)])
+
     def encode(self, message: Any) -> Data:
         """Return `message`, which the sending process has encoded."""
         return cast("Data", message)
@@ -84,6 +101,8 @@ class ForwardingProtocol(Protocol):
     def _as_frames(self, actions: Iterable[Action], frame: Data | None) -> Iterable[Action]:
         plain = self._inner.frame_decoder() is not None
         for action in actions:
+            if isinstance(action, Ready):
+                self.has_resumed = action.resumed
             if isinstance(action, Deliver | Undecodable) and action.frame is not None:
                 yield Deliver(action.frame, action.frame)
             elif not isinstance(action, Deliver):

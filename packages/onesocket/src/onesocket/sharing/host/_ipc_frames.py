@@ -116,6 +116,18 @@ class MessageBatch(_Frame, frozen=True, tag=4):
     messages: list[Any]
 
 
+class SessionBatch(MessageBatch, frozen=True, tag=14):
+    """Messages of a connection whose session another host can resume (`Protocol.session_state`), behind them.
+
+    It goes to other hosts alone.
+    """
+
+    session: bytes | None = None
+    """The state behind these messages; b"": there is no session. None: it is not told."""
+    goes_on: bool = False
+    """True where a connection is up that went on with the session of the leader before: nothing is missing."""
+
+
 class GapNotice(_Frame, frozen=True, tag=5):
     """A gap marker."""
 
@@ -291,6 +303,7 @@ ToFollower: TypeAlias = (
     | Welcome
     | Rejection
     | MessageBatch
+    | SessionBatch
     | GapNotice
     | StatusUpdate
     | OwnerHeartbeat
