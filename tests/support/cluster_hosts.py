@@ -44,6 +44,7 @@ class Host:
         key: ConnectionKey | None = None,
         *,
         source: Callable[[], str] | None = None,
+        make_client: Callable[[], Client[Any]] | None = None,
         **options: Any,
     ) -> None:
         self.directory = directory
@@ -56,7 +57,7 @@ class Host:
                 key=self.key,
                 options=options,
                 protocol=protocol,
-                make_client=lambda: Client(source or url, protocol=protocol, **options),
+                make_client=make_client or (lambda: Client(source or url, protocol=protocol, **options)),
                 host_options=HostOptions(directory=str(directory)),
             ),
             cluster,

@@ -9,7 +9,8 @@ from onesocket_discord.client._identify_budget import IdentifyBudget, SessionSta
 from onesocket_discord.client._identify_slots import IdentifySlots
 from onesocket_discord.client._token_state import GATEWAY_INFO_TTL, TokenState, TokenStates
 from onesocket_discord.protocol import IdentifyBudgetExhausted
-from onesocket_discord.protocol._limits import IDENTIFY_PERIOD
+from onesocket_discord.protocol._limits import IDENTIFY_PERIOD, IDENTIFY_RESET
+from onesocket_discord.protocol._session_state import SpentIdentifies
 from tests.unit.virtual_time import on_virtual_time
 
 P = IDENTIFY_PERIOD
@@ -146,3 +147,26 @@ async def test_many_who_want_the_address_ask_once_until_it_is_old_or_fails() -> 
     await asyncio.sleep(GATEWAY_INFO_TTL)
     await state.gateway(ask, failed=None)
     assert len(asked) == 3
+
+
+def test_the_next_host_of_a_cluster_counts_what_the_one_before_has_used() -> None:
+    first, second = IdentifyBudget(), IdentifyBudget()
+    first.learn(SessionStartLimit(1000, 30, 600.0), 100.0)
+    first.reserve(0, 100.0, None)
+    first.sent(0, 100.0)
+    spent = first.spent(0, 101.0, wall=5000.0)
+    assert (spent.remaining, spent.reset_at, spent.next_slot) == (29, 5599.0, 5000.0 + P - 1)
+    second.restore(spent, 0, 7.0, wall=5001.0)
+    assert second.reserve(0, 7.0, None) == 7.0 + P - 2
+    for _ in range(8):
+        second.reserve(0, 7.0, None)
+    with pytest.raises(IdentifyBudgetExhausted) as caught:
+        second.reserve(0, 7.0, None)
+    assert caught.value.retry_after == 598.0
+
+
+def test_a_wrong_clock_of_the_host_before_delays_by_one_period_at_most() -> None:
+    budget = IdentifyBudget()
+    budget.restore(SpentIdentifies(500, 9e9, 9e9), 0, 7.0, wall=5000.0)
+    assert budget.reserve(0, 7.0, None) == 7.0 + P
+    budget.check(7.0 + IDENTIFY_RESET, 998)  # a new day

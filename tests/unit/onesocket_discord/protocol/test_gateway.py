@@ -22,6 +22,7 @@ from onesocket_discord.protocol import (
     ShardingRequired,
     WrongToken,
 )
+from onesocket_discord.protocol._identify_scheduler import ImmediateIdentify
 from tests.unit.onesocket_discord.protocol.gateway_driver import INTERVAL, RESUME_URL, TOKEN, URL, GatewayDriver
 
 
@@ -391,17 +392,11 @@ def test_no_secret_in_any_repr() -> None:
 
 
 def test_heartbeats_before_a_new_session_carry_none_of_the_last_ones_number() -> None:
-    class Later:
+    class Later(ImmediateIdentify):
         """A turn to identify that comes after the first heartbeat."""
 
         def reserve(self, now: float) -> float:
             return now + 2 * INTERVAL
-
-        def sent(self, now: float) -> None:
-            pass
-
-        def release(self) -> None:
-            pass
 
     drive = GatewayDriver().up().event("MESSAGE_CREATE", 41)
     assert drive.ring().only == {"op": 1, "d": 41}

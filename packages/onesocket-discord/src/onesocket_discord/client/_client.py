@@ -240,6 +240,7 @@ class DiscordClient(Client[Dispatch]):
         )
         token = check_token(answer).removeprefix("Bot ")
         self._identify_slots.token_state = token_state = TOKEN_STATES.of(self._api_url, token)
+        self._gateway.take_up_session(token)
         if self._gateway.session is None or self._gateway.url is None:
             try:
                 await self._find_gateway(token_state, token)

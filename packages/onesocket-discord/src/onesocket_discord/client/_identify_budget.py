@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from ..protocol._errors import IdentifyBudgetExhausted
 from ..protocol._limits import IDENTIFY_PERIOD, IDENTIFY_RESET, IDENTIFY_TOTAL
+from ..protocol._session_state import SpentIdentifies
 
 IDENTIFY_RESERVE_SHARE = 0.02
 """The default reserve, as a share of the day's identifies: 20 of 1 000."""
@@ -80,6 +81,23 @@ class IdentifyBudget:
             bucket = self._bucket(shard)
             if self._next_slot.get(bucket) == slot + IDENTIFY_PERIOD:  # it is the last one
                 self._next_slot[bucket] = slot
+
+    def spent(self, shard: int, now: float, wall: float) -> SpentIdentifies:
+        """The identifies used so far, and the next slot of this shard's bucket, for another host; `wall`: its time."""
+        with self._lock:
+            reset_at = None if self._reset_at is None else self._reset_at - now + wall
+            next_slot = self._next_slot.get(self._bucket(shard), now)
+            return SpentIdentifies(self._remaining - self._pending, reset_at, next_slot - now + wall)
+
+    def restore(self, spent: SpentIdentifies, shard: int, now: float, wall: float) -> None:
+        """Count those of another host as well. A clock that differs can't delay by more than the periods are long."""
+        with self._lock:
+            if spent.reset_at is not None and spent.reset_at > wall and self._reset_at is None:
+                self._reset_at = now + min(spent.reset_at - wall, IDENTIFY_RESET)
+                self._remaining = min(self._remaining, spent.remaining)
+            bucket = self._bucket(shard)
+            slot = now + min(spent.next_slot - wall, IDENTIFY_PERIOD)
+            self._next_slot[bucket] = max(self._next_slot.get(bucket, slot), slot)
 
     def _bucket(self, shard: int) -> int:
         return shard % self._limit.max_concurrency

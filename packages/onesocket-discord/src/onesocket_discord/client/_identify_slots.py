@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
+
+from ..protocol._session_state import SpentIdentifies
 from ._token_state import TokenState
 
 
@@ -37,3 +41,11 @@ class IdentifySlots:
             state, slot = self._taken
             state.budget.release(self._shard, slot)
             self._taken = None
+
+    def spent(self) -> SpentIdentifies:
+        """The identifies that were used up, for the next host of a cluster."""
+        return self.token_state.budget.spent(self._shard, asyncio.get_running_loop().time(), time.time())
+
+    def restore(self, spent: SpentIdentifies) -> None:
+        """Count those that hosts before have used up."""
+        self.token_state.budget.restore(spent, self._shard, asyncio.get_running_loop().time(), time.time())

@@ -18,8 +18,9 @@ from ._errors import (
     ShardingRequired,
     WrongToken,
 )
-from ._gateway import DiscordGateway, IdentifyScheduler
+from ._gateway import DiscordGateway
 from ._identification import Identification, Presence
+from ._identify_scheduler import IdentifyScheduler
 from ._intents import Intents
 from ._opcodes import Opcode
 from ._payload import Dispatch

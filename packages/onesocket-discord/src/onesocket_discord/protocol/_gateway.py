@@ -6,7 +6,6 @@ import dataclasses
 import enum
 import functools
 import random
-import typing
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, Final, cast
 
@@ -23,6 +22,7 @@ from ._decompression import Compress, Decompressor, checked_compress, make_decom
 from ._errors import DecompressionBomb, DecompressionFailed, ReconnectAsked, SessionInvalid
 from ._heartbeat import Heartbeat
 from ._identification import Identification
+from ._identify_scheduler import IdentifyScheduler, ImmediateIdentify
 from ._limits import API_VERSION, INVALID_SESSION_WAIT, RESUMABLE_CLOSE_CODE
 from ._opcodes import RESERVED_OPCODES, Opcode
 from ._payload import (
@@ -39,35 +39,9 @@ from ._redaction import redact_payload
 from ._send_window import GatewaySendWindow
 from ._sequence import Sequence
 from ._session import Session
+from ._session_transfer import SessionTransfer
 
 _DISPATCH: Final = int(Opcode.DISPATCH)  # compared for every message
-
-
-class IdentifyScheduler(typing.Protocol):
-    """Assigns identify slots to all clients of one token."""
-
-    def reserve(self, now: float) -> float:
-        """Reserve a slot; returns its time. Raises `IdentifyBudgetExhausted`."""
-        ...
-
-    def sent(self, now: float) -> None:
-        """Count the reserved Identify as sent."""
-
-    def release(self) -> None:
-        """Give the reserved slot back: the connection was lost before it."""
-
-
-class _ImmediateIdentify:
-    """Allows every Identify at once."""
-
-    def reserve(self, now: float) -> float:
-        return now
-
-    def sent(self, now: float) -> None:
-        pass
-
-    def release(self) -> None:
-        pass
 
 
 class _Login(enum.Enum):
@@ -113,6 +87,7 @@ class DiscordGateway(Protocol[Dispatch]):
     """
 
     name: ClassVar[str] = "discord"
+    session_close_code = RESUMABLE_CLOSE_CODE
 
     def __init__(
         self,
@@ -135,11 +110,12 @@ class DiscordGateway(Protocol[Dispatch]):
         self.session: Session | None = None
         self.ready: Dispatch | None = None
         """The newest READY."""
-        self._scheduler = _ImmediateIdentify() if scheduler is None else scheduler
+        self._scheduler = ImmediateIdentify() if scheduler is None else scheduler
         self._chance = random.Random() if chance is None else chance
         self._sequence = Sequence()
         self._dialled: str | None = None
         self._avoid_resume_url = False
+        self._transfer = SessionTransfer()
         self._reset_connection(None)
 
     def __repr__(self) -> str:
@@ -173,7 +149,7 @@ class DiscordGateway(Protocol[Dispatch]):
 
     def prepare(self, request: DialRequest, token: str | None) -> DialRequest:
         """Dial the resume address of the session, or else the gateway, with the protocol's query."""
-        del token
+        self.take_up_session(token)
         url = self.url or request.url
         session = self.session
         if session is not None and session.resume_url is not None and not self._avoid_resume_url:
@@ -213,6 +189,28 @@ class DiscordGateway(Protocol[Dispatch]):
             self.url_failed = not resumed and self._heartbeat is None
         self._dialled = None
         self._reset_connection(None)
+
+    # --- sessions of other hosts --------------------------------------------------------------------------------------
+
+    def session_state(self) -> bytes | None:
+        """As `Protocol.session_state`: the session with its last number, and the identifies that were used up."""
+        return self._transfer.state(self.url, self.session, self._scheduler.spent())
+
+    def resume_session(self, state: bytes, heard: Iterable[Any]) -> None:
+        """As `Protocol.resume_session`: with the next login, if that is by the same token."""
+        self._transfer.expect(state, heard)
+
+    def take_up_session(self, token: str | None) -> None:
+        """Take over what `resume_session` brought, if it is of this token."""
+        taken = self._transfer.take(token)
+        if taken is None:
+            return
+        state, session = taken
+        if state.spent is not None:
+            self._scheduler.restore(state.spent)
+        self.url = self.url or state.url
+        if session is not None:
+            self.session, self._sequence = session, session.sequence
 
     # --- receiving --------------------------------------------------------------------------------------------------
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Self
+
 from ._limits import MAX_SKIPPED_SEQUENCES
 
 
@@ -17,6 +19,18 @@ class Sequence:
 
     def __repr__(self) -> str:
         return f"<Sequence last={self.last} skipped={len(self._skipped)}>"
+
+    @classmethod
+    def after(cls, last: int | None, *, has_lost: bool) -> Self:
+        """The numbers of a session that another host has received up to `last`."""
+        sequence = cls()
+        sequence.last, sequence.has_lost = last, has_lost
+        return sequence
+
+    @property
+    def is_incomplete(self) -> bool:
+        """True if numbers before the last one are missing."""
+        return self.has_lost or bool(self._skipped)
 
     def is_new(self, number: int) -> bool:
         """Count this number as seen; returns False if it was seen before."""
