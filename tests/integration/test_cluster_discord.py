@@ -18,7 +18,7 @@ from onesocket.sharing.cluster._memory_engine import MemoryEngine
 from onesocket_discord import DiscordClient, Intents
 from onesocket_discord.pytest_plugin import chat_server as chat_server_fixture
 from onesocket_discord.server import ChatServer
-from tests.support.cluster_hosts import LEASE, Host
+from tests.support.cluster_hosts import DEADLINE, LEASE, Host
 
 pytestmark = [
     pytest.mark.skipif(not hasattr(asyncio, "open_unix_connection"), reason="Unix only"),
@@ -54,7 +54,7 @@ class BotHosts:
         url = self.server.gateway_url
 
         def make_client() -> DiscordClient:
-            return DiscordClient(self.token, INTENTS, gateway_url=url)
+            return DiscordClient(self.token, INTENTS, gateway_url=url, snapshot=True)
 
         protocol = make_client().internals.options.protocol
         directory = self._directory / str(next(self._numbers)) if beside is None else beside.directory
@@ -207,6 +207,24 @@ async def test_a_leader_takes_over_what_it_has_not_read_yet(fleet: BotHosts) -> 
     await other.connected(2)
     await fleet.say("after")
     await heard(other, "published", "after")
+    assert fleet.counts == (1, 1)
+
+
+async def snapshot_of(host: Host) -> list[str]:
+    """The events with which a late reader on this host begins."""
+    asked: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
+    host.upstream.ask_snapshot(asked.set_result)
+    return [each.event for each in await asyncio.wait_for(asked, DEADLINE)]
+
+
+async def test_late_readers_begin_with_ready_and_the_guilds_whoever_leads(fleet: BotHosts) -> None:
+    leader, other = await fleet.connected(2)
+    for host in (leader, other):
+        assert await snapshot_of(host) == ["READY", "GUILD_CREATE"]
+    await leader.upstream.aclose()
+    late = fleet.host()
+    await late.upstream.connect()
+    assert await snapshot_of(late) == ["READY", "GUILD_CREATE"]
     assert fleet.counts == (1, 1)
 
 

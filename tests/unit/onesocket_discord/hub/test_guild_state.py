@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from onesocket_discord._serving import EncodedDispatch, GatewayOptions, ServedSession
-from onesocket_discord.hub._cached_guild import CachedGuild
-from onesocket_discord.hub._guild_cache import STATE_EVENTS, GuildCache
+from onesocket_discord.client._cached_guild import CachedGuild
+from onesocket_discord.client._guild_cache import STATE_EVENTS, GuildCache
 from onesocket_discord.hub._member_requests import MemberRequests
 from onesocket_discord.hub._message_content import without_content
 from onesocket_discord.protocol._intents import Intents

@@ -10,7 +10,7 @@ from typing import Any, Literal, NoReturn
 
 from onesocket.client._client import Client
 from onesocket.client._instruments import InstrumentsOption
-from onesocket.client._options import Headers, Token, check_headers, check_seconds, check_token
+from onesocket.client._options import Headers, Token, check_flag, check_headers, check_seconds, check_token
 from onesocket.client._status import Change, Status
 from onesocket.client._token_source import FixedToken, call_token_source, takes_refusal
 from onesocket.client._user_code import call_user_function, mark_unwrapped
@@ -63,6 +63,8 @@ class DiscordClient(Client[Dispatch]):
             default User-Agent is ``DiscordBot (onesocket, version)``.
         open_timeout: Seconds for one attempt. Waiting for the identify slot is not included.
         max_size: Bytes of one payload, once decompressed; None: no limit.
+        snapshot: True to have late readers begin with READY and the guilds as they are by then (also in other processes
+            and on other hosts that share the session), which are kept in memory for that.
         proxy: As for `Client`, for the API, too; a SOCKS proxy needs `gateway_url`.
         silence_timeout, silence_of: As for `Client`: a session whose heartbeats are answered, but that brings no
             dispatch (or none that is named), is resumed on a new connection.
@@ -93,6 +95,7 @@ class DiscordClient(Client[Dispatch]):
         silence_timeout: float | None = None,
         silence_of: Callable[[Dispatch], bool] | None = None,
         max_size: int | None = 32 * 2**20,
+        snapshot: bool = False,
         reconnect: ReconnectPolicy | None = _DEFAULT_RECONNECT,
         outbox: OutboxLimits | None = _DEFAULT_OUTBOX,
         on_error: Callable[[BaseException], object] | None = None,
@@ -131,6 +134,10 @@ class DiscordClient(Client[Dispatch]):
             scheduler=self._identify_slots,
         )
         self._gateway.url = gateway_url
+        if check_flag("snapshot", snapshot):
+            from ._guild_snapshot import GuildSnapshot  # noqa: PLC0415 - most programs have none
+
+            self._gateway.snapshot = GuildSnapshot(lambda: int(self.intents)).hook
         self._presences = PresenceSender(self.send)
         url = gateway_url if gateway_url is not None else _placeholder_url(self._api_url)
         super().__init__(

@@ -32,6 +32,7 @@ from .._serving import (
 )
 from .._serving._server_payloads import RECONNECT
 from ..client._client import DiscordClient
+from ..client._guild_cache import STATE_EVENTS, GuildCache
 from ..protocol._close_codes import REASONS, CloseCode
 from ..protocol._identification import Presence
 from ..protocol._intents import Intents
@@ -40,7 +41,6 @@ from ..protocol._payload import Dispatch
 from ..protocol.models import JsonObject
 from ._connection import FrontendConnection
 from ._event_intents import DIRECT_EVENT_INTENTS, GUILD_EVENT_INTENTS
-from ._guild_cache import STATE_EVENTS, GuildCache
 from ._member_requests import MemberRequests
 from ._message_content import MessageLocation, without_content
 
