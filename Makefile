@@ -57,7 +57,7 @@ help:
 	@echo "make chaos       processes that share a connection are killed, stopped and asked to leave, while the server counts"
 	@echo "make chaos-long  the same 2 000 times over processes of every kind (ARGS=\"--faults 60\"); 16 minutes to an hour"
 	@echo "make e2e         the chat in a headless Chromium (installs Debian's where there is none), and the dashboard of examples/feed with npm's ws"
-	@echo "make js          the types of packages/onesocket-js, by the TypeScript that npm installs; a part of make e2e"
+	@echo "make js          the types of packages/onesocket-js, by TypeScript, which npm installs with React; a part of make e2e"
 	@echo "make screenshots the pictures in the documents, made anew"
 	@echo "make clean       remove everything the other targets made"
 

@@ -1,0 +1,191 @@
+"""The React binding, and the example with the report's own shape before and after; the server counts."""
+
+import asyncio
+import os
+import subprocess
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+from playwright.async_api import Browser, Page
+
+from onesocket.testing import Fault, FaultyServer
+from tests.support.node_script import NODE
+from tests.support.terminals import ROOT
+from tests.support.waiting import until
+from tools.screenshots import browser
+
+PACKAGE = ROOT / "packages" / "onesocket-js"
+HTML = '<!doctype html><div id="root"></div><script type="module" src="main.js"></script>'
+ALIASES = {"onesocket": PACKAGE / "src" / "index.js", "onesocket/react": PACKAGE / "src" / "react" / "index.js"}
+
+
+def bundle(entry: Path, output: Path, *options: str) -> None:
+    """Bundle a page with esbuild and React, which `make js` has installed."""
+    aliases = [f"--alias:{name}={path}" for name, path in sorted(ALIASES.items(), reverse=True)]
+    command = [NODE, str(PACKAGE / "node_modules" / "esbuild" / "bin" / "esbuild"), str(entry), "--bundle"]
+    command += ["--jsx=automatic", f"--outfile={output}", "--log-level=warning", *aliases, *options]
+    environment = {**os.environ, "NODE_PATH": str(PACKAGE / "node_modules")}
+    subprocess.run(command, check=True, timeout=50, env=environment)  # noqa: S603 - of the project
+
+
+@asynccontextmanager
+async def serving(script: Path) -> AsyncIterator[str]:
+    """A web server with a page of this script."""
+
+    async def page(_request: web.Request) -> web.Response:
+        return web.Response(text=HTML, content_type="text/html")
+
+    async def main(_request: web.Request) -> web.FileResponse:
+        return web.FileResponse(script, headers={"Content-Type": "text/javascript"})
+
+    app = web.Application()
+    app.router.add_get("/", page)
+    app.router.add_get("/main.js", main)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    try:
+        host, port = runner.addresses[0][:2]
+        yield f"http://{host}:{port}/"
+    finally:
+        await runner.cleanup()
+
+
+@pytest.fixture
+async def chromium() -> AsyncIterator[Browser]:
+    async with browser() as chromium:
+        yield chromium
+
+
+@asynccontextmanager
+async def opened(
+    entry: Path, server: FaultyServer, chromium: Browser, folder: Path, noted: list[str] | None = None
+) -> AsyncIterator[Page]:
+    """The page of an entry point, connected to the server; what it writes to the console is `noted`."""
+    bundle(entry, folder / "main.js", "--format=esm")
+    async with serving(folder / "main.js") as url:
+        page = await chromium.new_page()
+        texts = [] if noted is None else noted
+        page.on("console", lambda message: texts.append(message.text))
+        await page.goto(f"{url}?url={server.url}")
+        yield page
+
+
+# --- the example ------------------------------------------------------------------------------------------------------
+
+
+ONLINE = "() => window.dispatchEvent(new Event('online'))"
+
+
+async def test_the_shape_of_the_report_keeps_two_after_a_failure(chromium: Browser, tmp_path: Path) -> None:
+    entry = ROOT / "examples" / "react" / "before" / "main.tsx"
+    noted: list[str] = []
+    async with (
+        FaultyServer(faults=[Fault.refuse(503)]) as server,
+        opened(entry, server, chromium, tmp_path, noted) as page,
+    ):
+        await until(lambda: any("failed: Error" in text for text in noted))
+        await page.evaluate(ONLINE)
+        await server.wait_until(lambda counts: counts.most_open == 2, timeout=20)
+
+
+async def test_ten_components_mounted_twice_share_one_also_after_a_failure(chromium: Browser, tmp_path: Path) -> None:
+    entry = ROOT / "examples" / "react" / "after" / "main.tsx"
+    async with (
+        FaultyServer(faults=[Fault.refuse(503)]) as server,
+        opened(entry, server, chromium, tmp_path) as page,
+    ):
+        await page.wait_for_function("() => document.querySelectorAll('p.failed').length === 10")
+        assert "Connection Failed" in await page.inner_text("li")
+        await page.evaluate(ONLINE)
+        await page.wait_for_function("() => document.querySelectorAll('p.connected').length === 10")
+        await server.broadcast('{"type": "note", "text": "hello"}')
+        await page.wait_for_function(
+            "() => [...document.querySelectorAll('p')].every((each) => each.textContent === 'connected: hello')"
+        )
+        await page.get_by_role("button", name="Sign out").click()
+        await page.wait_for_function("() => document.querySelectorAll('p.stopped').length === 10")
+        await page.get_by_role("button", name="Sign in").click()
+        await page.wait_for_function("() => document.querySelectorAll('p.connected').length === 10")
+        assert (server.counts.upgraded, server.counts.refused, server.counts.most_open) == (2, 1, 1)
+
+
+# --- the binding ------------------------------------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def mounted(server: FaultyServer, chromium: Browser, folder: Path, props: str = "{}") -> AsyncIterator[Page]:
+    async with opened(ROOT / "tests" / "js" / "react_page.tsx", server, chromium, folder) as page:
+        await page.evaluate(f"() => page.mount({props})")
+        yield page
+
+
+async def test_a_hot_reload_that_mounts_anew_keeps_the_connection(chromium: Browser, tmp_path: Path) -> None:
+    async with FaultyServer() as server, mounted(server, chromium, tmp_path) as page:
+        await page.wait_for_function("() => connection.isConnected")
+        for version in (2, 3, 4):
+            await page.evaluate("(version) => page.mount({version})", version)
+        await page.evaluate("() => connection.send({type: 'note', n: 1})")
+        await page.wait_for_function("() => seen.length === 2")
+        assert await page.evaluate("() => [seen, failures, connection.isConnected]") == [[1, 1], [], True]
+        assert server.counts.tcp_accepted == 1
+        await page.evaluate("() => page.unmount()")
+        await server.wait_until(lambda counts: counts.open_now == 0)
+        assert server.counts.close_codes == {1000: 1}
+
+
+async def test_readers_go_on_over_a_loss_and_another_user(chromium: Browser, tmp_path: Path) -> None:
+    async with FaultyServer() as server, mounted(server, chromium, tmp_path, "{user: 'alice'}") as page:
+        await page.wait_for_function("() => connection.isConnected")
+        server.kill_connections()
+        await page.wait_for_function("() => seen.length === 2 && connection.isConnected")
+        await page.evaluate("() => { window.token = 'of-bob'; page.mount({user: 'bob'}); }")
+        await server.wait_until(lambda counts: counts.upgraded == 3)
+        await page.wait_for_function("() => connection.isConnected")
+        await page.evaluate("() => connection.send({type: 'note', n: 1})")
+        await page.wait_for_function("() => seen.length === 4")
+        assert await page.evaluate("() => seen") == ["reconnected", "reconnected", 1, 1]
+        assert server.history[-1].request_path == "/?token=of-bob"
+        await page.evaluate("() => page.mount({user: null})")
+        await server.wait_until(lambda counts: counts.open_now == 0)
+        await page.wait_for_function("() => connection.state === 'stopped'")
+        assert server.counts.most_open == 1
+
+
+async def test_nobody_signed_in_opens_nothing_and_a_failure_is_a_notice(chromium: Browser, tmp_path: Path) -> None:
+    async with FaultyServer(faults=[Fault.refuse(503)]) as server, mounted(server, chromium, tmp_path) as page:
+        await page.wait_for_function("() => notices.includes('connection-failed')")
+        await page.evaluate("() => connection.connect()")
+        await page.wait_for_function("() => connection.isConnected && notices.length === 0")
+        await page.evaluate("async () => { await connection.logout(); window.token = null; }")
+        assert await page.evaluate("() => connection.login()") == "not authenticated"
+        assert (server.counts.upgraded, server.counts.open_now) == (1, 0)
+
+
+async def test_rendering_on_a_server_opens_nothing(tmp_path: Path) -> None:
+    script = tmp_path / "server.jsx"
+    script.write_text(
+        """
+        import { WebSocketProvider, useConnection, useNotices, useSubscription } from 'onesocket/react';
+        import { renderToString } from 'react-dom/server';
+        const Reader = () => {
+          useSubscription(null, () => {});
+          return `${useConnection().state} ${useNotices().length}`;
+        };
+        const auth = () => { throw new Error('asked') };
+        const page = <WebSocketProvider client={process.argv[2]} auth={auth}><Reader /></WebSocketProvider>;
+        console.log(renderToString(page));
+        """,
+        "utf-8",
+    )
+    bundle(script, tmp_path / "server.cjs", "--format=cjs", "--platform=node")
+    async with FaultyServer() as server:
+        process = await asyncio.create_subprocess_exec(
+            NODE, str(tmp_path / "server.cjs"), server.url, stdout=asyncio.subprocess.PIPE
+        )
+        output, _ = await process.communicate()
+        assert output.decode().strip() == "disconnected 0"
+        assert server.counts.tcp_accepted == 0

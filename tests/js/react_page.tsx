@@ -1,0 +1,61 @@
+// A page for tests of the React binding: the test mounts and unmounts it, and changes its user.
+
+import { Client, Json, ReconnectPolicy, TokenQuery } from 'onesocket';
+import { useConnection, useNotices, useSubscription, WebSocketProvider } from 'onesocket/react';
+import { StrictMode, useEffect } from 'react';
+import { createRoot, type Root } from 'react-dom/client';
+
+declare global {
+  interface Window {
+    page: { mount(props: { version?: number; user?: string | null }): void; unmount(): void };
+    seen: unknown[];
+    failures: string[];
+    connection: ReturnType<typeof useConnection>;
+    notices: string[];
+    token: string | null;
+  }
+}
+
+Object.assign(window, { seen: [], failures: [], notices: [], token: 'of-alice' });
+const url = new URLSearchParams(location.search).get('url')!;
+
+function Reader() {
+  const connection = useConnection();
+  const notices = useNotices();
+  const { connect } = connection;
+  useSubscription('note', (item: any) => window.seen.push(item.reason ?? item.n), { gaps: true });
+  useEffect(() => {
+    connect().catch((error) => window.failures.push(error.name));
+  }, [connect]);
+  Object.assign(window, { connection, notices: notices.map(({ id }) => id) });
+  return <p id="state">{connection.state}</p>;
+}
+
+const make = (token: any) =>
+  new Client(url, {
+    token,
+    logger: null,
+    protocol: new Json({ event: 'type', tokenPlace: new TokenQuery() }),
+    reconnect: new ReconnectPolicy({ initial: 0.05, cap: 0.1 }),
+  });
+
+let root: Root | null = null;
+
+window.page = {
+  // Another `version` mounts everything anew, as a hot reload does that can't keep the state.
+  mount: ({ version = 1, user }) => {
+    root ??= createRoot(document.getElementById('root')!);
+    root.render(
+      <StrictMode>
+        <WebSocketProvider key={version} client={make} auth={() => window.token} user={user}>
+          <Reader />
+          <Reader />
+        </WebSocketProvider>
+      </StrictMode>,
+    );
+  },
+  unmount: () => {
+    root?.unmount();
+    root = null;
+  },
+};
