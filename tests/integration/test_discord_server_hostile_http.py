@@ -121,11 +121,13 @@ async def test_the_control_endpoint_is_at_an_address_and_not_at_a_name(host: byt
 
 async def test_connections_over_the_limit_are_told_so_until_there_is_room() -> None:
     async with ChatServer(options=GatewayOptions(max_connections=3)) as server, asyncio.timeout(DEADLINE):
+        request = b"GET /api/v10/gateway HTTP/1.1\r\nHost: x\r\n\r\n"
         kept = [await asyncio.open_connection(*host_and_port(server.api_url)) for _ in range(3)]
         for _, writer in kept:
-            writer.write(b"GET /api/v10/gateway HTTP/1.1\r\nHost: x\r\n\r\n")
+            writer.write(request)
         assert all([(await reader.readline()).startswith(b"HTTP/1.1 200") for reader, _ in kept])
         reader, writer = await asyncio.open_connection(*host_and_port(server.api_url))
+        writer.write(request)
         head, _, body = (await reader.read()).partition(b"\r\n\r\n")
         writer.close()
         assert head.startswith(b"HTTP/1.1 503")

@@ -26,7 +26,7 @@ class ServeProcess:
     def __init__(self, process: asyncio.subprocess.Process, lines: list[str]) -> None:
         self.process = process
         self.lines = lines
-        self.api_url, self.gateway_url = (line.split()[-1] for line in lines[:2])
+        self.api_url, self.gateway_url = (line.split()[-1] for line in lines if line.startswith(("HTTP", "gateway")))
 
     async def end(self, number: signal.Signals = signal.SIGTERM) -> tuple[int, str]:
         return await end_by_signal(self.process, number)

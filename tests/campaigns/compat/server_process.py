@@ -52,7 +52,7 @@ class ServerProcess:
             raise ServerFailed(f"it did not listen in time{self._said}") from None
         if not (lines and lines[-1].startswith("stop:")):
             raise ServerFailed(f"it ended at its start{self._said}")
-        self.api_url, self.gateway_url = (line.split()[-1] for line in lines[:2])
+        self.api_url, self.gateway_url = (line.split()[-1] for line in lines if line.startswith(("HTTP", "gateway")))
 
     def kill(self, number: signal.Signals) -> None:
         """Send a signal to the process."""

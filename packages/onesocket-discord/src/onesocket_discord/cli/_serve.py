@@ -27,7 +27,6 @@ serve_app = typer.Typer(
 )
 
 _PORT = 8720
-_GATEWAY_PORT = 8721
 _TIMEOUT = 10.0
 _MIN_OPEN_FILES = 65_536
 
@@ -56,10 +55,12 @@ def serve(
     data: DataOption = None,
     database: DatabaseOption = None,
     host: Annotated[str, typer.Option(help="Where to listen. There is no TLS: stay on loopback.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65_535, help="For HTTP; 0: a free one.")] = _PORT,
+    port: Annotated[
+        int, typer.Option(min=0, max=65_535, help="For the page, HTTP and the gateway; 0: a free one.")
+    ] = _PORT,
     gateway_port: Annotated[
-        int, typer.Option(min=0, max=65_535, help="For the gateway; 0: a free one.")
-    ] = _GATEWAY_PORT,
+        int | None, typer.Option(min=0, max=65_535, help="A port of its own for the gateway; 0: a free one.")
+    ] = None,
     heartbeat_interval: Annotated[
         float, typer.Option(min=0.1, metavar="SECONDS", help="What HELLO asks clients for.")
     ] = 41.25,
@@ -84,6 +85,14 @@ def serve(
     gateway_url: Annotated[
         str | None,
         typer.Option(metavar="URL", help="The gateway's address that clients are told, of a balancer in front."),
+    ] = None,
+    origin: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="URL",
+            help="Where pages come from that may use the server, such as https://chat.example of a proxy in front; may "
+            "be repeated. Pages of this machine and of the server's own address may.",
+        ),
     ] = None,
 ) -> None:
     """Run a chat server that speaks Discord's gateway and HTTP API, version 10.
@@ -111,6 +120,7 @@ def serve(
             login_lifetime=login_days * 86_400,
             cluster=cluster,
             public_gateway_url=gateway_url,
+            origins=origin or (),
         )
         asyncio.run(_run(server, place.options))
 
@@ -257,11 +267,13 @@ def fault(
 async def _run(server: ChatServer, option: str) -> None:
     stop = StopSignal()
     async with server:
+        if server.page_url:
+            typer.echo(f"chat      {server.page_url}")
         typer.echo(f"HTTP API  {server.api_url}")
         typer.echo(f"gateway   {server.gateway_url}")
         typer.echo("")
         typer.echo(f"make a bot:       onesocket serve bot NAME{option}")
-        typer.echo(f"sign in and chat: onesocket chat --server {server.api_url.removesuffix('/api/v10')}")
+        typer.echo(f"in a terminal:    onesocket chat --server {server.api_url.removesuffix('/api/v10')}")
         typer.echo("stop:             Ctrl-C")
         sys.stdout.flush()
         await stop.wait()

@@ -14,18 +14,29 @@ from argon2 import PasswordHasher
 
 from onesocket.errors import InvalidOption, MissingExtra, UsageError
 from onesocket.testing import ThreadedServer
+from onesocket.transports._socket_server import bind_host, serve_sockets
 
 from ._control_endpoint import ControlEndpoint
 from ._fault_injector import FaultInjector
+from ._shared_port import SharedPort
 from .gateway import GatewayOptions, GatewayServer, Stats
-from .rest import HttpConnectionLimiter, TrustedProxies, make_app, reject_foreign_origins, scripted_rate_limit_response
+from .rest import (
+    IDLE_TIMEOUT,
+    HttpConnectionLimiter,
+    OriginPolicy,
+    StaticPage,
+    TrustedProxies,
+    make_app,
+    scripted_rate_limit_response,
+)
 from .service import LOGIN_LIFETIME, ChatService, PasswordService
 
 if TYPE_CHECKING:
     from .cluster import ClusterNode
 
 _MEMORY: Final = ":memory:"
-_BACKLOG: Final = 1024
+_BACKLOG: Final = 4096
+# Thousands may dial in the same moment; the kernel cuts this to its own limit (net.core.somaxconn).
 
 
 class ChatServer:
@@ -34,7 +45,8 @@ class ChatServer:
     - `path`: the SQLite file, created if it doesn't exist, or the URL of a database on PostgreSQL,
       ``postgresql+asyncpg://…``; None: in memory, with cheap password hashes.
     - `host`: the address to listen on. There is no TLS, so keep it on loopback.
-    - `port`, `gateway_port`: for HTTP and for the gateway; 0 takes free ones.
+    - `port`: for the page, HTTP and the gateway; 0 takes a free one.
+    - `gateway_port`: a port of its own for the gateway, besides; 0 takes a free one. None, or the same: no other one.
     - `options`: the gateway's limits and times.
     - `control_file`: a file, readable by its owner alone, for the address and token of the control endpoint.
     - `login_lifetime`: seconds without use after which a person's login expires.
@@ -42,6 +54,7 @@ class ChatServer:
 
     - `cluster`: the URL of Redis or Valkey, ``redis://…``, by which the servers of one database are as one.
     - `public_gateway_url`: the gateway's address that clients are told; by default this server's own.
+    - `origins`: the origins of web pages that may use the server, besides those of loopback and of its own address.
 
     Its start raises `PortTaken` if a port is in use, `InvalidOption` for a place that can't be, `StoreInUse` if another
     server uses the database, `StoreUnreachable`, `StoreBroken` and `StoreTooNew` if it can't be used, and
@@ -54,25 +67,27 @@ class ChatServer:
         *,
         host: str = "127.0.0.1",
         port: int = 0,
-        gateway_port: int = 0,
+        gateway_port: int | None = None,
         options: GatewayOptions | None = None,
         control_file: Path | None = None,
         trusted_proxies: Iterable[str] = (),
         login_lifetime: float = LOGIN_LIFETIME,
         cluster: str | None = None,
         public_gateway_url: str | None = None,
+        origins: Iterable[str] = (),
     ) -> None:
-        if port and port == gateway_port:
-            raise InvalidOption(f"port and gateway_port are both {port}; they must differ")
         self._where = _MEMORY if path is None else path
         self._host = host
-        self._ports = port, gateway_port
+        self._port = port
+        self._gateway_port = None if port and port == gateway_port else gateway_port
         self._control_file = control_file
         self._proxies = TrustedProxies(trusted_proxies)
         self._login_lifetime = login_lifetime
-        self._gateway = GatewayServer(options, public_gateway_url)
+        self._origins = OriginPolicy(origins)
+        self._gateway = GatewayServer(options, public_gateway_url, self._origins.allows_gateway)
         self._public_gateway_url = public_gateway_url
         self._cluster = None if cluster is None else _cluster_node(cluster, self._gateway)
+        self._page = StaticPage.installed()
         self._service: ChatService | None = None
         self._stack = contextlib.AsyncExitStack()
         self.api_url = ""
@@ -96,6 +111,11 @@ class ChatServer:
     def gateway_url(self) -> str:
         """``ws://127.0.0.1:PORT/``."""
         return self._gateway.url
+
+    @property
+    def page_url(self) -> str:
+        """The address of the chat's page, ``http://127.0.0.1:PORT/``; empty unless onesocket-chat is installed."""
+        return self.api_url.removesuffix("api/v10") if self._page.is_installed else ""
 
     @property
     def service(self) -> ChatService:
@@ -151,36 +171,43 @@ class ChatServer:
         self._service = None
 
     async def _listen(self, stack: contextlib.AsyncExitStack) -> None:
-        port, gateway_port = self._ports
+        if self._gateway_port is not None:
+            try:
+                await self._gateway.start(self.service, self._host, self._gateway_port)
+            except OSError as error:
+                raise PortTaken(self._host, self._gateway_port, "--gateway-port", error) from error
         try:
-            await self._gateway.start(self.service, self._host, gateway_port)
+            sockets = await bind_host(self._host, self._port)
         except OSError as error:
-            raise PortTaken(self._host, gateway_port, "--gateway-port", error) from error
+            raise PortTaken(self._host, self._port, "--port", error) from error
+        for sock in sockets:
+            stack.callback(sock.close)
+        authority = f"{f'[{self._host}]' if ':' in self._host else self._host}:{sockets[0].getsockname()[1]}"
+        self.api_url = f"http://{authority}/api/v10"
+        if self._gateway_port is None:
+            self._gateway.serve(self.service, f"ws://{authority}/")
         control = ControlEndpoint(self._gateway.state, self.faults, self.service.accounts)
         app = make_app(
             self.service,
             gateway_url=lambda: self._public_gateway_url or self.gateway_url,
             session_start_limit=self._gateway.session_start_limit,
             proxies=self._proxies,
-            hooks=[reject_foreign_origins, control.hook, self.faults.hook],
+            hooks=[self._origins.hook, control.hook, self.faults.hook],
             loses=self.faults.loses,
+            page=self._page,
         )
         runner = web.AppRunner(app, shutdown_timeout=1.0)
         await runner.setup()
         stack.push_async_callback(self._stop_both, runner)
         if runner.server is None:
             raise RuntimeError("aiohttp has made no server")
-        connections = HttpConnectionLimiter(runner.server, self._gateway.options.max_connections)
-        try:
-            listener = await asyncio.get_running_loop().create_server(connections, self._host, port, backlog=_BACKLOG)
-        except OSError as error:
-            raise PortTaken(self._host, port, "--port", error) from error
-        stack.callback(listener.close)
-        number = listener.sockets[0].getsockname()[1]
-        origin = f"http://{f'[{self._host}]' if ':' in self._host else self._host}:{number}"
-        self.api_url = f"{origin}/api/v10"
+        limit = self._gateway.options.max_connections
+        shared = SharedPort(HttpConnectionLimiter(runner.server, limit), self._gateway, limit, IDLE_TIMEOUT)
+        close = await serve_sockets(sockets, shared, backlog=_BACKLOG)
+        stack.callback(shared.close)
+        stack.callback(close)
         if self._control_file is not None:
-            control.write_file(self._control_file, f"{origin}/control/")
+            control.write_file(self._control_file, f"http://{authority}/control/")
             stack.callback(control.remove_file, self._control_file)
 
     async def _stop_both(self, runner: web.AppRunner) -> None:

@@ -45,8 +45,10 @@ class ConnectionAcceptor(Protocol):
 class AcceptedConnection(asyncio.Protocol):
     """Reads the request of one connection, and answers it; a `ServerConnection` takes the byte stream over."""
 
-    def __init__(self, acceptor: ConnectionAcceptor) -> None:
+    def __init__(self, acceptor: ConnectionAcceptor, *, waits: bool = True) -> None:
+        """`waits`: False: the acceptor's delay is over."""
         self._acceptor = acceptor
+        self._waits = waits
         self._loop = asyncio.get_running_loop()
         self._parser: RequestParser | None = RequestParser()
         """None: the request is answered, and further bytes are dropped."""
@@ -69,7 +71,7 @@ class AcceptedConnection(asyncio.Protocol):
         if not self._is_accepted:
             transport.abort()
             return
-        delay = self._acceptor.delay()
+        delay = self._acceptor.delay() if self._waits else 0.0
         self._deadline = self._loop.call_later(self._acceptor.handshake_timeout + delay, self._on_timeout)
         if delay:
             transport.pause_reading()

@@ -40,13 +40,22 @@ _GOING_AWAY: Final = (1001, "Discord WebSocket requesting client reconnect.")
 class GatewayServer:
     """A WebSocket server that speaks Discord's gateway, version 10, on behalf of a `Directory`."""
 
-    def __init__(self, options: GatewayOptions | None = None, public_url: str | None = None) -> None:
-        """`public_url`: the address that clients are told for a resume; by default the server's own."""
+    def __init__(
+        self,
+        options: GatewayOptions | None = None,
+        public_url: str | None = None,
+        allows_origin: Callable[[str | None, str], bool] = lambda _, __: True,
+    ) -> None:
+        """`public_url`: the address that clients are told for a resume; by default the server's own.
+
+        `allows_origin`: whether a web page, by its ``Origin`` and ``Host`` headers, may connect.
+        """
         self.options = options if options is not None else GatewayOptions()
         self.state = GatewayState(self.options, self.publish, lambda: public_url or self.url)
         self.handshake_timeout = self.options.handshake_timeout
         self.url = ""
-        """Its address, with a slash at the end; empty before `start()`."""
+        """Its address, with a slash at the end; empty before `start()` or `serve()`."""
+        self._allows_origin = allows_origin
         self._close_server: Callable[[], None] | None = None
         self._addresses: Counter[str] = Counter()
         self._accepted: set[asyncio.Transport] = set()
@@ -57,20 +66,29 @@ class GatewayServer:
 
     async def start(self, directory: Directory, host: str = "127.0.0.1", port: int = 0) -> None:
         """Listen for clients of `directory`. Raises `OSError` if the port is taken."""
-        if self._close_server is not None:
-            raise InvalidOption("a gateway is started once; make a new one")
-        self.state.directory = directory
+        self._check_not_started()
         sockets = await bind_host(host, port)
         number = sockets[0].getsockname()[1]
+        self.serve(directory, f"ws://{f'[{host}]' if ':' in host else host}:{number}/")
         self._close_server = await serve_sockets(sockets, lambda: AcceptedConnection(self), backlog=_BACKLOG)
-        self.url = f"ws://{f'[{host}]' if ':' in host else host}:{number}/"
+
+    def serve(self, directory: Directory, url: str) -> None:
+        """Begin without a port: another server, whose address is `url`, passes its connections on."""
+        self._check_not_started()
+        self.state.directory = directory
+        self.url = url
+
+    def _check_not_started(self) -> None:
+        if self.url:
+            raise InvalidOption("a gateway is started once; make a new one")
 
     async def stop(self) -> None:
         """Send op 7 to all clients, close their connections in order, and abort the rest after the close timeout."""
-        if self._close_server is None or self._stopping:
+        if not self.url or self._stopping:
             return
         self._stopping = True
-        self._close_server()
+        if self._close_server is not None:
+            self._close_server()
         await self.state.presences.stop()
         connections = tuple(self.state.connections)
         for connection in connections:
@@ -188,6 +206,8 @@ class GatewayServer:
         fault = self.state.fault_schedule.take("refuse_upgrade")
         if fault is not None:
             return self._refuse(fault.values["status"], "refused by a scripted fault", fault.values["retry_after"])
+        if not self._allows_origin(request.headers.get("Origin"), request.headers.get("Host", "")):
+            return self._refuse(403, "web pages of other hosts can't use this server", None)
         if self._addresses[address] > self.options.max_per_address:
             return self._refuse(429, "too many connections from this address", _RETRY_AFTER)
         if self._stopping or len(self._accepted) > self.options.max_connections:

@@ -12,6 +12,7 @@ from aiohttp.typedefs import Middleware
 from .._api_error import ApiError, unauthorized
 from .._ports import Account, Json
 from ..service import ChatService
+from ._page import StaticPage
 from ._rate_limiter import RateLimiter
 from ._request_context import RateLimitExceeded, RequestContext, RouteSettings
 from ._responses import api_error_response, error_response, json_response, rate_limited_response
@@ -48,8 +49,9 @@ def make_app(
     limiter: RateLimiter | None = None,
     proxies: TrustedProxies | None = None,
     answer_timeout: float = _RESPONSE_TIMEOUT,
+    page: StaticPage | None = None,
 ) -> web.Application:
-    """Assemble the application, under ``/api/v10`` and ``/api``.
+    """Assemble the application: the API under ``/api/v10`` and ``/api``, and the page.
 
     `gateway_url` and `session_start_limit` are called for each request that needs them; `hooks` may change at any
     time. If `loses` returns True for a request that was done, its connection is reset instead of an answer. A client
@@ -59,6 +61,8 @@ def make_app(
     app = web.Application(
         middlewares=[_response_sender(answer_timeout, loses), _error_handler(hooks)], client_max_size=_MAX_BODY_SIZE
     )
+    if page is not None:
+        page.add_routes(app.router)
     for prefix in PREFIXES:
         for route in ROUTES:
             app.router.add_route(route.method, prefix + route.path, _endpoint(route, service, settings))

@@ -13,7 +13,8 @@ from ._responses import error_response
 
 log = logging.getLogger(__name__)
 
-_IDLE_TIMEOUT: Final = 75.0
+IDLE_TIMEOUT: Final = 75.0
+"""Seconds for a whole request to arrive."""
 _UNAVAILABLE_BODY: Final = b'{"message":"503: Service Unavailable: too many connections","code":0}'
 _UNAVAILABLE_RESPONSE: Final = (
     b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\nConnection: close\r\n"
@@ -24,7 +25,7 @@ _UNAVAILABLE_RESPONSE: Final = (
 class HttpConnectionLimiter:
     """A protocol factory for `asyncio`'s ``create_server``: HTTP, or 503 over the limit."""
 
-    def __init__(self, server: web.Server, limit: int, *, idle: float = _IDLE_TIMEOUT) -> None:
+    def __init__(self, server: web.Server, limit: int, *, idle: float = IDLE_TIMEOUT) -> None:
         """`idle`: seconds for a whole request to arrive, from the connection's start or the last answer."""
         self._server = server
         self._limit = limit
@@ -35,10 +36,14 @@ class HttpConnectionLimiter:
     def __repr__(self) -> str:
         return f"<HttpConnectionLimiter {self.open}/{self._limit}>"
 
+    def unavailable(self) -> asyncio.Protocol:
+        """Create the protocol of a connection over the limit."""
+        return _ServiceUnavailable()
+
     def __call__(self) -> asyncio.Protocol:
         """Create the protocol of a new connection."""
         if self.open >= self._limit:
-            return _ServiceUnavailable()
+            return self.unavailable()
         return _HttpHandler(self, self._server, self._idle)
 
 

@@ -1,0 +1,122 @@
+"""One port for HTTP and the gateway: the first request of a connection decides which of them serves it."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Callable
+from typing import Final
+
+from onesocket.transports._connection_acceptor import AcceptedConnection
+
+from .gateway import GatewayServer
+from .rest import HttpConnectionLimiter
+
+_MAX_HEAD: Final = 32_768
+_HEAD_END: Final = b"\r\n\r\n"
+_UPGRADE: Final = re.compile(rb"\r\nupgrade[ \t]*:[^\r\n]*websocket", re.IGNORECASE)
+
+
+class SharedPort:
+    """A protocol factory: reads the head of the first request, and passes the connection on.
+
+    Only the first request counts: whoever asks for a WebSocket does so on a connection of its own, as browsers and
+    libraries do. (A reverse proxy mustn't reuse connections for it.)
+    """
+
+    def __init__(self, http: HttpConnectionLimiter, gateway: GatewayServer, limit: int, idle: float) -> None:
+        """`limit`: connections that may be without a whole head. `idle`: seconds for the head to arrive."""
+        self.http = http
+        self.gateway = gateway
+        self.idle = idle
+        self.waiting: set[UndecidedConnection] = set()
+        """Connections whose first request has not arrived."""
+        self._limit = limit
+
+    def __repr__(self) -> str:
+        return f"<SharedPort waiting={len(self.waiting)} {self.http!r}>"
+
+    def __call__(self) -> asyncio.Protocol:
+        """Create the protocol of a new connection."""
+        return UndecidedConnection(self) if len(self.waiting) < self._limit else self.http.unavailable()
+
+    def close(self) -> None:
+        """Abort the connections whose first request has not arrived."""
+        for connection in tuple(self.waiting):
+            connection.abort()
+
+
+class UndecidedConnection(asyncio.Protocol):
+    """A connection until the head of its first request has arrived."""
+
+    def __init__(self, port: SharedPort) -> None:
+        self._port = port
+        self._loop = asyncio.get_running_loop()
+        self._head = bytearray()
+        self._transport: asyncio.Transport | None = None
+        self._timer: asyncio.TimerHandle | None = None
+
+    def __repr__(self) -> str:
+        return f"<UndecidedConnection bytes={len(self._head)}>"
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Wait for the first request."""
+        if not isinstance(transport, asyncio.Transport):
+            raise TypeError("the transport can't be written to")
+        self._transport = transport
+        self._port.waiting.add(self)
+        self._timer = self._loop.call_later(self._port.idle, self.abort)
+
+    def data_received(self, data: bytes) -> None:
+        """Take a part of the request; its end decides."""
+        self._head += data
+        end = self._head.find(_HEAD_END)
+        if end < 0 and len(self._head) <= _MAX_HEAD:
+            return
+        if end >= 0 and _UPGRADE.search(self._head, 0, end):
+            self._to_gateway()
+        else:
+            self._pass_on(self._port.http)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Note that the client has left without a request."""
+        del exc
+        self._forget()
+
+    def abort(self) -> None:
+        """End the connection."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    def _to_gateway(self) -> None:
+        delay = self._port.gateway.delay()
+        if not delay:
+            self._pass_on(self._accepted)
+            return
+        if self._timer is not None and self._transport is not None:
+            self._timer.cancel()
+            self._transport.pause_reading()
+            self._timer = self._loop.call_later(delay, self._after_delay)
+
+    def _after_delay(self) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.resume_reading()
+            self._pass_on(self._accepted)
+
+    def _accepted(self) -> asyncio.Protocol:
+        return AcceptedConnection(self._port.gateway, waits=False)
+
+    def _pass_on(self, make: Callable[[], asyncio.Protocol]) -> None:
+        transport = self._transport
+        self._forget()
+        if transport is not None:
+            protocol = make()
+            transport.set_protocol(protocol)
+            protocol.connection_made(transport)
+            protocol.data_received(bytes(self._head))
+
+    def _forget(self) -> None:
+        self._port.waiting.discard(self)
+        self._transport = None
+        if self._timer is not None:
+            self._timer.cancel()

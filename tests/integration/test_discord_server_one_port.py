@@ -1,0 +1,185 @@
+"""One port for the page, HTTP and the gateway, and which web pages may use it."""
+
+import asyncio
+import contextlib
+import hashlib
+import json
+from collections.abc import AsyncIterator
+from urllib.parse import urlsplit
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from onesocket.errors import InvalidOption
+from onesocket_discord.server import ChatServer, GatewayOptions
+from onesocket_discord.server.rest import OriginPolicy, StaticPage
+from tests.unit.onesocket_discord.server.gateway.raw_client import DEADLINE, dial
+
+pytestmark = pytest.mark.timeout(60)
+
+UPGRADE = (
+    "GET /?v=10&encoding=json HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n{more}\r\n"
+)
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[ChatServer]:
+    async with ChatServer() as one:
+        yield one
+
+
+async def ask(server: ChatServer, *parts: str) -> bytes:
+    """Send these parts, each in a segment of its own; returns the first line of the answer."""
+    url = urlsplit(server.api_url)
+    async with asyncio.timeout(DEADLINE):
+        reader, writer = await asyncio.open_connection(url.hostname, url.port)
+        try:
+            for part in parts:
+                writer.write(part.encode())
+                await writer.drain()
+                await asyncio.sleep(0)
+            return await reader.readline()
+        finally:
+            writer.close()
+
+
+async def test_http_and_the_gateway_share_the_port(server: ChatServer) -> None:
+    assert urlsplit(server.api_url).netloc == urlsplit(server.gateway_url).netloc
+    async with dial(server.gateway_url) as client, aiohttp.ClientSession() as http:
+        await client.hello()
+        async with http.get(f"{server.api_url}/gateway") as answer:
+            assert await answer.json() == {"url": server.gateway_url}
+
+
+async def test_a_request_may_come_in_pieces_and_its_body_is_no_upgrade(server: ChatServer) -> None:
+    host = urlsplit(server.api_url).netloc
+    whole = UPGRADE.format(host=host, more="")
+    assert (await ask(server, whole[:40], whole[40:90], whole[90:])).startswith(b"HTTP/1.1 101")
+    body = "\r\nUpgrade: websocket\r\n\r\n"
+    post = f"POST /api/v10/auth/login HTTP/1.1\r\nHost: {host}\r\nContent-Length: {len(body)}\r\n\r\n"
+    assert (await ask(server, post + body)).startswith(b"HTTP/1.1 400")
+
+
+async def test_a_gateway_port_of_its_own_is_besides_the_shared_one() -> None:
+    async with ChatServer(gateway_port=0) as server:
+        assert urlsplit(server.api_url).port != urlsplit(server.gateway_url).port
+        for url in (server.gateway_url, server.api_url.replace("http", "ws").removesuffix("api/v10")):
+            async with dial(url) as client:
+                await client.hello()
+
+
+async def test_a_slow_upgrade_delays_the_gateway_alone(server: ChatServer) -> None:
+    with server.faults.slow_upgrade(3600):
+        upgrade = asyncio.create_task(ask(server, UPGRADE.format(host="127.0.0.1", more="")))
+        async with aiohttp.ClientSession() as http, http.get(f"{server.api_url}/gateway") as answer:
+            assert answer.status == 200
+        assert not upgrade.done()
+        upgrade.cancel()
+        await asyncio.wait([upgrade])
+
+
+async def test_a_connection_without_a_request_ends_with_the_server() -> None:
+    async with ChatServer() as server:
+        url = urlsplit(server.api_url)
+        reader, writer = await asyncio.open_connection(url.hostname, url.port)
+        writer.write(b"GET / HT")
+        await ask(server, UPGRADE.format(host="127.0.0.1", more=""))
+    async with asyncio.timeout(DEADLINE):
+        with contextlib.suppress(ConnectionError):
+            assert await reader.read() == b""
+    writer.close()
+
+
+async def test_too_many_connections_without_a_request_are_answered_503() -> None:
+    async with ChatServer(options=GatewayOptions(max_connections=1)) as server:
+        url = urlsplit(server.api_url)
+        _, waits = await asyncio.open_connection(url.hostname, url.port)
+        assert (await ask(server)).startswith(b"HTTP/1.1 503")
+        waits.close()
+
+
+@pytest.mark.parametrize(
+    "origin", ["http://evil.example", "null", "https://127.0.0.1.evil.example", "http://[", "file://"]
+)
+async def test_the_gateway_refuses_pages_of_other_sites(server: ChatServer, origin: str) -> None:
+    host = urlsplit(server.api_url).netloc
+    line = await ask(server, UPGRADE.format(host=host, more=f"Origin: {origin}\r\n"))
+    assert line.startswith(b"HTTP/1.1 403")
+    assert server.stats.open == 0
+
+
+async def test_the_gateway_accepts_its_own_page_and_those_of_this_machine(server: ChatServer) -> None:
+    host = urlsplit(server.api_url).netloc
+    for origin in (f"http://{host}", "http://localhost:3000", f"https://{host}"):
+        line = await ask(server, UPGRADE.format(host=host, more=f"Origin: {origin}\r\n"))
+        assert line.startswith(b"HTTP/1.1 101"), origin
+
+
+@pytest.mark.parametrize(
+    ("origin", "host", "http", "gateway"),
+    [
+        (None, "chat.example", True, True),
+        ("http://127.0.0.1:3000", "127.0.0.1:8720", True, True),
+        ("http://192.168.1.5:8720", "192.168.1.5:8720", True, True),
+        ("http://192.168.1.5", "192.168.1.5:80", True, True),
+        ("http://192.168.1.6:8720", "192.168.1.5:8720", False, False),
+        ("http://192.168.1.5:8721", "192.168.1.5:8720", False, False),
+        # A name may have been pointed here; whoever has a token may connect, but nobody registers.
+        ("http://rebound.example:8720", "rebound.example:8720", False, True),
+        ("https://chat.example", "127.0.0.1:8720", True, True),
+        ("https://chat.example:8443", "127.0.0.1:8720", False, False),
+        ("https://chat.example.evil.example", "127.0.0.1:8720", False, False),
+    ],
+)
+def test_which_origins_may(origin: str | None, host: str, *, http: bool, gateway: bool) -> None:
+    policy = OriginPolicy(["https://chat.example/"])
+    assert policy.allows(origin, host) is http
+    assert policy.allows_gateway(origin, host) is gateway
+
+
+@pytest.mark.parametrize(
+    "origin", ["chat.example", "ftp://chat.example", "https://chat.example/page", "https://", "http://["]
+)
+def test_an_origin_has_a_scheme_and_a_host(origin: str) -> None:
+    with pytest.raises(InvalidOption, match=r"https://chat\.example"):
+        OriginPolicy([origin])
+
+
+async def test_the_page_has_strict_headers_and_is_not_sent_twice(server: ChatServer) -> None:
+    assert server.page_url == server.api_url.removesuffix("api/v10")
+    async with aiohttp.ClientSession() as http:
+        async with http.get(server.page_url) as answer:
+            body, headers = await answer.read(), answer.headers
+        assert headers["Content-Type"] == "text/html; charset=utf-8"
+        assert headers["Cache-Control"] == "no-cache"
+        assert headers["X-Content-Type-Options"] == "nosniff"
+        policy = dict(part.split(" ", 1) for part in headers["Content-Security-Policy"].split("; "))
+        assert policy["default-src"] == "'self'"
+        assert policy["require-trusted-types-for"] == "'script'"
+        assert "unsafe" not in headers["Content-Security-Policy"]
+        assert headers["ETag"] == f'"{hashlib.sha256(body).hexdigest()[:32]}"'
+        async with http.get(f"{server.page_url}channels/@me/1", headers={"If-None-Match": headers["ETag"]}) as answer:
+            assert (answer.status, await answer.read()) == (304, b"")
+        for path in ("assets/nothing.js", "../pyproject.toml", "assets/..%2f..%2f__init__.py"):
+            async with http.get(server.page_url + path) as answer:
+                assert answer.status == 404, path
+                assert json.loads(await answer.read())["code"] == 0
+
+
+async def test_without_the_page_it_says_where_it_is() -> None:
+    page = StaticPage({})
+    assert not page.is_installed
+    app = web.Application()
+    page.add_routes(app.router)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    try:
+        async with aiohttp.ClientSession() as http, http.get(f"http://127.0.0.1:{runner.addresses[0][1]}/") as answer:
+            assert answer.status == 404
+            assert "pip install onesocket-chat" in await answer.text()
+    finally:
+        await runner.cleanup()
