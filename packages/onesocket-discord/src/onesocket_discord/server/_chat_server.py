@@ -157,6 +157,7 @@ class ChatServer:
                 shared=self._cluster is not None,
                 passwords=cheap,
                 login_lifetime=self._login_lifetime,
+                files_url=lambda: self.api_url.removesuffix("/api/v10"),
             )
             self._service = await stack.enter_async_context(opening)
             if self._cluster is not None:

@@ -268,6 +268,8 @@ async def test_a_database_of_an_earlier_release_becomes_what_a_new_one_is(
     postgresql.sql(
         "ALTER TABLE guilds DROP COLUMN members_version",
         "ALTER TABLE channels DROP COLUMN sequence",
+        "ALTER TABLE messages DROP COLUMN attachments",
+        "DROP TABLE attachments",
         "UPDATE alembic_version SET version_num = '0003'",
         database=name_of(where),
     )

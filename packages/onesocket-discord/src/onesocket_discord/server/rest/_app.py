@@ -12,6 +12,7 @@ from aiohttp.typedefs import Middleware
 from .._api_error import ApiError, unauthorized
 from .._ports import Account, Json
 from ..service import ChatService
+from ._attachments import add_attachment_route
 from ._page import StaticPage
 from ._rate_limiter import RateLimiter
 from ._request_context import RateLimitExceeded, RequestContext, RouteSettings
@@ -61,6 +62,7 @@ def make_app(
     app = web.Application(
         middlewares=[_response_sender(answer_timeout, loses), _error_handler(hooks)], client_max_size=_MAX_BODY_SIZE
     )
+    add_attachment_route(app.router, service)
     if page is not None:
         page.add_routes(app.router)
     for prefix in PREFIXES:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,11 +16,15 @@ from .._api_error import ApiError, invalid_field, unauthorized
 from .._field_reader import as_list, as_object
 from .._ports import Account, Json
 from ..service import ChatService
+from ..service._attachments import UploadedFile
+from ._form import read_form
 from ._rate_limiter import RateLimit, RateLimitDecision, RateLimiter
 from ._trusted_proxies import TrustedProxies
 
 _BODY_TIMEOUT = 20.0
 """Seconds for a body to arrive."""
+_FORM_TIMEOUT = 300.0
+"""Seconds for a form with files to arrive."""
 _MAX_DEPTH = 64
 
 _decode = msgspec.json.Decoder().decode
@@ -53,6 +58,7 @@ class RequestContext:
         self.service = service
         self.settings = settings
         self._account = account
+        self._form: tuple[bytes, list[UploadedFile]] | None = None
 
     @property
     def account(self) -> Account:
@@ -94,29 +100,27 @@ class RequestContext:
         return number
 
     async def body(self) -> Any:
-        """Read the JSON body; of a multipart form its ``payload_json``. Files are refused: none are kept here."""
-        try:
-            async with asyncio.timeout(_BODY_TIMEOUT):
-                raw = await self._form() if self.request.content_type == "multipart/form-data" else None
-                return _parse_body(await self.request.read() if raw is None else raw)
-        except TimeoutError:
-            raise ApiError(408, 0, "408: Request Timeout") from None
-        except web.RequestPayloadError as error:  # broken chunks, a broken Content-Encoding
-            raise _invalid_json() from error
+        """Read the JSON body; of a multipart form its ``payload_json``."""
+        if self.request.content_type == "multipart/form-data":
+            payload, _ = await self._read_form()
+            return _parse_body(payload)
+        async with _reading(_BODY_TIMEOUT):
+            return _parse_body(await self.request.read())
 
-    async def _form(self) -> bytes:
-        try:
-            fields = await self.request.post()
-        except (ValueError, AssertionError) as error:  # a form without boundary, a part without name
-            raise _invalid_json() from error
-        texts = {name: value for name, value in fields.items() if not isinstance(value, web.FileField)}
-        for name in fields:
-            if name not in texts:
-                raise invalid_field(name, "ATTACHMENTS_UNSUPPORTED", "This server keeps no files.")
-        payload = texts.get("payload_json")
-        if isinstance(payload, str):
-            return payload.encode(errors="surrogatepass")
-        return b"" if payload is None else bytes(payload)
+    async def files(self) -> list[UploadedFile]:
+        """Read the files of a multipart form."""
+        return (await self._read_form())[1] if self.request.content_type == "multipart/form-data" else []
+
+    async def no_files(self) -> None:
+        """Refuse files where they have no place. `ApiError` (50035)."""
+        if await self.files():
+            raise invalid_field("files", "ATTACHMENTS_UNSUPPORTED", "Files have no place here.")
+
+    async def _read_form(self) -> tuple[bytes, list[UploadedFile]]:
+        if self._form is None:
+            async with _reading(_FORM_TIMEOUT):
+                self._form = await read_form(self.request)
+        return self._form
 
     @property
     def token(self) -> str:
@@ -138,6 +142,19 @@ class RequestContext:
         grant = self.settings.limiter.count_attempt(what, who, limit)
         if not grant.allowed:
             raise RateLimitExceeded(grant)
+
+
+@asynccontextmanager
+async def _reading(timeout: float) -> AsyncGenerator[None, None]:
+    """Turn what reading a body raises into `ApiError`."""
+    try:
+        async with asyncio.timeout(timeout):
+            yield
+    except TimeoutError:
+        raise ApiError(408, 0, "408: Request Timeout") from None
+    except (web.RequestPayloadError, ValueError, AssertionError, RuntimeError) as error:
+        # Broken chunks, a broken Content-Encoding, a form without boundary, a part without name.
+        raise _invalid_json() from error
 
 
 def _snowflake(name: str, text: str) -> int:

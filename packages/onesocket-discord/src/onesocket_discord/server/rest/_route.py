@@ -37,14 +37,18 @@ class RouteDefinition:
     def bind(self, service: ChatService) -> Handler:
         """Return the handler. Raises `TypeError` if the request can't have a parameter of the operation."""
         parameters = inspect.signature(self.operation(service)).parameters
-        given = {"work", "body", *self.fixed}  # `work` is that of the transaction
+        given = {"work", "body", "files", *self.fixed}  # `work` is that of the transaction
         readers = {name: self._reader(one) for name, one in parameters.items() if name not in given}
-        takes_body = "body" in parameters
+        takes_body, takes_files = "body" in parameters, "files" in parameters
 
         async def handler(context: RequestContext) -> Any:
             arguments = {name: read(context) for name, read in readers.items()}
             if takes_body:
                 arguments["body"] = await context.body()
+            if takes_files:
+                arguments["files"] = await context.files()
+            elif takes_body:
+                await context.no_files()
             return self.result(await self.operation(service)(**arguments, **self.fixed))
 
         return handler

@@ -6,10 +6,12 @@ from typing import Any
 
 from aiohttp import web
 
+from .._api_error import invalid_field
 from .._field_reader import FieldReader
 from .._ports import Json
 from ..service import _serialization as serialize
 from ..service._accounts import name_key
+from ..service._search import MAX_OFFSET, MAX_SEARCH_LENGTH, MessageQuery
 from ._request_context import RequestContext
 from ._responses import json_response
 from ._route import RouteDefinition as Route
@@ -64,6 +66,29 @@ async def _edit_me(context: RequestContext) -> Json:
     token = await context.service.accounts.change_password(context.account, body, context.client)
     context.settings.limiter.release("password", name)
     return {**serialize.current_user(context.account), "token": token}
+
+
+async def _search_guild(context: RequestContext) -> Json:
+    return await context.service.search.in_guild(context.account, context.id("guild_id"), _query(context))
+
+
+async def _search_channel(context: RequestContext) -> Json:
+    return await context.service.search.in_channel(context.account, context.id("channel_id"), _query(context))
+
+
+def _query(context: RequestContext) -> MessageQuery:
+    content = context.request.query.get("content", "")
+    if len(content) > MAX_SEARCH_LENGTH:
+        raise invalid_field("content", "BASE_TYPE_MAX_LENGTH", f"Must be {MAX_SEARCH_LENGTH} or fewer in length.")
+    return MessageQuery(
+        content=content,
+        author_id=context.query_id("author_id", None),
+        channel_id=context.query_id("channel_id", None),
+        min_id=context.query_id("min_id", None),
+        max_id=context.query_id("max_id", None),
+        limit=context.query_int("limit", 25, 25),
+        offset=context.query_int("offset", 0, MAX_OFFSET) if context.request.query.get("offset") != "0" else 0,
+    )
 
 
 def _put_command_response(stored: tuple[Json, bool]) -> web.Response:
@@ -124,6 +149,7 @@ ROUTES = (
     Route("POST", _INVITE, lambda service: service.invites.accept),
     Route("DELETE", _INVITE, lambda service: service.invites.revoke),
     # channels, direct messages, typing and read states
+    Route("GET", f"{_GUILD}/messages/search", lambda _: _search_guild),
     Route("GET", f"{_GUILD}/channels", lambda service: service.channels.of_guild),
     Route("POST", f"{_GUILD}/channels", lambda service: service.channels.create, status=201),
     Route("GET", "/users/@me/channels", lambda service: service.channels.dms),
@@ -145,6 +171,7 @@ ROUTES = (
     ),
     Route("PUT", _PIN, lambda service: service.pins.set, fixed={"pinned": True}),
     Route("DELETE", _PIN, lambda service: service.pins.set, fixed={"pinned": False}),
+    Route("GET", f"{_MESSAGES}/search", lambda _: _search_channel),
     Route("GET", _MESSAGE, lambda service: service.messages.get),
     Route("PATCH", _MESSAGE, lambda service: service.messages.edit),
     Route("DELETE", _MESSAGE, lambda service: service.messages.delete),

@@ -18,6 +18,7 @@ from ..store import Store, UnitOfWork
 from ..store._tables import channels, guilds, members, read_states, users
 from . import _serialization as serialize
 from ._accounts import AccountService, name_key
+from ._attachments import AttachmentService
 from ._channels import ChannelService, private_channels
 from ._commands import CommandService
 from ._guilds import GuildService
@@ -28,6 +29,7 @@ from ._messages import MessageService
 from ._passwords import PasswordService
 from ._pins import PinService
 from ._reactions import ReactionService
+from ._search import SearchService
 from ._service_context import ServiceContext
 
 log = logging.getLogger(__name__)
@@ -54,6 +56,8 @@ class ChatService:
         self.guilds = GuildService(context)
         self.channels = ChannelService(context)
         self.messages = MessageService(context)
+        self.search = SearchService(context)
+        self.attachments = AttachmentService(context)
         self.reactions = ReactionService(context)
         self.pins = PinService(context)
         self.commands = CommandService(context)
@@ -78,15 +82,17 @@ class ChatService:
         clock: Callable[[], float] = time.time,
         passwords: PasswordService | None = None,
         login_lifetime: float = LOGIN_LIFETIME,
+        files_url: Callable[[], str] = str,
     ) -> AsyncGenerator[ChatService, None]:
         """Open the store (see `Store.open`), and create the default guild at the first start.
 
-        `clock` gives seconds since 1970; a person's token is void `login_lifetime` seconds after its last use.
+        `files_url` gives the server's address, `clock` seconds since 1970; a person's token is void `login_lifetime`
+        seconds after its last use.
         """
         passwords = await (passwords or PasswordService()).prepare()
         async with Store.open(where, shared=shared) as store:
             ids = SnowflakeGenerator(clock, await store.largest_id(), lambda: store.node)
-            context = ServiceContext(store, ids, publisher)
+            context = ServiceContext(store, ids, publisher, files_url=files_url)
             service = cls(context, passwords, await _default_guild(context), login_lifetime)
             expiring = asyncio.create_task(service._expire(), name="onesocket chat logins expire")
             try:

@@ -95,8 +95,8 @@ class MessageDraft:
         return self.nonce if self.unique else None
 
 
-def read_message_draft(body: Json) -> MessageDraft:
-    """Read a request to post. Raises `ApiError`."""
+def read_message_draft(body: Json, *, has_files: bool = False) -> MessageDraft:
+    """Read a request to post. Raises `ApiError`. `has_files`: there may be nothing else."""
     fields = FieldReader(body)
     flags = _flags(fields)
     reference = fields.one("message_reference", _reference)
@@ -113,7 +113,7 @@ def read_message_draft(body: Json) -> MessageDraft:
     )
     _check_layout(fields, flags, content=draft.content, embeds=draft.embeds)
     fields.check()
-    if reference is None or not reference.forwards:
+    if not has_files and (reference is None or not reference.forwards):
         check_not_empty(draft.content, draft.embeds, draft.components)
     return draft
 

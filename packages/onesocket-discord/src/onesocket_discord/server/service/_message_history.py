@@ -14,8 +14,30 @@ from .._ports import Json
 from ..store._tables import messages, reactions, users
 from . import _serialization as serialize
 from ._emoji import emoji_object
+from ._service_context import Service
 
 REPLY_TYPE = 19
+
+
+class MessageReader(Service):
+    """A part of the service that returns messages."""
+
+    async def objects(
+        self,
+        connection: AsyncConnection,
+        rows: Sequence[Row[Any]],
+        viewer: int,
+        guild_id: int | None,
+        *,
+        known: Mapping[int, Json] | None = None,
+        fresh: bool = False,
+    ) -> list[Json]:
+        """Build the objects of these messages of one guild or conversation, as `viewer` sees them.
+
+        `known` users and reactions of `fresh` messages are not looked up.
+        """
+        files_url = self._context.files_url()
+        return await _message_objects(connection, rows, viewer, guild_id, known=known, fresh=fresh, files_url=files_url)
 
 
 async def find_message(connection: AsyncConnection, channel_id: int, message_id: int) -> Row[Any]:
@@ -53,19 +75,16 @@ async def message_page(
     return list((await connection.execute(newer_first.limit(limit))).all())
 
 
-async def message_objects(
+async def _message_objects(
     connection: AsyncConnection,
     rows: Sequence[Row[Any]],
     viewer: int,
     guild_id: int | None,
     *,
-    known: Mapping[int, Json] | None = None,
-    fresh: bool = False,
+    known: Mapping[int, Json] | None,
+    fresh: bool,
+    files_url: str,
 ) -> list[Json]:
-    """Build the objects of these messages of one channel, as `viewer` sees them.
-
-    `known` users and reactions of `fresh` messages are not looked up.
-    """
     ids = {row.reference_id for row in rows if row.reference_id is not None}
     referenced = {row.id: row for row in await _rows(connection, ids)} if ids else {}
     every = [*rows, *referenced.values()]
@@ -79,7 +98,7 @@ async def message_objects(
     def plain(row: Row[Any]) -> Json:
         mentions = [who[user_id] for user_id in row.mentions if user_id in who]
         nonce = None if row.nonce is None else json.loads(row.nonce)
-        body = serialize.message(row, who[row.author_id], mentions, nonce)
+        body = serialize.message(row, who[row.author_id], mentions, nonce, files_url=files_url)
         if row.id in reacted:
             body["reactions"] = reacted[row.id]
         if row.reference_id is not None:

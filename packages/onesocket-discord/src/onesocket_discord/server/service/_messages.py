@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import BigInteger, Row, String, bindparam, delete, func, insert, select, update
@@ -16,10 +17,11 @@ from ..store import UnitOfWork
 from ..store._tables import channels, messages
 from . import _serialization as serialize
 from ._access import ChannelAccess, channel_access
+from ._attachments import NewFile, UploadedFile, new_files, store_files
 from ._channels import mark_read
 from ._message_draft import DraftReference, MessageDraft, check_not_empty, read_message_draft, read_message_edit
-from ._message_history import REPLY_TYPE, find_message, message_objects, message_page, users_by_id
-from ._service_context import Service, concurrent_transaction, transaction
+from ._message_history import REPLY_TYPE, MessageReader, find_message, message_page, users_by_id
+from ._service_context import concurrent_transaction, transaction
 
 # Built once: building a statement costs more than running it.
 _INSERT_MESSAGE = insert(messages).returning(*messages.c)
@@ -57,7 +59,7 @@ _SNAPSHOT_FIELDS = (
 """Fields of the original that a forward shows."""
 
 
-class MessageService(Service):
+class MessageService(MessageReader):
     """Stores, edits, deletes and lists messages."""
 
     async def history(
@@ -74,32 +76,36 @@ class MessageService(Service):
         async with self.reading() as connection:
             access = await channel_access(connection, account, channel_id)
             rows = await message_page(connection, channel_id, limit=limit, around=around, before=before, after=after)
-            return await message_objects(connection, rows, account.user_id, access.guild_id)
+            return await self.objects(connection, rows, account.user_id, access.guild_id)
 
     async def get(self, account: Account, channel_id: int, message_id: int) -> Json:
         """One message."""
         async with self.reading() as connection:
             access = await channel_access(connection, account, channel_id)
             row = await find_message(connection, channel_id, message_id)
-            (body,) = await message_objects(connection, [row], account.user_id, access.guild_id)
+            (body,) = await self.objects(connection, [row], account.user_id, access.guild_id)
         return body
 
-    async def post(self, account: Account, channel_id: int, body: Json) -> Json:
-        """Store a message and publish it.
+    async def post(self, account: Account, channel_id: int, body: Json, files: Sequence[UploadedFile] = ()) -> Json:
+        """Store a message with its files, and publish it.
 
         With ``enforce_nonce`` a repeated ``nonce`` of the author in the channel returns the first message, for minutes.
         """
-        return await self._post(account, channel_id, read_message_draft(body))  # an invalid one takes no transaction
+        draft = read_message_draft(body, has_files=bool(files))  # an invalid one takes no transaction
+        return await self._post(account, channel_id, draft, new_files(self._context, files, body) if files else ())
 
     @concurrent_transaction
-    async def _post(self, work: UnitOfWork, account: Account, channel_id: int, draft: MessageDraft) -> Json:
+    async def _post(
+        self, work: UnitOfWork, account: Account, channel_id: int, draft: MessageDraft, files: Sequence[NewFile]
+    ) -> Json:
         access = await channel_access(work.connection, account, channel_id)
         first = await self._first_with(work, access, draft.unique_nonce)
         if first is None:
-            row, known = await self._insert(work, access, draft)
+            row, known = await self._insert(work, access, draft, files)
+            await store_files(work, row.id, files)
             author = {account.user_id: serialize.user_from_account(account)}
             return await self._announce(work, access, row, "MESSAGE_CREATE", {**known, **author}, nonce=draft.nonce)
-        (stored,) = await message_objects(work.connection, [first], account.user_id, access.guild_id)
+        (stored,) = await self.objects(work.connection, [first], account.user_id, access.guild_id)
         return stored
 
     @transaction
@@ -111,7 +117,7 @@ class MessageService(Service):
             raise ApiError(403, 50005, "Cannot edit a message authored by another user")
         changes, allowed = read_message_edit(body, row.flags)
         after = {name: changes.get(name, getattr(row, name)) for name in ("content", "embeds", "components")}
-        if row.forward is None:
+        if row.forward is None and not row.attachments:
             check_not_empty(**after)
         if "content" in changes:
             content = after["content"]
@@ -170,7 +176,7 @@ class MessageService(Service):
         return None
 
     async def _insert(
-        self, work: UnitOfWork, access: ChannelAccess, draft: MessageDraft
+        self, work: UnitOfWork, access: ChannelAccess, draft: MessageDraft, files: Sequence[NewFile]
     ) -> tuple[Row[Any], dict[int, Json]]:
         mentioned = draft.allowed.mentions(draft.content)
         reference, forward, reply_to = draft.reference, None, None
@@ -197,6 +203,7 @@ class MessageService(Service):
             "mentions": [user_id for user_id in mentioned if user_id in known],
             "embeds": draft.embeds,
             "components": draft.components,
+            "attachments": [file.about for file in files] or None,
         }
         row = (await work.execute(_INSERT_MESSAGE, values)).one()
         if not access.account.bot:
@@ -226,7 +233,7 @@ class MessageService(Service):
         channel_id = of.channel_id or access.id
         there = access if channel_id == access.id else await channel_access(work.connection, access.account, channel_id)
         row = await find_message(work.connection, channel_id, of.message_id)
-        (body,) = await message_objects(work.connection, [row], access.account.user_id, there.guild_id)
+        (body,) = await self.objects(work.connection, [row], access.account.user_id, there.guild_id)
         if row.forward is not None:  # a forward of a forward refers to the original
             return dict(row.forward)
         guild = {} if there.guild_id is None else {"guild_id": str(there.guild_id)}
@@ -254,7 +261,7 @@ class MessageService(Service):
     ) -> Json:
         """Publish a message. One with `known` users is new; its `nonce` is published even if it isn't stored."""
         fresh = known is not None
-        (body,) = await message_objects(
+        (body,) = await self.objects(
             work.connection, [row], access.account.user_id, access.guild_id, known=known, fresh=fresh
         )
         if nonce is not None:

@@ -11,14 +11,14 @@ from .._ports import Account, Json
 from ..store import UnitOfWork
 from ..store._tables import channels, messages
 from ._access import ChannelAccess, channel_access
-from ._message_history import find_message, message_objects
-from ._service_context import Service, transaction
+from ._message_history import MessageReader, find_message
+from ._service_context import transaction
 
 _MAX_PINS = 250
 """Pins of one channel, as at Discord."""
 
 
-class PinService(Service):
+class PinService(MessageReader):
     """Pins messages: authors their own, a guild's owner and the participants of a DM any."""
 
     async def all(self, account: Account, channel_id: int) -> list[Json]:
@@ -31,7 +31,7 @@ class PinService(Service):
         async with self.reading() as connection:
             access = await channel_access(connection, account, channel_id)
             rows = (await connection.execute(wanted)).all()
-            bodies = await message_objects(connection, rows, account.user_id, access.guild_id)
+            bodies = await self.objects(connection, rows, account.user_id, access.guild_id)
         return [
             {"pinned_at": iso_timestamp(row.pinned_at), "message": body} for row, body in zip(rows, bodies, strict=True)
         ]
@@ -60,7 +60,7 @@ class PinService(Service):
         if now is not None:
             await work.execute(update(channels).where(channels.c.id == access.id).values(last_pin_at=now))
         row = await find_message(work.connection, access.id, message_id)
-        (body,) = await message_objects(work.connection, [row], 0, access.guild_id)
+        (body,) = await self.objects(work.connection, [row], 0, access.guild_id)
         # The message as its author's: the place of whoever pinned it is not the author's.
         member = access.member if row.author_id == access.account.user_id else {}
         last = access.row.last_pin_at if now is None else now

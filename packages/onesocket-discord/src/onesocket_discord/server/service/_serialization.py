@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from typing import Any
+from urllib.parse import quote
 
 import msgspec
 from sqlalchemy import Row
@@ -143,7 +144,14 @@ def channel(row: Row[Any], recipients: Iterable[Json] = ()) -> Json:
     return {**body, **own, **_GUILD_CHANNEL}
 
 
-def message(row: Row[Any], who: Json, mentions: Sequence[Json], nonce: Any = None) -> Json:
+def attachment(stored: Json, channel_id: int, files_url: str) -> Json:
+    """A file of a message. `files_url`: the address of the server, without a slash at the end."""
+    url = f"{files_url}/attachments/{channel_id}/{stored['id']}/{quote(stored['filename'])}?key={stored['key']}"
+    shown = {name: value for name, value in stored.items() if name != "key"}
+    return {**shown, "url": url, "proxy_url": url, "flags": 0}
+
+
+def message(row: Row[Any], who: Json, mentions: Sequence[Json], nonce: Any = None, *, files_url: str = "") -> Json:
     """A message, without what it replies to and without reactions."""
     body: Json = {
         "id": str(row.id),
@@ -156,7 +164,7 @@ def message(row: Row[Any], who: Json, mentions: Sequence[Json], nonce: Any = Non
         "mention_everyone": row.mention_everyone,
         "mentions": mentions,
         "mention_roles": [],
-        "attachments": [],
+        "attachments": [attachment(one, row.channel_id, files_url) for one in row.attachments or ()],
         "embeds": row.embeds,
         "components": row.components,
         "pinned": row.pinned_at is not None,

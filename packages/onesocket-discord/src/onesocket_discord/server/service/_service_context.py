@@ -61,6 +61,8 @@ class ServiceContext:
     ids: SnowflakeGenerator
     publisher: Publisher
     audience: GuildMemberCache = field(default_factory=GuildMemberCache)
+    files_url: Callable[[], str] = str
+    """Gives the address of the server for the addresses of files, without a slash at the end."""
 
     def publish(
         self,

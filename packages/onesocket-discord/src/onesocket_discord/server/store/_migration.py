@@ -6,15 +6,16 @@ from collections.abc import Mapping
 from typing import Final
 
 from sqlalchemy import Column, Connection, MetaData, String, Table, insert, inspect, select, update
+from sqlalchemy.schema import CreateIndex, CreateTable, ExecutableDDLElement
 
 from onesocket.errors import InvalidOption, UsageError
 
-from ._tables import METADATA
+from ._tables import METADATA, attachments
 
 _VERSION: Final = Table("alembic_version", MetaData(), Column("version_num", String(32), primary_key=True))
 """Holds the version of the tables. Alembic wrote it once, so existing databases have it under this name."""
 _FIRST_VERSION: Final = "0001"
-MIGRATIONS: Final[Mapping[str, tuple[str, ...]]] = {
+MIGRATIONS: Final[Mapping[str, tuple[str | ExecutableDDLElement, ...]]] = {
     "0002": ("ALTER TABLE messages ADD COLUMN forward JSON",),
     "0003": (
         "ALTER TABLE tokens ADD COLUMN last_used_at FLOAT",
@@ -24,6 +25,11 @@ MIGRATIONS: Final[Mapping[str, tuple[str, ...]]] = {
         "ALTER TABLE guilds ADD COLUMN members_version BIGINT DEFAULT 0 NOT NULL",
         "ALTER TABLE channels ADD COLUMN sequence BIGINT DEFAULT 0 NOT NULL",
         "UPDATE channels SET sequence = COALESCE(last_message_id, 0)",
+    ),
+    "0005": (
+        "ALTER TABLE messages ADD COLUMN attachments JSON",
+        CreateTable(attachments),  # the type of its body differs between the two
+        *map(CreateIndex, attachments.indexes),
     ),
 }
 """For each later version, in order, the statements that lead to it from the one before, on SQLite and PostgreSQL."""
@@ -55,5 +61,8 @@ def upgrade(connection: Connection) -> None:
     else:
         for later in versions[versions.index(version) + 1 :]:
             for statement in MIGRATIONS[later]:
-                connection.exec_driver_sql(statement)
+                if isinstance(statement, str):
+                    connection.exec_driver_sql(statement)
+                else:
+                    connection.execute(statement)
         connection.execute(update(_VERSION).values(version_num=versions[-1]))

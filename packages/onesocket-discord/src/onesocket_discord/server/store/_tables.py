@@ -129,8 +129,21 @@ messages = Table(
     Column("embeds", JSON, nullable=False),
     Column("components", JSON, nullable=False),
     Column("forward", JSON(none_as_null=True)),  # what it forwards, as it was: `message_reference`, `message_snapshots`
+    Column("attachments", JSON(none_as_null=True)),  # what it says of its files
     UniqueConstraint("author_id", "channel_id", "nonce"),
     Index(None, "channel_id", "id"),
+)
+
+attachments = Table(
+    "attachments",
+    METADATA,
+    _id_column(),
+    _foreign_key("message"),
+    Column("filename", String(100), nullable=False),
+    Column("content_type", String(100), nullable=False),
+    Column("key", String(32), nullable=False),  # who has it may read the file: it is in the address
+    Column("body", LargeBinary, nullable=False),
+    Index(None, "message_id"),
 )
 
 reactions = Table(
@@ -181,4 +194,4 @@ invites = Table(
     Index(None, "inviter_id"),
 )
 
-SNOWFLAKE_TABLES = (users, guilds, channels, messages, commands)
+SNOWFLAKE_TABLES = (users, guilds, channels, messages, attachments, commands)
