@@ -271,4 +271,4 @@ screenshots: setup
 	$(BIN)/python -m tools.screenshots
 
 clean:
-	rm -rf $(JS)/node_modules .autobahn .compat .differential .fuzz .proxies .venv .venv-* build dist .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(JS)/node_modules .autobahn .compat .differential .e2e .fuzz .proxies .venv .venv-* build dist .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

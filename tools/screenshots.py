@@ -96,10 +96,10 @@ class TerminalPage:
 
 
 @asynccontextmanager
-async def browser() -> AsyncIterator[Browser]:
-    """A headless Chromium."""
+async def browser(*arguments: str) -> AsyncIterator[Browser]:
+    """A headless Chromium, with these arguments."""
     async with async_playwright() as playwright:
-        one = await playwright.chromium.launch(executable_path=find_chromium(), args=["--no-sandbox"])
+        one = await playwright.chromium.launch(executable_path=find_chromium(), args=["--no-sandbox", *arguments])
         try:
             yield one
         finally:

@@ -28,13 +28,18 @@ class NoNodeError(Exception):
 
 async def install_ws(folder: Path) -> None:
     """Install the package `ws` into `folder` unless it is there. Raises `NoNodeError`."""
-    if _is_installed(folder):
+    await install_package(folder, "ws", WS_VERSION)
+
+
+async def install_package(folder: Path, name: str, version: str) -> None:
+    """Install one package of npm into `folder` unless it is there. Raises `NoNodeError`."""
+    if _is_installed(folder, name, version):
         return
     npm = shutil.which("npm")
     if npm is None or shutil.which("node") is None:
-        raise NoNodeError("node and npm are not on the path; the package `ws` needs Node.js 18 or newer")
+        raise NoNodeError(f"node and npm are not on the path; the package `{name}` needs Node.js 18 or newer")
     _make_project(folder)
-    command = [npm, "install", "--no-audit", "--no-fund", "--ignore-scripts", "--save-exact", f"ws@{WS_VERSION}"]
+    command = [npm, "install", "--no-audit", "--no-fund", "--ignore-scripts", "--save-exact", f"{name}@{version}"]
     process = await asyncio.create_subprocess_exec(
         *command, cwd=folder, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE
     )
@@ -43,14 +48,14 @@ async def install_ws(folder: Path) -> None:
             _, err = await process.communicate()
     except TimeoutError:
         process.kill()
-        raise NoNodeError(f"npm did not install ws@{WS_VERSION} within {_INSTALL_SECONDS:g} s") from None
+        raise NoNodeError(f"npm did not install {name}@{version} within {_INSTALL_SECONDS:g} s") from None
     if process.returncode:
-        raise NoNodeError(f"npm can't install ws@{WS_VERSION}: {err.decode(errors='replace').strip()[-600:]}")
+        raise NoNodeError(f"npm can't install {name}@{version}: {err.decode(errors='replace').strip()[-600:]}")
 
 
-def _is_installed(folder: Path) -> bool:
-    manifest = folder / "node_modules" / "ws" / "package.json"
-    return manifest.exists() and json.loads(manifest.read_text("utf-8"))["version"] == WS_VERSION
+def _is_installed(folder: Path, name: str, version: str) -> bool:
+    manifest = folder / "node_modules" / name / "package.json"
+    return manifest.exists() and json.loads(manifest.read_text("utf-8"))["version"] == version
 
 
 def _make_project(folder: Path) -> None:

@@ -1,0 +1,236 @@
+import { Heights } from './heights.js'
+
+const OVERSCAN = 600
+const BOTTOM = 48 // as near to the end counts as being there
+const EDGE = 900 // as near to an end more is loaded
+
+/**
+ * A scrolling list that holds only the rows near what is seen. Heights are guessed, and measured once a row was drawn; what is
+ * seen stays where it is when rows above it change.
+ *
+ * A row is an object with a `key`; it is drawn again when another object has its key.
+ */
+export class VirtualList {
+  #container
+  #render
+  #estimate
+  #rows = []
+  #indices = new Map() // key -> index
+  #measured = new Map() // key -> height
+  #heights = new Heights([])
+  #drawn = new Map() // key -> { row, element }
+  #before = document.createElement('div')
+  #after = document.createElement('div')
+  #content = document.createElement('div')
+  #resized
+  #isScheduled = false
+  #isAtBottom = true
+  #top = 0 // where it was scrolled to when that was looked at last
+  #anchor = null // { key, offset }: the first row that is seen, and how far above the edge it begins
+
+  /** `onEdge('top' or 'bottom')`: an end is near. `onScroll()`: what is seen has changed. */
+  constructor({ container, render, estimate = () => 48, onEdge = () => {}, onScroll = () => {}, startsAtBottom = true }) {
+    this.#container = container
+    this.#render = render
+    this.#estimate = estimate
+    this.#isAtBottom = startsAtBottom
+    this.startsAtBottom = startsAtBottom
+    this.onEdge = onEdge
+    this.onScroll = onScroll
+    this.#content.className = 'rows'
+    container.append(this.#before, this.#content, this.#after)
+    container.addEventListener('scroll', () => this.#scrolled(), { passive: true })
+    this.#resized = new ResizeObserver(() => this.#schedule())
+    this.#resized.observe(container)
+    this.#resized.observe(this.#content)
+  }
+
+  /** True if the end is seen. */
+  get isAtBottom() {
+    return this.#isAtBottom
+  }
+
+  /** The rows, all of them. */
+  get rows() {
+    return this.#rows
+  }
+
+  /** The key of the first row that is seen, or null. */
+  get topKey() {
+    return this.#anchor?.key ?? null
+  }
+
+  /** Forget everything, as for another channel. */
+  reset() {
+    this.#rows = []
+    this.#measured.clear()
+    this.#anchor = null
+    this.#isAtBottom = this.startsAtBottom
+    for (const { element } of this.#drawn.values()) element.remove()
+    this.#drawn.clear()
+  }
+
+  /** Show these rows. The place is kept; at the bottom it is the bottom. */
+  setRows(rows) {
+    this.#notice()
+    this.#rows = rows
+    this.#indices = new Map(rows.map((row, index) => [row.key, index]))
+    this.#heights = new Heights(rows.map((row) => this.#measured.get(row.key) ?? this.#estimate(row)))
+    this.#update()
+  }
+
+  /** Draw a row again although its object is the same. */
+  redraw(key) {
+    const drawn = this.#drawn.get(key)
+    if (drawn) drawn.row = null
+    this.#schedule()
+  }
+
+  /** Draw all rows again. */
+  redrawAll() {
+    for (const drawn of this.#drawn.values()) drawn.row = null
+    this.#schedule()
+  }
+
+  scrollToBottom() {
+    this.#isAtBottom = true
+    this.#update()
+  }
+
+  /** Scroll until a row is in the middle; returns its element, or null. */
+  scrollToKey(key, place = 'center') {
+    const index = this.#indices.get(key)
+    if (index === undefined) return null
+    this.#isAtBottom = false
+    // Twice: the rows around it are measured by the first time.
+    for (let round = 0; round < 2; round += 1) {
+      const room = this.#container.clientHeight - this.#heights.get(index)
+      const offset = place === 'center' ? Math.max(0, room / 2) : 8
+      this.#anchor = { key, offset: -offset }
+      this.#update()
+    }
+    this.#scrolled()
+    return this.element(key)
+  }
+
+  /** Scroll as little as possible until a row is seen; returns its element, or null. */
+  reveal(key) {
+    const index = this.#indices.get(key)
+    if (index === undefined) return null
+    const top = this.#heights.offset(index)
+    const { scrollTop, clientHeight } = this.#container
+    const isSeen = top >= scrollTop && top + this.#heights.get(index) <= scrollTop + clientHeight
+    if (!isSeen || !this.#drawn.has(key)) return this.scrollToKey(key, top < scrollTop ? 'top' : 'center')
+    return this.element(key)
+  }
+
+  /** The element of a row that is drawn, or null. */
+  element(key) {
+    return this.#drawn.get(key)?.element ?? null
+  }
+
+  // --- inside -----------------------------------------------------------------------------------------------------
+
+  /** Somebody may have scrolled, and the event comes later: that place counts, not the one before. */
+  #notice() {
+    if (this.#rows.length && Math.abs(this.#container.scrollTop - this.#top) >= 1) this.#scrolled()
+  }
+
+  #scrolled() {
+    const { scrollTop, scrollHeight, clientHeight } = this.#container
+    this.#top = scrollTop
+    this.#isAtBottom = scrollHeight - scrollTop - clientHeight < BOTTOM
+    this.#setAnchor()
+    this.#schedule()
+  }
+
+  #setAnchor() {
+    if (!this.#rows.length) return
+    const { scrollTop } = this.#container
+    const index = this.#heights.indexAt(scrollTop)
+    this.#anchor = { key: this.#rows[index].key, offset: scrollTop - this.#heights.offset(index) }
+  }
+
+  #schedule() {
+    if (this.#isScheduled) return
+    this.#isScheduled = true
+    requestAnimationFrame(() => {
+      this.#isScheduled = false
+      this.#notice()
+      this.#update()
+    })
+  }
+
+  #update() {
+    this.#place()
+    // What was guessed too high leaves room for more rows: measured, there are more to draw.
+    for (let round = 0; round < 4 && this.#draw(); round += 1) this.#place()
+    this.#place()
+    if (!this.#container.clientHeight) return
+    const { scrollTop, scrollHeight, clientHeight } = this.#container
+    if (this.#isAtBottom) this.#setAnchor()
+    if (this.#rows.length && scrollTop < EDGE) this.onEdge('top')
+    if (this.#rows.length && scrollHeight - scrollTop - clientHeight < EDGE) this.onEdge('bottom')
+    this.onScroll()
+  }
+
+  /** Scroll to where the anchor, or the bottom, is now. */
+  #place() {
+    const { scrollTop, clientHeight } = this.#container
+    let wanted = scrollTop
+    if (this.#isAtBottom && this.startsAtBottom) wanted = Math.max(0, this.#heights.total - clientHeight + 1_000)
+    else if (this.#anchor) {
+      const index = this.#indices.get(this.#anchor.key)
+      if (index !== undefined) wanted = Math.max(0, this.#heights.offset(index) + this.#anchor.offset)
+    }
+    this.#draw(wanted)
+    if (Math.abs(wanted - this.#container.scrollTop) >= 1) this.#container.scrollTop = wanted
+    this.#top = this.#container.scrollTop
+  }
+
+  /** Draw what is near `scrollTop`; returns true if a height was not the guessed one. */
+  #draw(scrollTop = this.#container.scrollTop) {
+    const top = Math.min(scrollTop, Math.max(0, this.#heights.total - this.#container.clientHeight))
+    const first = this.#rows.length ? this.#heights.indexAt(Math.max(0, top - OVERSCAN)) : 0
+    const last = this.#rows.length ? this.#heights.indexAt(top + this.#container.clientHeight + OVERSCAN) : -1
+    const wanted = this.#rows.slice(first, last + 1)
+    const keys = new Set(wanted.map((row) => row.key))
+    for (const [key, { element }] of this.#drawn) {
+      if (keys.has(key)) continue
+      if (element.contains(document.activeElement)) this.#container.focus({ preventScroll: true })
+      element.remove()
+      this.#drawn.delete(key)
+    }
+    let next = this.#content.firstChild
+    const fresh = []
+    wanted.forEach((row, at) => {
+      let drawn = this.#drawn.get(row.key)
+      if (drawn?.row !== row) {
+        const element = this.#render(row, drawn?.element ?? null)
+        if (drawn && drawn.element !== element) {
+          const hadFocus = drawn.element.contains(document.activeElement)
+          if (next === drawn.element) next = element
+          drawn.element.replaceWith(element)
+          if (hadFocus) element.focus({ preventScroll: true })
+        }
+        drawn = { row, element }
+        this.#drawn.set(row.key, drawn)
+      }
+      drawn.element.setAttribute('aria-posinset', String(first + at + 1))
+      drawn.element.setAttribute('aria-setsize', String(this.#rows.length))
+      if (drawn.element === next) next = next.nextSibling
+      else this.#content.insertBefore(drawn.element, next)
+      fresh.push([first + at, drawn.element])
+    })
+    let hasChanged = false
+    for (const [index, element] of fresh) {
+      const { height } = element.getBoundingClientRect()
+      if (height === 0) continue // not laid out
+      this.#measured.set(this.#rows[index].key, height)
+      if (Math.abs(this.#heights.set(index, height)) >= 0.5) hasChanged = true
+    }
+    this.#before.style.height = `${this.#heights.offset(first)}px`
+    this.#after.style.height = `${Math.max(0, this.#heights.total - this.#heights.offset(last + 1))}px`
+    return hasChanged
+  }
+}

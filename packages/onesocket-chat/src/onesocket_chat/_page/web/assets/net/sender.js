@@ -1,0 +1,200 @@
+// Sends the outbox: in order per channel, each message once, while the connection is up.
+
+import { ApiError } from './api.js'
+import { readValue, readValues, writeValue } from './storage.js'
+
+const MAX_AGE_MS = 30 * 60_000
+const NONCE_MS = 9 * 60_000 // the server refuses a repeated nonce for ten minutes
+const PAUSES_MS = [500, 1_000, 2_000, 4_000, 8_000, 15_000]
+
+/**
+ * A draft's nonce makes the server store it once, for minutes. One that was sent longer ago is looked for in the channel's
+ * history first. Drafts are kept by the browser; of several tabs one sends those of a channel.
+ */
+export class Sender {
+  #store
+  #api
+  #userId
+  #queues = new Map() // channel id -> the promise of its last draft
+  #isConnected = false
+  #waiters = new Set()
+  #isClosed = false
+
+  constructor({ store, api, userId }) {
+    this.#store = store
+    this.#api = api
+    this.#userId = userId
+  }
+
+  /** Go on with what the browser kept. */
+  restore() {
+    const known = new Set(this.#store.state.outbox.map((draft) => draft.nonce))
+    const drafts = readValues(`outbox.${this.#userId}.`).filter((draft) => !known.has(draft.nonce))
+    drafts.sort((a, b) => a.at - b.at)
+    if (!drafts.length) return
+    const restored = drafts.map((draft) =>
+      draft.fileNames.length
+        ? { ...draft, files: [], state: 'failed', error: 'Its files were not kept. Choose them again.' }
+        : { ...draft, files: [], state: draft.state === 'failed' ? 'failed' : 'waiting' },
+    )
+    this.#store.dispatch({ type: 'outbox-restored', drafts: restored })
+    for (const draft of restored) if (draft.state === 'waiting') this.#enqueue(draft.channelId, draft.nonce)
+  }
+
+  /** Accept a message; it is sent as soon as the connection is up. */
+  send({ channelId, content, replyTo = null, files = [] }) {
+    const nonce = newNonce()
+    const after = this.#store.state.channels.get(channelId)?.lastMessageId ?? null
+    const draft = {
+      nonce, channelId, content, replyTo, files, after,
+      fileNames: files.map((file) => file.name),
+      at: Date.now(),
+      state: 'waiting',
+      error: null,
+      firstSentAt: null,
+    }
+    this.#keep(draft)
+    this.#store.dispatch({ type: 'draft-added', draft })
+    this.#enqueue(channelId, nonce)
+  }
+
+  /** Try a failed draft again. */
+  retry(nonce) {
+    const draft = this.#find(nonce)
+    if (draft?.state !== 'failed') return
+    this.#change(nonce, { state: 'waiting', error: null, at: Date.now() })
+    this.#enqueue(draft.channelId, nonce)
+  }
+
+  /** Discard a draft that isn't being sent; returns it, or null. */
+  discard(nonce) {
+    const draft = this.#find(nonce)
+    if (!draft || draft.state === 'sending') return null
+    this.#remove(nonce)
+    return draft
+  }
+
+  /** Note whether the connection is up. */
+  connected(isConnected) {
+    this.#isConnected = isConnected
+    if (isConnected) this.#wake()
+  }
+
+  /** Send nothing more; what is left stays with the browser. */
+  close() {
+    this.#isClosed = true
+    this.#wake()
+  }
+
+  // --- inside -----------------------------------------------------------------------------------------------------
+
+  #enqueue(channelId, nonce) {
+    const before = this.#queues.get(channelId) ?? Promise.resolve()
+    const turn = before.then(() => withLock(`onesocket.send.${this.#userId}.${channelId}`, () => this.#deliver(nonce)))
+    this.#queues.set(channelId, turn.catch(() => {}))
+  }
+
+  async #deliver(nonce) {
+    if (this.#find(nonce) && readValue(this.#key(nonce)) === null) this.#remove(nonce) // another tab has sent or discarded it
+    for (let tries = 0; ; tries += 1) {
+      await this.#untilConnected()
+      const draft = this.#find(nonce)
+      if (this.#isClosed || draft?.state !== 'waiting') return
+      if (Date.now() - draft.at > MAX_AGE_MS) {
+        this.#change(nonce, { state: 'failed', error: 'It waited too long. Send it again?' })
+        return
+      }
+      // From here on it may be stored; the browser remembers this, since the page can end before the answer comes.
+      this.#change(nonce, { state: 'sending', firstSentAt: draft.firstSentAt ?? Date.now() })
+      try {
+        const message = (await this.#storedEarlier(draft)) ?? (await this.#post(draft))
+        this.#forget(nonce)
+        this.#store.dispatch({ type: 'message-stored', message: { ...message, nonce } })
+        this.#store.dispatch({ type: 'draft-removed', nonce })
+        return
+      } catch (error) {
+        if (!(error instanceof ApiError)) throw error
+        if (!this.#find(nonce)) return // its event came, and the answer didn't
+        if (error.isUnauthorized || error.retryable) {
+          this.#change(nonce, { state: 'waiting', error: null })
+          if (error.isUnauthorized) return // for the next sign-in
+          await new Promise((resolve) => setTimeout(resolve, PAUSES_MS[Math.min(tries, PAUSES_MS.length - 1)]))
+        } else {
+          this.#change(nonce, { state: 'failed', error: error.message })
+          return
+        }
+      }
+    }
+  }
+
+  #post(draft) {
+    const body = { content: draft.content, nonce: draft.nonce, enforce_nonce: true }
+    if (draft.replyTo) body.message_reference = { message_id: draft.replyTo.id, fail_if_not_exists: false }
+    const path = `/channels/${draft.channelId}/messages`
+    if (!draft.files.length) return this.#api.post(path, body)
+    const form = new FormData()
+    body.attachments = draft.files.map((file, id) => ({ id, filename: file.name }))
+    form.append('payload_json', JSON.stringify(body))
+    draft.files.forEach((file, id) => form.append(`files[${id}]`, file, file.name))
+    return this.#api.request('POST', path, form, { timeout: 300_000 })
+  }
+
+  /** The stored message of a draft whose answer was lost so long ago that the server may have forgotten its nonce. */
+  async #storedEarlier(draft) {
+    if (draft.firstSentAt === null || Date.now() - draft.firstSentAt < NONCE_MS) return null
+    let after = draft.after ?? '0'
+    for (;;) {
+      const page = await this.#api.get(`/channels/${draft.channelId}/messages?limit=100&after=${after}`)
+      const found = page.find((message) => message.nonce === draft.nonce && message.author.id === this.#userId)
+      if (found || page.length < 100) return found ?? null
+      after = page[0].id
+    }
+  }
+
+  async #untilConnected() {
+    while (!this.#isConnected && !this.#isClosed) await new Promise((resolve) => this.#waiters.add(resolve))
+  }
+
+  #wake() {
+    for (const resolve of this.#waiters) resolve()
+    this.#waiters.clear()
+  }
+
+  #find(nonce) {
+    return this.#store.state.outbox.find((draft) => draft.nonce === nonce)
+  }
+
+  #change(nonce, changes) {
+    this.#store.dispatch({ type: 'draft-changed', nonce, changes })
+    const draft = this.#find(nonce)
+    if (draft) this.#keep(draft)
+  }
+
+  #remove(nonce) {
+    this.#forget(nonce)
+    this.#store.dispatch({ type: 'draft-removed', nonce })
+  }
+
+  #key(nonce) {
+    return `outbox.${this.#userId}.${nonce}`
+  }
+
+  #keep({ files, ...draft }) {
+    void files // a File can't be kept as text
+    writeValue(this.#key(draft.nonce), draft)
+  }
+
+  #forget(nonce) {
+    writeValue(this.#key(nonce), null)
+  }
+}
+
+function withLock(name, work) {
+  // Without a secure context there are no locks; then the nonce alone keeps two tabs from sending twice.
+  return navigator.locks ? navigator.locks.request(name, work) : work()
+}
+
+function newNonce() {
+  const bytes = crypto.getRandomValues(new Uint8Array(12))
+  return [...bytes].map((byte) => byte.toString(16).padStart(2, '0')).join('')
+}

@@ -1,0 +1,65 @@
+// What calls for attention outside of the page: title, icon and notifications of the desktop.
+
+import { anyUnread, mentionCount, mentionsMe } from '../state/attention.js'
+import { readValue, writeValue } from '../net/storage.js'
+import { plainText } from '../text/markdown.js'
+import { channelTitle, nameOf } from './names.js'
+
+const ICONS = { none: '/assets/icons/favicon.svg', unread: '/assets/icons/favicon-unread.svg', mention: '/assets/icons/favicon-mention.svg' }
+
+export class Attention {
+  #session
+  #open
+  #icon = document.querySelector('link[rel=icon]')
+
+  /** `open(channelId, messageId)`: what a click on a notification leads to. */
+  constructor(session, open) {
+    this.#session = session
+    this.#open = open
+    session.on('MESSAGE_CREATE', (data, state) => this.#notify(data, state))
+  }
+
+  update(state) {
+    const mentions = mentionCount(state)
+    const isUnread = mentions > 0 || anyUnread(state)
+    const where = state.view.channelId ? `${channelTitle(state, state.view.channelId)} · onesocket` : 'onesocket chat'
+    const title = `${mentions ? `(${mentions}) ` : isUnread ? '• ' : ''}${where}`
+    if (document.title !== title) document.title = title
+    const icon = ICONS[mentions ? 'mention' : isUnread ? 'unread' : 'none']
+    if (this.#icon.getAttribute('href') !== icon) this.#icon.setAttribute('href', icon)
+  }
+
+  #notify(data, state) {
+    if (!notificationsAreOn() || data.author.id === state.me?.id || !mentionsMe(state, data)) return
+    const isSeen = document.visibilityState === 'visible' && document.hasFocus() && state.view.channelId === data.channel_id
+    if (isSeen) return
+    const channel = state.channels.get(data.channel_id)
+    const place = channel?.guildId ? ` in ${channelTitle(state, channel.id)}` : ''
+    const body = plainText(data.content, (id) => nameOf(state, id) ?? 'unknown').slice(0, 200)
+    // One tag for each message: of several tabs, one shows it.
+    const notification = new Notification(`${data.author.username}${place}`, { body, tag: data.id, icon: ICONS.none })
+    notification.onclick = () => {
+      focus()
+      this.#open(data.channel_id, data.id)
+      notification.close()
+    }
+  }
+}
+
+/** True if notifications are wanted, and allowed by the browser. */
+export function notificationsAreOn() {
+  return readValue('notifications', false) && globalThis.Notification?.permission === 'granted'
+}
+
+/** Switch notifications; returns a sentence if the browser doesn't let them through. */
+export async function setNotifications(isOn) {
+  if (!isOn) {
+    writeValue('notifications', null)
+    return null
+  }
+  if (!globalThis.Notification) return 'This browser has no notifications, or not for pages of this address.'
+  const permission = await Notification.requestPermission()
+  if (permission !== 'granted') return 'The browser does not allow notifications of this page. Its settings for the page can.'
+  writeValue('notifications', true)
+  return null
+}

@@ -1,0 +1,232 @@
+// Where a message is written: draft per channel, reply, files, completion.
+
+import { readValue, writeValue } from '../net/storage.js'
+import { fileSize, typingText } from '../text/format.js'
+import { encodeMentions } from '../text/mentions.js'
+import { plainText } from '../text/markdown.js'
+import { Completion } from './completion.js'
+import { fill, h, iconButton, isolated } from './dom.js'
+import { channelTitle, nameOf, peopleOf } from './names.js'
+
+const MAX_LENGTH = 2_000
+const MAX_FILES = 10
+const MAX_FILE_SIZE = 8_000_000
+
+export class Composer {
+  #session
+  #chat
+  #field
+  #context = h('div.composing', { hidden: true })
+  #files = h('div.chosen-files', { hidden: true })
+  #count = h('span.count', { 'aria-live': 'polite' })
+  #typing = h('div.typing', { 'aria-live': 'polite' })
+  #chooser
+  #completion
+  #channelId = null
+  #drafts = new Map() // channel id -> { text, replyTo, files }
+  #saveTimer = null
+  #typingShown = null
+
+  constructor(session, chat) {
+    this.#session = session
+    this.#chat = chat
+    this.#field = h('textarea.composer-field', {
+      rows: '1', 'aria-label': 'Message', placeholder: 'Message', enterkeyhint: 'send', 'aria-autocomplete': 'list',
+      onkeydown: (event) => this.#key(event), oninput: () => this.#changed(), onpaste: (event) => this.#pasted(event),
+    })
+    this.#completion = new Completion(this.#field, session, () => this.#changed())
+    this.#chooser = h('input', { type: 'file', multiple: true, hidden: true, onchange: () => this.#choose([...this.#chooser.files]) })
+    const box = h('div.composer-box', {},
+      iconButton('attach', 'Add files', () => this.#chooser.click()), this.#chooser, this.#field, this.#count,
+      iconButton('smile', 'Emoji', (event) => chat.pickEmoji(event.currentTarget, (emoji) => this.insert(emoji.text))),
+      iconButton('send', 'Send', () => this.#send()))
+    this.element = h('form.composer', { onsubmit: (event) => event.preventDefault() }, this.#context, this.#files, this.#completion.element, box, this.#typing)
+    this.element.addEventListener('dragover', (event) => event.preventDefault())
+  }
+
+  /** Show the state: another channel, who is typing. */
+  update(state) {
+    const { channelId } = state.view
+    if (channelId !== this.#channelId) this.#switchTo(channelId, state)
+    const typing = state.typing.get(channelId)
+    if (typing !== this.#typingShown) {
+      this.#typingShown = typing
+      this.#typing.textContent = typingText([...(typing?.keys() ?? [])].map((id) => nameOf(state, id) ?? 'someone'))
+    }
+  }
+
+  focus() {
+    this.#field.focus()
+  }
+
+  /** Reply to a message. */
+  reply(message) {
+    this.#draft.replyTo = { id: message.id, authorName: message.authorName, content: message.content }
+    this.#showContext()
+    this.focus()
+  }
+
+  /** Put a text where the cursor is. */
+  insert(text) {
+    this.focus()
+    this.#field.setRangeText(text, this.#field.selectionStart, this.#field.selectionEnd, 'end')
+    this.#changed()
+  }
+
+  /** Bring back a draft that was discarded, unless something else is being written. */
+  restore(draft) {
+    if (draft.channelId !== this.#channelId || this.#field.value.trim()) return
+    this.#field.value = draft.content
+    this.#draft.replyTo = draft.replyTo
+    this.#showContext()
+    this.#changed()
+  }
+
+  /** Add files, as they are dropped on the page. */
+  addFiles(files) {
+    this.#choose(files)
+  }
+
+  // --- the draft --------------------------------------------------------------------------------------------------
+
+  get #draft() {
+    let draft = this.#drafts.get(this.#channelId)
+    if (!draft) {
+      draft = { text: readValue(this.#draftName, ''), replyTo: null, files: [] }
+      this.#drafts.set(this.#channelId, draft)
+    }
+    return draft
+  }
+
+  get #draftName() {
+    return `text.${this.#session.store.state.me?.id}.${this.#channelId}`
+  }
+
+  #switchTo(channelId, state) {
+    this.#save()
+    this.#channelId = channelId
+    this.element.hidden = channelId === null
+    if (channelId === null) return
+    this.#field.value = this.#draft.text
+    const title = channelTitle(state, channelId)
+    this.#field.placeholder = `Message ${title}`
+    this.#field.setAttribute('aria-label', `Message ${title}`)
+    this.#completion.close()
+    this.#showContext()
+    this.#showFiles()
+    this.#fit()
+  }
+
+  #save() {
+    clearTimeout(this.#saveTimer)
+    if (this.#channelId === null) return
+    this.#draft.text = this.#field.value
+    writeValue(this.#draftName, this.#field.value || null)
+  }
+
+  #changed() {
+    this.#fit()
+    this.#completion.update()
+    if (this.#field.value.trim()) this.#session.typing(this.#channelId)
+    this.#draft.text = this.#field.value
+    clearTimeout(this.#saveTimer)
+    this.#saveTimer = setTimeout(() => this.#save(), 300)
+  }
+
+  #fit() {
+    this.#field.style.height = 'auto'
+    this.#field.style.height = `${Math.min(this.#field.scrollHeight, 240)}px`
+    const length = [...this.#field.value].length
+    this.#count.textContent = length > MAX_LENGTH - 200 ? String(MAX_LENGTH - length) : ''
+    this.#count.classList.toggle('is-over', length > MAX_LENGTH)
+  }
+
+  #showContext() {
+    const { replyTo } = this.#draft
+    this.#context.hidden = replyTo === null
+    if (replyTo === null) return
+    const text = plainText(replyTo.content, (id) => nameOf(this.#session.store.state, id) ?? 'unknown').slice(0, 120)
+    fill(this.#context, h('span', {}, 'Reply to ', h('b', {}, isolated(replyTo.authorName)), ' ', isolated(text)),
+      iconButton('close', 'Don’t reply', () => this.#leaveReply()))
+  }
+
+  #leaveReply() {
+    this.#draft.replyTo = null
+    this.#showContext()
+    this.focus()
+  }
+
+  // --- files ------------------------------------------------------------------------------------------------------
+
+  #choose(files) {
+    this.#chooser.value = ''
+    const { files: chosen } = this.#draft
+    for (const file of files) {
+      if (file.size > MAX_FILE_SIZE) {
+        this.#session.notify({ id: 'file', kind: 'error', title: 'Too large', text: `${file.name} has ${fileSize(file.size)}; at most ${fileSize(MAX_FILE_SIZE)} can be sent.` })
+      } else if (chosen.length >= MAX_FILES) {
+        this.#session.notify({ id: 'file', kind: 'error', title: 'Too many files', text: `At most ${MAX_FILES} files go with one message.` })
+      } else chosen.push(file)
+    }
+    this.#showFiles()
+    this.focus()
+  }
+
+  #pasted(event) {
+    const files = [...(event.clipboardData?.files ?? [])]
+    if (!files.length) return
+    event.preventDefault()
+    this.#choose(files)
+  }
+
+  #showFiles() {
+    const { files } = this.#draft
+    this.#files.hidden = !files.length
+    fill(this.#files, files.map((file) => h('div.file', {}, h('span', {}, isolated(file.name)), h('span.size', {}, fileSize(file.size)),
+      iconButton('close', `Don’t send ${file.name}`, () => {
+        this.#draft.files = files.filter((one) => one !== file)
+        this.#showFiles()
+        this.focus()
+      }))))
+  }
+
+  // --- sending ----------------------------------------------------------------------------------------------------
+
+  #key(event) {
+    if (event.isComposing) return
+    if (this.#completion.key(event)) return
+    if (event.key === 'Enter' && !event.shiftKey && !event.ctrlKey) {
+      event.preventDefault()
+      this.#send()
+    } else if (event.key === 'ArrowUp' && !this.#field.value) {
+      event.preventDefault()
+      this.#chat.editLast()
+    } else if (event.key === 'Escape' && this.#draft.replyTo) {
+      event.preventDefault()
+      event.stopPropagation()
+      this.#leaveReply()
+    }
+  }
+
+  #send() {
+    const content = this.#field.value.trim()
+    const { replyTo, files } = this.#draft
+    if (!content && !files.length) return
+    const { state } = this.#session.store
+    const encoded = encodeMentions(content, peopleOf(state, this.#channelId))
+    if ([...encoded].length > MAX_LENGTH) {
+      this.#session.notify({ id: 'too-long', kind: 'error', title: 'Too long', text: `A message has at most ${MAX_LENGTH} characters. Send it in parts, or as a file.` })
+      return
+    }
+    this.#session.store.dispatch({ type: 'notice-withdrawn', id: 'too-long' })
+    this.#session.send({ channelId: this.#channelId, content: encoded, replyTo, files })
+    this.#drafts.set(this.#channelId, { text: '', replyTo: null, files: [] })
+    this.#field.value = ''
+    this.#completion.close()
+    this.#showContext()
+    this.#showFiles()
+    this.#fit()
+    this.#save()
+    this.#chat.sent()
+  }
+}

@@ -1,0 +1,70 @@
+import { append, h, iconButton } from './dom.js'
+
+/** Ask for one or several texts. Resolves with the values by name, or null. */
+export function askFor(title, fields, { action = 'OK', text = '' } = {}) {
+  const inputs = fields.map(({ name, label, type = 'text', ...more }) => {
+    const input = h('input', { id: `ask-${name}`, name, type, required: true, ...more })
+    return [h('label', { for: input.id }, label), input]
+  })
+  return show(title, (done) => {
+    const form = h('form', { onsubmit: submit }, text && h('p', {}, text), inputs,
+      h('div.dialog-buttons', {}, h('button', { type: 'button', onclick: () => done(null) }, 'Cancel'), h('button.primary', { type: 'submit' }, action)))
+    return form
+
+    function submit(event) {
+      event.preventDefault()
+      done(Object.fromEntries(new FormData(form)))
+    }
+  })
+}
+
+/** Ask whether something shall be done. Resolves with true or false. */
+export async function confirm(title, text, action) {
+  const answer = await show(title, (done) => [
+    h('p', {}, text),
+    h('div.dialog-buttons', {}, h('button', { type: 'button', onclick: () => done(null) }, 'Cancel'), h('button.danger', { type: 'button', onclick: () => done(true) }, action)),
+  ])
+  return answer === true
+}
+
+/** Show something in a dialog. `content(done)` makes it; resolves with what `done` is called with, or null. */
+export function show(title, content, { wide = false } = {}) {
+  return new Promise((resolve) => {
+    let result = null
+    const before = document.activeElement
+    const done = (value) => {
+      result = value
+      dialog.close()
+    }
+    const dialog = h(wide ? 'dialog.dialog.is-wide' : 'dialog.dialog', { 'aria-labelledby': 'dialog-title', onclose: closed, onclick: (event) => event.target === dialog && done(null) })
+    append(dialog, [h('div.dialog-head', {}, h('h2', { id: 'dialog-title' }, title), iconButton('close', 'Close', () => done(null))), h('div.dialog-body', {}, content(done))])
+    document.body.append(dialog)
+    dialog.showModal()
+    dialog.querySelector('input, .dialog-body button')?.focus()
+
+    function closed() {
+      dialog.remove()
+      if (before?.isConnected) before.focus()
+      resolve(result)
+    }
+  })
+}
+
+const KEYS = [
+  ['Enter, Shift+Enter', 'send; a new line'],
+  ['↑ in an empty field', 'edit your last message'],
+  ['Ctrl+K', 'go to a channel or a person'],
+  ['Ctrl+F', 'search'],
+  ['Alt+↑, Alt+↓', 'the channel above, below'],
+  ['Alt+Shift+↑, Alt+Shift+↓', 'the unread channel above, below'],
+  ['Escape', 'leave what is open; then to the newest messages'],
+  ['F6', 'to the channels, the messages, the field'],
+  ['↑ ↓ in the messages', 'from message to message'],
+  ['R, E, Delete, +, U', 'reply, edit, delete, react, mark as unread: the message with the focus'],
+  ['@, :', 'complete a name, an emoji'],
+]
+
+/** The list of keys. */
+export function showKeys() {
+  return show('Keys', () => h('dl.keys', {}, KEYS.map(([key, text]) => [h('dt', {}, h('kbd', {}, key)), h('dd', {}, text)])))
+}

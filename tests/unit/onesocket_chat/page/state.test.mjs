@@ -1,0 +1,147 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { compareIds } from '../../../../packages/onesocket-chat/src/onesocket_chat/_page/web/assets/state/ids.js'
+import { anyUnread, isUnread, mentionCount } from '../../../../packages/onesocket-chat/src/onesocket_chat/_page/web/assets/state/attention.js'
+import { ADA, BOB, ids, loaded, message, play, world } from './support.mjs'
+
+test('ids are compared as numbers that are too large for numbers', () => {
+  assert.ok(compareIds('9', '10') < 0)
+  assert.ok(compareIds('1180000000000000001', '1180000000000000002') < 0)
+  assert.equal(compareIds('5', '5'), 0)
+})
+
+test('READY and GUILD_CREATE tell who and what there is', () => {
+  const state = world()
+  assert.equal(state.me.username, 'ada')
+  assert.deepEqual([...state.channels.keys()], ['20', '10', '11'])
+  assert.equal(state.presences.get('2'), 'online')
+  assert.equal(state.members.get('5').size, 2)
+})
+
+test('a message is unread until it is read, and one that mentions me counts', () => {
+  let state = world()
+  assert.ok(!isUnread(state, '10'))
+  state = play(state, ['MESSAGE_CREATE', message(101)], ['MESSAGE_CREATE', message(102, BOB, { mentions: [ADA] })])
+  assert.ok(isUnread(state, '10'))
+  assert.equal(state.unread.get('10'), 2)
+  assert.equal(mentionCount(state), 1)
+  state = play(state, { type: 'channel-read', channelId: '10', messageId: '101' })
+  assert.equal(mentionCount(state), 1) // 102 is not read
+  state = play(state, ['MESSAGE_ACK', { channel_id: '10', message_id: '102' }]) // on another device
+  assert.ok(!anyUnread(state))
+  assert.equal(mentionCount(state), 0)
+})
+
+test('direct messages and @everyone count as mentions; my own messages are read', () => {
+  const state = world(
+    ['MESSAGE_CREATE', message(101, BOB, { channel_id: '20' })],
+    ['MESSAGE_CREATE', message(102, BOB, { mention_everyone: true })],
+    ['MESSAGE_CREATE', message(103, ADA, { channel_id: '11' })],
+  )
+  assert.equal(mentionCount(state), 2)
+  assert.ok(!isUnread(state, '11'))
+})
+
+test('the divider stands where it stood when the channel was opened', () => {
+  let state = play(world(['MESSAGE_CREATE', message(101)]), { type: 'channel-opened', channelId: '10' })
+  assert.equal(state.divider.get('10'), '100')
+  state = play(state, { type: 'channel-read', channelId: '10', messageId: '101' })
+  assert.equal(state.divider.get('10'), '100')
+  state = play(state, { type: 'channel-opened', channelId: '10' })
+  assert.equal(state.divider.get('10'), null)
+})
+
+test('a history is one run: pages are joined without doubles, and a late event is put in its place', () => {
+  let state = play(world(), loaded([message(103), message(102)], { limit: 2 }))
+  assert.deepEqual(ids(state), ['102', '103'])
+  state = play(state, loaded([message(102), message(101)], { mode: 'older', limit: 2 }))
+  assert.deepEqual(ids(state), ['101', '102', '103'])
+  assert.ok(state.histories.get('10').hasOlder)
+  state = play(state, loaded([message(99)], { mode: 'older', limit: 2 }))
+  assert.ok(!state.histories.get('10').hasOlder)
+  state = play(state, ['MESSAGE_CREATE', message(104)], ['MESSAGE_CREATE', message(104)], ['MESSAGE_CREATE', message(100)])
+  assert.deepEqual(ids(state), ['99', '100', '101', '102', '103', '104'])
+})
+
+test('what comes while the first page is loaded is not lost', () => {
+  const state = play(world(), { type: 'history-loading', channelId: '10', mode: 'latest' }, ['MESSAGE_CREATE', message(103)], loaded([message(102)]))
+  assert.deepEqual(ids(state), ['102', '103'])
+})
+
+test('after a jump new messages belong behind a hole, until it is closed', () => {
+  let state = play(world(), loaded([message(52), message(51), message(50), message(49)], { mode: 'around', around: '51', limit: 4, reachesEnd: false }))
+  assert.ok(state.histories.get('10').hasNewer)
+  state = play(state, ['MESSAGE_CREATE', message(101)])
+  assert.deepEqual(ids(state), ['49', '50', '51', '52'])
+  state = play(state, loaded([message(101), message(100)], { mode: 'newer', limit: 2, reachesEnd: true }))
+  assert.deepEqual(ids(state), ['49', '50', '51', '52', '100', '101'])
+  assert.ok(!state.histories.get('10').hasNewer)
+})
+
+test('edits keep reactions, deletions reach replies', () => {
+  let state = play(world(), loaded([
+    message(102, ADA, { message_reference: { message_id: '101' }, referenced_message: message(101) }),
+    message(101, BOB, { reactions: [{ emoji: { name: '👍' }, count: 1, me: true }] }),
+  ]))
+  state = play(state, ['MESSAGE_UPDATE', message(101, BOB, { content: 'changed', edited_timestamp: 'now', reactions: [{ emoji: { name: '👍' }, count: 1, me: false }] })])
+  const [first] = state.histories.get('10').messages
+  assert.deepEqual([first.content, first.isEdited, first.reactions], ['changed', true, [{ name: '👍', count: 1, isMine: true }]])
+  state = play(state, ['MESSAGE_DELETE', { id: '101', channel_id: '10' }])
+  assert.equal(state.histories.get('10').messages[0].replied, null)
+})
+
+test('reactions come and go', () => {
+  const event = { channel_id: '10', message_id: '101', emoji: { name: '🎉' } }
+  let state = play(world(), loaded([message(101)]))
+  const reactions = () => state.histories.get('10').messages[0].reactions
+  state = play(state, ['MESSAGE_REACTION_ADD', { ...event, user_id: '2' }], ['MESSAGE_REACTION_ADD', { ...event, user_id: '1' }])
+  assert.deepEqual(reactions(), [{ name: '🎉', count: 2, isMine: true }])
+  state = play(state, ['MESSAGE_REACTION_REMOVE', { ...event, user_id: '1' }])
+  assert.deepEqual(reactions(), [{ name: '🎉', count: 1, isMine: false }])
+  state = play(state, ['MESSAGE_REACTION_REMOVE', { ...event, user_id: '2' }])
+  assert.deepEqual(reactions(), [])
+})
+
+test('a draft is pending until its message comes, by whichever way', () => {
+  const draft = { nonce: 'n1', channelId: '10', content: 'hello', state: 'waiting' }
+  const begun = play(world(), { type: 'draft-added', draft })
+  assert.equal(begun.outbox.length, 1)
+  for (const action of [
+    ['MESSAGE_CREATE', message(101, ADA, { nonce: 'n1' })],
+    { type: 'message-stored', message: message(101, ADA, { nonce: 'n1' }) },
+    loaded([message(101, ADA, { nonce: 'n1' })]),
+  ]) {
+    assert.equal(play(begun, action).outbox.length, 0)
+  }
+  // Somebody else's nonce is no proof.
+  assert.equal(play(begun, ['MESSAGE_CREATE', message(101, BOB, { nonce: 'n1' })]).outbox.length, 1)
+})
+
+test('typing is shown for a while, and ends with the message', () => {
+  let state = world(['TYPING_START', { channel_id: '10', user_id: '2' }], ['TYPING_START', { channel_id: '10', user_id: '1' }])
+  assert.deepEqual([...state.typing.get('10').keys()], ['2'])
+  assert.equal(play(state, ['MESSAGE_CREATE', message(101)]).typing.get('10').size, 0)
+  state = play(state, { type: 'typing-expired', now: 5_000 })
+  assert.equal(state.typing.get('10').size, 1)
+  assert.equal(play(state, { type: 'typing-expired', now: 20_000 }).typing.size, 0)
+})
+
+test('a new session forgets what may have changed, but not the channel that is shown', () => {
+  let state = play(world(), loaded([message(101)]), { ...loaded([]), channelId: '11' })
+  state = play(state, { type: 'histories-stale', except: '10' })
+  assert.deepEqual([...state.histories.keys()], ['10'])
+})
+
+test('notices with one id replace each other, and go when they are withdrawn', () => {
+  const post = (title) => ({ type: 'notice-posted', notice: { id: 'x', title } })
+  const state = play(world(), post('a'), post('b'))
+  assert.deepEqual(state.notices.map((notice) => notice.title), ['b'])
+  assert.equal(play(state, { type: 'notice-withdrawn', id: 'x' }).notices.length, 0)
+})
+
+test('what changes nothing leaves the state as it is', () => {
+  const state = play(world(), loaded([message(101)]))
+  for (const action of [['MESSAGE_DELETE', { id: '7', channel_id: '10' }], ['SOMETHING_NEW', {}], { type: 'draft-removed', nonce: 'x' }]) {
+    assert.equal(play(state, action), state)
+  }
+})

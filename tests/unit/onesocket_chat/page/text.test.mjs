@@ -1,0 +1,80 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { parseMarkdown, plainText } from '../../../../packages/onesocket-chat/src/onesocket_chat/_page/web/assets/text/markdown.js'
+import { completionAt, decodeMentions, encodeMentions } from '../../../../packages/onesocket-chat/src/onesocket_chat/_page/web/assets/text/mentions.js'
+import { EMOJI, findEmoji, isOnlyEmoji } from '../../../../packages/onesocket-chat/src/onesocket_chat/_page/web/assets/text/emoji.js'
+
+/** A short form: `strong(em(x))`. */
+function short(nodes) {
+  return nodes.map((node) => {
+    if (node.type === 'text') return node.text
+    if (node.type === 'break') return '/'
+    const inside = node.children ? short(node.children) : (node.href ?? node.userId ?? node.text ?? node.name)
+    return `${node.type}(${inside})`
+  }).join('')
+}
+
+const CASES = [
+  ['plain', 'paragraph(plain)'],
+  ['**a** *b* _c_ __d__ ~~e~~ ||f||', 'paragraph(strong(a) em(b) em(c) underline(d) strike(e) spoiler(f))'],
+  ['**a *b* c**', 'paragraph(strong(a em(b) c))'],
+  ['snake_case_name and 2 * 3 * 4', 'paragraph(snake_case_name and 2 * 3 * 4)'],
+  ['**open and `code` with **', 'paragraph(strong(open and code(code) with ))'],
+  ['`*no* <@1>` ``a`b``', 'paragraph(code(*no* <@1>) code(a`b))'],
+  ['a ``` b ` c', 'paragraph(a ``` b ` c)'],
+  ['\\*not\\* \\`this\\`', 'paragraph(*not* `this`)'],
+  ['https://a.example/b_c_d?e=(f). Yes', 'paragraph(link(https://a.example/b_c_d?e=(f)). Yes)'],
+  ['(https://a.example) <https://b.example/>', 'paragraph((link(https://a.example/)) link(https://b.example/))'],
+  ['javascript:alert(1) data:text/html,x http://', 'paragraph(javascript:alert(1) data:text/html,x http://)'],
+  ['<@12> <@!34> @everyone @here @everyoneelse', 'paragraph(mention(12) mention(34) everyone(everyone) everyone(here) @everyoneelse)'],
+  [':wave: :no_such: 12:30:45', 'paragraph(emoji(👋) :no_such: 12:30:45)'],
+  ['a\nb', 'paragraph(a/b)'],
+  ['> q\n> r\ntext', 'quote(q/r)paragraph(text)'],
+  ['```py\nx = 1\n```', 'codeblock(x = 1)'],
+  ['before\n```\n**raw** <b>\n```\nafter', 'paragraph(before)codeblock(**raw** <b>)paragraph(after)'],
+  ['``` no end', 'paragraph(``` no end)'],
+  ['<script>alert(1)</script>', 'paragraph(<script>alert(1)</script>)'],
+  ['👩‍👩‍👧‍👦 \u202eabc', 'paragraph(👩‍👩‍👧‍👦 \u202eabc)'],
+  ['https://a.example/\u202egpj.exe', 'paragraph(link(https://a.example/)\u202egpj.exe)'],
+]
+
+for (const [text, expected] of CASES) {
+  test(`Markdown: ${JSON.stringify(text)}`, () => assert.equal(short(parseMarkdown(text)), expected))
+}
+
+test('no text makes the parser slow', () => {
+  const pieces = ['**', '*a ', '`', '```a', '_x', '<@', ':a', '||a', 'h', '``a`', '*_', '> ', '@', '\\*', '[', '~~a**', 'https://', '\n', '__*']
+  for (const piece of pieces) {
+    const text = piece.repeat(Math.ceil(100_000 / piece.length))
+    const begun = performance.now()
+    parseMarkdown(text)
+    // Quadratic ones take minutes; this leaves a slow machine a hundred times what it needs.
+    assert.ok(performance.now() - begun < 3_000, piece)
+  }
+})
+
+test('previews are one line without marks and without controls that reorder', () => {
+  assert.equal(plainText('**a**\n```py\nb\n``` <@7> \u202ec', () => 'ada'), 'a b @ada c')
+})
+
+test('names become mentions, and back', () => {
+  const people = [{ id: '1', username: 'ann' }, { id: '2', username: 'ann b' }, { id: '3', username: 'Zoë' }]
+  assert.equal(encodeMentions('@ann b, @ann! @zoë @annika mail@ann @', people), '<@2>, <@1>! <@3> @annika mail@ann @')
+  assert.equal(decodeMentions('<@2> <@9>', (id) => people.find((user) => user.id === id)?.username ?? null), '@ann b <@9>')
+})
+
+test('what is completed', () => {
+  assert.deepEqual(completionAt('hello @an'), { kind: '@', query: 'an', start: 6 })
+  assert.deepEqual(completionAt(':wav'), { kind: ':', query: 'wav', start: 0 })
+  assert.equal(completionAt('a@an'), null)
+  assert.equal(completionAt('12:3'), null)
+  assert.equal(completionAt(':w'), null)
+})
+
+test('emoji', () => {
+  assert.ok(EMOJI.size > 290)
+  assert.equal(findEmoji('thumbs')[0].name, 'thumbsup')
+  assert.ok(isOnlyEmoji('👨‍👩‍👧‍👦 ❤️ 👍🏽 🇫🇷'))
+  assert.ok(!isOnlyEmoji('👍 yes'))
+  assert.ok(!isOnlyEmoji('12'))
+})
