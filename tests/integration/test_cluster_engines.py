@@ -21,7 +21,7 @@ from onesocket.sharing._connection_key import ConnectionKey
 from onesocket.sharing.cluster import ClusterOptions, NatsCoordinator, RedisCoordinator
 from onesocket.sharing.cluster._coordinator import ClusterEngine
 from onesocket.testing import FaultyServer
-from tests.support.cluster_hosts import LEASE, Cluster, short_lease
+from tests.support.cluster_hosts import LEASE, Cluster, try_another_host_soon
 from tests.support.commands import end_by_signal, read_introduction, start_command
 from tests.support.nats_server import nats_server
 from tests.support.redis_server import RedisServer, free_port, redis_server
@@ -71,8 +71,10 @@ async def test_hosts_share_one_connection_and_hand_over_in_order(cluster: Cluste
     assert len(cluster.server.received) == 61
 
 
-@short_lease
-async def test_another_host_dials_when_the_leader_does_not_reach_the_server(cluster: Cluster) -> None:
+async def test_another_host_dials_when_the_leader_does_not_reach_the_server(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    try_another_host_soon(monkeypatch)
     url = server_url = cluster.server.url
     steady = ReconnectPolicy(initial=0.1, factor=1, cap=0.1)
     leader, other = (cluster.host(source=source, reconnect=steady) for source in (lambda: url, lambda: server_url))

@@ -12,7 +12,7 @@ from onesocket.errors import EngineFull
 from onesocket.lifecycle._effects import Outcome
 from onesocket.sharing.cluster._failed_dials import FailedDials
 from onesocket.testing import Fault
-from tests.support.cluster_hosts import Cluster, short_lease
+from tests.support.cluster_hosts import Cluster, short_lease, try_another_host_soon
 from tests.support.redis_server import free_port
 
 pytestmark = pytest.mark.skipif(not hasattr(asyncio, "open_unix_connection"), reason="Unix only")
@@ -35,8 +35,10 @@ class Dials:
         return url
 
 
-@short_lease
-async def test_a_server_that_is_down_is_not_dialled_more_often_by_several_hosts(cluster: Cluster) -> None:
+async def test_a_server_that_is_down_is_not_dialled_more_often_by_several_hosts(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    try_another_host_soon(monkeypatch)
     dials = Dials()
     dials.url = cluster.server.url
     hosts = [cluster.host(source=dials.source(number), reconnect=STEADY) for number in range(3)]

@@ -21,6 +21,7 @@ from onesocket.sharing.cluster._cluster_options import ClusterOptions
 from onesocket.sharing.cluster._cluster_owner import ClusterOwner
 from onesocket.sharing.cluster._cluster_upstream import ClusterUpstream
 from onesocket.sharing.cluster._coordinator import ClusterEngine, ClusterKey
+from onesocket.sharing.cluster._failed_dials import FailedDials
 from onesocket.sharing.cluster._memory_engine import MemoryEngine
 from onesocket.sharing.host import HostOptions
 from onesocket.testing import FaultyServer
@@ -30,6 +31,12 @@ LEASE: Final = 30.0
 """Longer than any test: none ends because the machine is slow."""
 short_lease = pytest.mark.parametrize("lease", [1.5])
 """For tests in which a lease ends."""
+
+
+def try_another_host_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have a leader leave the lease to others after half a second of failed attempts, instead of a whole lease."""
+    make = FailedDials.__init__
+    monkeypatch.setattr(FailedDials, "__init__", lambda self, _, passes: make(self, 0.5, passes))
 
 
 class Host:
