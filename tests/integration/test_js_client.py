@@ -126,6 +126,16 @@ async def test_a_first_connect_is_one_attempt_unless_it_is_to_be_retried(page: N
     assert server.counts.upgraded == 1
 
 
+async def test_a_failed_attempt_is_the_end_for_those_alone_that_wait_for_no_other(
+    page: NodePage, server: FaultyServer
+) -> None:
+    server.faults = [Fault.refuse(503)]
+    await page.make_client(server.url)
+    calls = "kept.client.connect({retry: true}), kept.client.connect()"
+    assert await page.run(f"return Promise.all([{calls}].map(nameOf))") == ["opened", "ConnectFailed"]
+    assert server.counts.upgraded == 1
+
+
 async def test_a_server_that_accepts_and_closes_is_not_hammered(page: NodePage, server: FaultyServer) -> None:
     server.faults = lambda connection: None if connection.number == 1 else Fault.accept_then_close(1011)
     await page.make_client(server.url, "reconnect: new one.ReconnectPolicy({initial: 0.02, factor: 4, maxAttempts: 5})")
