@@ -108,6 +108,7 @@ async def test_leases_that_end_by_the_servers_clock_are_those_of_the_model(serve
                 await random_steps(replay, chance, 5)
             await replay.compare_state()
 
+    # Each replay asserts after every step that the server and the model agree.
     await asyncio.gather(*map(one, range(30 if ALL else 10)))
 
 

@@ -112,7 +112,7 @@ async def test_a_repeated_nonce_stores_the_files_once(server: ChatServer, ada: P
 async def test_files_that_are_too_large_or_too_many_are_refused(
     server: ChatServer, ada: PersonApi, files: list[tuple[str, bytes, str, str]], status: int
 ) -> None:
-    _, channel = await ada.general()
+    _, channel = await ada.general()  # the request asserts the status
     await ada.request("POST", f"/channels/{channel}/messages", data=form({}, *files), status=status)
 
 

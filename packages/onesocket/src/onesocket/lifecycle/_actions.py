@@ -45,12 +45,13 @@ class Actions(Guards):
         """The attempt runs for this call, unless it only makes a retry that was due anyway sooner."""
         if self.after_close is not AfterClose.BACK_OFF:
             self.failures = self.refusals = 0
-            self.initiator, self.inherits_outage = Initiator.CALLERS, False
+            self.initiator = Initiator.CALLERS
+            self._inherit_outage(is_inherited=False)
         earlier = self._earlier()
         if earlier is not None:
             self.initiator = Initiator.RESUME
             self.failures, self.away_since = earlier.failures, self._now - earlier.away
-            self.inherits_outage = earlier.failures > 1
+            self._inherit_outage(is_inherited=earlier.failures > 1)
             self.error = earlier.error or self.error
             self.not_before = max(self.not_before, self._now + earlier.wait)
             self._note_ghost()
@@ -92,7 +93,8 @@ class Actions(Guards):
     def resolve_callers(self) -> None:
         """The attempt succeeded."""
         self.error = None
-        self.not_before, self.inherits_outage = 0.0, False
+        self.not_before = 0.0
+        self._inherit_outage(is_inherited=False)
         if self.waiting:
             self.waiting = self.retrying = 0
             self._effects.append(fx.ResolveCallers())
@@ -269,6 +271,10 @@ class Actions(Guards):
             self.refusals += 1
         elif self.state is State.CONNECTED:
             self.refusals = 0
+
+    def _inherit_outage(self, *, is_inherited: bool) -> None:
+        if is_inherited is not self.inherits_outage:  # else it stays in the class
+            self.inherits_outage = is_inherited
 
     def _note_date(self, error: OnesocketError | None) -> None:
         """Keep the time that the server named for the next attempt."""

@@ -34,6 +34,10 @@ class Initiator(enum.StrEnum):
 class Guards(SideData):
     """Plain data of one connection's lifecycle, and the guards, which read it."""
 
+    inherits_outage = False
+    """True while the connection is away since it was another process's: calls that wait through failures waited there,
+    too, and don't cut the back-off short. In the class until it is set, as most connections never do (`SideData`)."""
+
     def __init__(
         self,
         *,
@@ -70,9 +74,8 @@ class Guards(SideData):
         """Failures in a row since a connection last proved itself."""
         self.refusals = 0
         """Refusals of the token since one was accepted; a token that the source gave again counts as refused again."""
-        self.not_before, self.inherits_outage = 0.0, False
-        """Time that the server named for the next attempt (`Retry-After`). True while the connection is away since it
-        was another process's: calls that wait through failures waited there, too, and don't cut the back-off short."""
+        self.not_before = 0.0
+        """Time that the server named for the next attempt (`Retry-After`)."""
         self.has_place = False
         """The server counts the live connection: it was opened, and the peer has neither closed nor refused it."""
         self.ghost_until = 0.0
