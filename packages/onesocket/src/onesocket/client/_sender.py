@@ -235,6 +235,29 @@ class Sender:
             self._watch_age()
         return delivery
 
+    def post_run(self, messages: list[Data]) -> list[Delivery] | None:
+        """Write messages together, if the connection takes all of them now; None: they have to be posted one by one."""
+        connection = self._connection
+        if (
+            connection is None
+            or not self.has_room
+            or self._is_asked
+            or self._holds
+            or self._first
+            or self._frames_after is not None
+            or self._pace is not None
+        ):
+            return None
+        try:
+            if not connection.send_run(messages):
+                return None
+        except UnicodeError:
+            return None  # one of them: nothing was written
+        self.sent += len(messages)
+        if self._clear:
+            return [DELIVERED] * len(messages)
+        return [self._add_in_flight(Delivery(data)) for data in messages]
+
     def withdraw(self, delivery: Delivery) -> bool:
         """Take a message back that still waits in the outbox."""
         if self._stored is not None and self._stored.withdraw(delivery):

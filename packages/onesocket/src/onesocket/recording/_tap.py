@@ -234,6 +234,14 @@ class TappedConnection:
             self._connection.message(data, outgoing=True)
         return taken
 
+    def send_run(self, messages: list[Data]) -> bool:
+        """Write several messages."""
+        taken = self._inner.send_run(messages)
+        if taken:
+            for data in messages:
+                self._connection.message(data, outgoing=True)
+        return taken
+
     def ping(self, payload: bytes) -> None:
         """Write a PING."""
         self._inner.ping(payload)

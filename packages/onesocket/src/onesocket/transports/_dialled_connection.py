@@ -52,6 +52,7 @@ class DialledConnection:
         # Straight to the stream: one call less for each.
         self.set_receiver = stream.set_receiver
         self.send = stream.send
+        self.send_run = stream.send_run
         self.ping = stream.ping
         self.pause_reading = stream.pause
         self.resume_reading = stream.resume

@@ -271,6 +271,13 @@ class MemoryConnection:
         self._write(self._peer.take, data)
         return True
 
+    def send_run(self, messages: list[Data]) -> bool:
+        """Write several messages; False if the connection takes none any more."""
+        for data in messages:
+            if isinstance(data, str):
+                data.encode()  # the error of one is raised before any is written
+        return all(self.send(data) for data in messages)
+
     def ping(self, payload: bytes) -> None:
         """Write a PING."""
         if self._stage is _MemoryStage.OPEN:

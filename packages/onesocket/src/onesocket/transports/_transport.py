@@ -87,6 +87,10 @@ class TransportConnection(Protocol):
         """Write one message; False if the connection takes none any more, and then nothing was written."""
         ...
 
+    def send_run(self, messages: list[Data]) -> bool:
+        """Write several messages at once, as `send`; the `UnicodeError` of one is raised before any is written."""
+        ...
+
     def ping(self, payload: bytes) -> None:
         """Write a PING with up to 125 bytes."""
 

@@ -402,6 +402,19 @@ class WebSocketStream(asyncio.BufferedProtocol):
         payload = self._deflater.deflate(data.encode() if isinstance(data, str) else data)
         return self._write(encode_frame(first | _COMPRESSED, payload, True))  # noqa: FBT003 - masked
 
+    def send_run(self, messages: list[Data]) -> bool:
+        """Write several messages with one call to the system; False if the connection takes none any more."""
+        if self._phase is not _MAY_SEND:
+            return False
+        if self._deflater is None:
+            frames = [encode_frame(_TEXT if isinstance(data, str) else _BINARY, data, True) for data in messages]  # noqa: FBT003 - masked
+        else:
+            # All are encoded before the first is deflated: what the deflater has seen must be sent.
+            texts = [(_TEXT, data.encode()) if isinstance(data, str) else (_BINARY, data) for data in messages]
+            deflate = self._deflater.deflate
+            frames = [encode_frame(first | _COMPRESSED, deflate(data), True) for first, data in texts]  # noqa: FBT003 - masked
+        return self._write(b"".join(frames))
+
     def _write_to_loop(self, data: bytes) -> bool:
         """Write to a transport of the loop's own, as `SocketTransport.write` does."""
         transport = self._transport

@@ -45,6 +45,9 @@ class StubConnection:
     def send(self, data: Data) -> bool:
         raise NotImplementedError
 
+    def send_run(self, messages: list[Data]) -> bool:
+        raise NotImplementedError
+
     def ping(self, payload: bytes) -> None:
         raise NotImplementedError
 

@@ -99,7 +99,9 @@ async def test_a_message_that_fails_keeps_no_other_from_being_sent(
         return DELIVERED
 
     monkeypatch.setattr(
-        owner_role._operations._pending_operations, "_sender", SimpleNamespace(post=post, has_room=True)
+        owner_role._operations._pending_operations,
+        "_sender",
+        SimpleNamespace(post=post, post_run=lambda _: None, has_room=True),
     )
     owner_role.submit(SendMessages(0, ["one", "bad", "two"]))
     assert sent == ["one", "two"]

@@ -14,6 +14,7 @@ from onesocket.errors import (
     ClientClosed,
     ConnectionReset,
     DeliveryUnknown,
+    EncodeError,
     IpcError,
     ManuallyDisconnected,
     MessageExpired,
@@ -23,6 +24,7 @@ from onesocket.protocols._pace import SendWindow
 from onesocket.sharing.host._ipc_frames import FIRST_REQUEST_NUMBER, Ask
 from onesocket.sharing.host._pending_operations import PendingOperations
 from onesocket.testing import run_virtual
+from onesocket.wire._handshake import Data
 
 
 class ConnectionStub:
@@ -31,6 +33,8 @@ class ConnectionStub:
     def __init__(self, sender: Sender) -> None:
         self.sent: list[str] = []
         self.errors: dict[str, Exception] = {}
+        self.runs: list[int] = []
+        """Number of messages of each run that was written."""
         self.room = 10**9
         """Messages that the socket takes before it is full."""
         self._sender = sender
@@ -42,6 +46,15 @@ class ConnectionStub:
         self.room -= 1
         if self.room <= 0:
             self._sender.writable(False)
+        return True
+
+    def send_run(self, messages: list[str]) -> bool:
+        for data in messages:
+            if data in self.errors:
+                raise self.errors[data]
+        self.runs.append(len(messages))
+        for data in messages:
+            self.send(data)
         return True
 
     def read_by_peer(self, room: int) -> None:
@@ -282,7 +295,8 @@ async def test_a_requester_may_send_a_message_again_under_its_number_as_soon_as_
 async def test_a_message_that_fails_takes_no_other_with_it(owner: OwnerStub) -> None:
     requester = RecordingRequester()
     owner.connection.errors = {"bad": ZeroDivisionError("token=secret"), "lost": ConnectionReset("lost")}
-    owner.operations.send(requester, 0, ["one", "bad", "two", "lost", "three"])
+    for number, message in enumerate(["one", "bad", "two", "lost", "three"]):
+        owner.operations.send(requester, number, [message])
     assert requester.errors == [
         (0, type(None)),
         (1, OnesocketError),
@@ -293,10 +307,73 @@ async def test_a_message_that_fails_takes_no_other_with_it(owner: OwnerStub) -> 
     assert "secret" not in str(requester.results[1][1])
 
 
+async def test_messages_of_one_frame_are_written_together_in_runs_of_a_bounded_size(owner: OwnerStub) -> None:
+    requester = RecordingRequester()
+    messages: list[Data] = [
+        *(f"small {number}" for number in range(1_000)),
+        "x" * 60_000,
+        "y" * 60_000,
+        "z" * 90_000,
+        "last",
+    ]
+    owner.operations.send(requester, 1, messages)
+    assert owner.connection.sent == messages
+    assert owner.connection.runs == [1_000]  # each of the large ones goes alone, and so does what is left
+    assert requester.results == [(number, None) for number in range(1, 1_005)]
+
+
+async def test_a_run_that_fills_the_socket_is_sent_once_the_socket_has_taken_it(owner: OwnerStub) -> None:
+    requester = RecordingRequester()
+    owner.connection.room = 2
+    owner.operations.send(requester, 1, ["one", "two", "three"])
+    owner.operations.send(requester, 4, ["four", "five"])
+    assert requester.results == []
+    assert owner.connection.sent == ["one", "two", "three"]
+    with pytest.raises(IpcError, match="twice"):
+        owner.operations.send(requester, 3, ["three", "four"])
+    owner.connection.read_by_peer(10)
+    assert owner.connection.sent == ["one", "two", "three", "four", "five"]
+    assert requester.results == [(number, None) for number in range(1, 6)]
+    owner.connection.room = 1
+    owner.operations.send(requester, 6, ["six", "seven"])
+    owner.sender.connection_ended()
+    assert requester.errors[5:] == [(6, DeliveryUnknown), (7, DeliveryUnknown)]
+
+
+async def test_a_message_of_a_run_that_is_no_text_fails_alone(owner: OwnerStub) -> None:
+    requester = RecordingRequester()
+    owner.connection.errors = {"bad": UnicodeError("surrogate")}
+    owner.operations.send(requester, 1, ["one", "bad", "two"])
+    assert owner.connection.sent == ["one", "two"]
+    assert requester.errors == [(1, type(None)), (2, EncodeError), (3, type(None))]
+
+
+async def test_a_run_whose_write_fails_is_not_written_again(owner: OwnerStub) -> None:
+    requester = RecordingRequester()
+    owner.connection.errors = {"two": ZeroDivisionError()}
+    owner.operations.send(requester, 1, ["one", "two"])
+    assert owner.connection.sent == []
+    assert requester.errors == [(1, OnesocketError), (2, OnesocketError)]
+
+
+async def test_a_run_waits_for_frames_that_go_before_it(owner: OwnerStub) -> None:
+    requester = RecordingRequester()
+    owner.sender.connection_ended()
+    owner.sender.hold()
+    owner.open()
+    owner.operations.send(requester, 1, ["one", "two"])
+    assert owner.connection.runs == []
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert owner.connection.sent == ["one", "two"]
+
+
 async def test_a_withdrawn_message_was_not_sent_and_one_in_flight_is_unknown(owner: OwnerStub) -> None:
     requester = RecordingRequester()
     owner.connection.room = 1
-    owner.operations.send(requester, 1, ["in flight", "waits"])
+    owner.operations.send(requester, 1, ["in flight"])
+    owner.operations.send(requester, 2, ["waits"])
     for number in (1, 2, 3):
         assert not owner.operations.cancel(requester, number)
     assert requester.errors == [(1, DeliveryUnknown), (2, MessageExpired)]
@@ -308,7 +385,8 @@ async def test_a_withdrawn_message_was_not_sent_and_one_in_flight_is_unknown(own
 async def test_a_process_that_dies_takes_its_messages_along(owner: OwnerStub) -> None:
     dead, other = RecordingRequester(), RecordingRequester()
     owner.connection.room = 1
-    owner.operations.send(dead, 1, ["in flight", "dead"])
+    owner.operations.send(dead, 1, ["in flight"])
+    owner.operations.send(dead, 2, ["dead"])
     owner.operations.send(other, 1, ["other"])
     owner.operations.cancel_all(dead)
     owner.connection.read_by_peer(10)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Final, TypeAlias
 
 from ...client._client import Client
@@ -29,6 +29,8 @@ from ._operation_queue import OperationQueue, WaitingOperation
 from ._requesters import Requester, RequesterAnswers
 
 _FINISH_TIMEOUT: Final = 1.0
+_RUN_SIZE: Final = 65_536
+"""Characters or bytes of messages that are written together: about what the system takes at once."""
 _USED_TWICE: Final = "a follower used a number twice"
 _WITHDRAWN: Final = "this message was withdrawn before it was sent"
 _GIVEN_UP: Final = "its sender gave it up while it was being sent: it may or may not have arrived"
@@ -82,15 +84,38 @@ class PendingOperations:
 
         Raises `IpcError` for a number that is in use.
         """
-        for number, data in enumerate(messages, first):
-            if not self._may_send():  # the next owner sends it
-                return
-            if self._queue.waiting or self._in_flight:
+        for run in _runs(messages):
+            if len(run) == 1 or not self._post_run(requester, first, run):
+                for number, data in enumerate(run, first):
+                    if not self._may_send():  # the next owner sends it
+                        return
+                    self._send(requester, number, data)
+            first += len(run)
+
+    def _send(self, requester: Requester, number: int, data: Data) -> None:
+        if self._queue.waiting or self._in_flight:
+            self._check_unused(requester, number)
+        if self._sender.has_room and not self._queue.count:
+            self._post(requester, number, data)
+        else:
+            self._enqueue(requester, number, data)
+
+    def _post_run(self, requester: Requester, first: int, messages: list[Data]) -> bool:
+        """Write messages together, as a call to the system costs more than a message; False: they go one by one."""
+        if self._queue.count or not self._may_send():
+            return False
+        if self._queue.waiting or self._in_flight:
+            for number in range(first, first + len(messages)):
                 self._check_unused(requester, number)
-            if self._sender.has_room and not self._queue.count:
-                self._post(requester, number, data)
-            else:
-                self._enqueue(requester, number, data)
+        try:
+            deliveries = self._sender.post_run(messages)
+        except Exception as error:  # noqa: BLE001 - a transport's bug: they may have been written
+            for number in range(first, first + len(messages)):
+                requester.add_result(number, None, _failure("message", error))
+            return True
+        for number, delivery in enumerate(deliveries or (), first):
+            self._watch(requester, number, delivery)
+        return deliveries is not None
 
     def ask(self, requester: Requester, ask: Ask) -> None:
         """Send a request to the peer, and report its answers before its result. Raises `IpcError` as `send`."""
@@ -222,6 +247,9 @@ class PendingOperations:
         except Exception as error:  # noqa: BLE001 - one of ours, or a transport's or a pace's bug
             requester.add_result(number, None, _failure("message", error))
             return
+        self._watch(requester, number, delivery)
+
+    def _watch(self, requester: Requester, number: int, delivery: Delivery) -> None:
         if delivery.done:
             requester.add_result(number, None, delivery.error)
         else:
@@ -289,6 +317,18 @@ class PendingOperations:
         # Freed before the result is reported: the requester may send it again at once, under the same number.
         self._tasks.pop(key, None)
         key[0].add_result(key[1], outcome, failure)
+
+
+def _runs(messages: list[Data]) -> Iterator[list[Data]]:
+    """Yield the messages in runs that one write takes, in order; a larger message is a run of its own."""
+    start = size = 0
+    for index, data in enumerate(messages):
+        size += len(data)
+        if size > _RUN_SIZE and index > start:
+            yield messages[start:index]
+            start, size = index, len(data)
+    if start < len(messages):
+        yield messages[start:]
 
 
 def _failure(what: str, error: Exception) -> OnesocketError:

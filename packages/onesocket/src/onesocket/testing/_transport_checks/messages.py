@@ -31,6 +31,22 @@ async def messages_arrive_whole_and_in_order_both_ways(context: CheckContext) ->
 
 
 @CHECKS.add()
+async def a_run_of_messages_arrives_whole_or_not_at_all(context: CheckContext) -> None:
+    checked = await context.open()
+    sent = [*_SAMPLES, *(f"{number} ☃ {'x' * number}" for number in range(300))]
+    expect(checked.connection.send_run(list(_SAMPLES)), "a run is taken")
+    for bad in (["first", "\ud800"], ["\ud800", "last"]):
+        try:
+            checked.connection.send_run(bad)
+        except UnicodeError:
+            continue
+        raise AssertionError(f"a run of {bad!r} was taken")
+    expect(checked.connection.send_run(sent[len(_SAMPLES) :]), "a run is taken after one that was refused")
+    await context.peer.until(lambda: len(context.peer.received) == len(sent))
+    expect_equal(context.peer.received, sent, "the messages that the peer received")
+
+
+@CHECKS.add()
 async def a_burst_does_not_starve_the_loop(context: CheckContext) -> None:
     checked = await context.open()
     burst = [f"{number}" for number in range(5000)]
