@@ -9,15 +9,13 @@ import asyncio
 import os
 import re
 import shutil
-import socket
-import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import Final
 
-from playwright.async_api import Browser, Page, WebSocket, async_playwright
+from playwright.async_api import Browser, async_playwright, expect
 from textual.pilot import Pilot
 from textual.widgets import Input
 
@@ -33,8 +31,6 @@ IMAGES: Final = Path(__file__).parent.parent / "docs" / "images"
 PASSWORD: Final = "correct horse battery"  # noqa: S105 - of people who live for a second
 _DEADLINE: Final = 20.0
 _NAMES: Final = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
-_KEYS: Final = frozenset({"ArrowLeft", "Backspace", "Enter", "Tab", "Escape", "F2", "F3", "F5", "Control+q"})
-_CONTROL: Final = re.compile(r"\x1b(?:\[[0-9;?]*[a-zA-Z$]|\][^\x07]*\x07)")
 
 
 class NoChromium(RuntimeError):
@@ -50,51 +46,6 @@ def find_chromium() -> str:
     return found
 
 
-class TerminalPage:
-    """One page with a terminal in it, and the text that the application drew there."""
-
-    def __init__(self, page: Page) -> None:
-        self.page = page
-        self._drawn = bytearray()
-        self._news = asyncio.Event()
-        page.on("websocket", self._watch)
-
-    @property
-    def drawn(self) -> str:
-        """Everything that was drawn since `forget()`, without colours and positions."""
-        return _CONTROL.sub("", self._drawn.decode("utf-8", "replace"))
-
-    def forget(self) -> None:
-        """Look from now on."""
-        self._drawn.clear()
-
-    async def until_drawn(self, text: str) -> None:
-        """Wait until this text was drawn."""
-        try:
-            async with asyncio.timeout(_DEADLINE):
-                while text not in self.drawn:
-                    self._news.clear()
-                    await self._news.wait()
-        except TimeoutError:
-            raise AssertionError(f"{text!r} was not drawn within {_DEADLINE:g} s, but {self.drawn[-2000:]!r}") from None
-
-    async def begin(self) -> None:
-        """Give the terminal the keyboard, by a click at the edge, where nothing else is."""
-        await self.page.mouse.click(3, 3)
-
-    async def press(self, *keys: str) -> None:
-        """Keys by name, or text."""
-        for key in keys:
-            await (self.page.keyboard.press(key) if key in _KEYS else self.page.keyboard.type(key))
-
-    def _watch(self, line: WebSocket) -> None:
-        line.on("framereceived", self._draw)
-
-    def _draw(self, data: str | bytes) -> None:
-        self._drawn += data if isinstance(data, bytes) else data.encode()
-        self._news.set()
-
-
 @asynccontextmanager
 async def browser(*arguments: str) -> AsyncIterator[Browser]:
     """A headless Chromium, with these arguments."""
@@ -106,41 +57,6 @@ async def browser(*arguments: str) -> AsyncIterator[Browser]:
             await one.close()
 
 
-@asynccontextmanager
-async def web_chat(server: str, user: str) -> AsyncIterator[tuple[str, asyncio.subprocess.Process]]:
-    """``onesocket chat --web`` as its own process, and where it is."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "onesocket", "chat", "--web", "--server", server, "--user", user, "--port", str(port)),
-        stdout=asyncio.subprocess.DEVNULL,
-    )
-    try:
-        await _listening(port, process)
-        yield f"http://127.0.0.1:{port}", process
-    finally:
-        if process.returncode is None:
-            process.terminate()
-        async with asyncio.timeout(_DEADLINE):
-            await process.wait()
-
-
-async def _listening(port: int, process: asyncio.subprocess.Process) -> None:
-    """Wait until somebody listens: only trying can tell, for a process of its own."""
-    async with asyncio.timeout(_DEADLINE):
-        while process.returncode is None:
-            try:
-                _, writer = await asyncio.open_connection("127.0.0.1", port)
-            except OSError:
-                await asyncio.sleep(0.1)
-            else:
-                writer.close()
-                await writer.wait_closed()
-                return
-    raise RuntimeError(f"onesocket chat --web ended with {process.returncode}")
-
-
 # --- the pictures ----------------------------------------------------------------------------------------------------
 
 
@@ -149,12 +65,14 @@ async def draw() -> None:
     IMAGES.mkdir(parents=True, exist_ok=True)
     async with AsyncExitStack() as stack:
         server = await stack.enter_async_context(ChatServer())
-        await _populate(server, stack)
+        await populate(server, stack)
         await _draw_terminal(server)
         await _draw_browser(server)
 
 
-async def _populate(server: ChatServer, stack: AsyncExitStack) -> None:
+async def populate(server: ChatServer, stack: AsyncExitStack) -> None:
+    """Fill a server with people who talk."""
+
     async def rest(token: str, *, bot: bool = False) -> Rest:
         one = Rest(token, api_url=server.api_url, token_type="Bot" if bot else None)
         return await stack.enter_async_context(one)
@@ -224,20 +142,39 @@ async def _save(app: ChatApp, pilot: Pilot[None], name: str) -> None:
 
 
 async def _draw_browser(server: ChatServer) -> None:
-    async with web_chat(server.api_url, "bob") as (url, _), browser() as chromium:
-        screen = TerminalPage(await chromium.new_page(viewport={"width": 1120, "height": 640}))
-        await screen.page.goto(url, wait_until="commit")
-        await screen.until_drawn("Password")
-        await screen.begin()
-        await screen.press(PASSWORD, "Enter")
-        await screen.until_drawn("#general")
-        await screen.press("F2")
-        await screen.until_drawn("Message")
-        await screen.until_drawn("weather")
-        await screen.press("Hello from a browser.", "Enter")
-        await screen.until_drawn("Hello from a browser.")
-        await screen.page.wait_for_timeout(1_000)  # until it is stored; a picture, not a test
-        await screen.page.screenshot(path=IMAGES / "chat-browser.png")
+    async with browser() as chromium:
+        await draw_page(server, chromium, IMAGES)
+
+
+async def draw_page(server: ChatServer, chromium: Browser, folder: Path) -> None:
+    """Draw the page as bob sees it: wide and light, dark, on a phone, and without a connection."""
+    bob = await chromium.new_page(viewport={"width": 1200, "height": 720}, color_scheme="light")
+    await bob.goto(server.page_url)
+    await bob.get_by_label("Name").fill("bob")
+    await bob.get_by_label("Password").fill(PASSWORD)
+    await bob.keyboard.press("Enter")
+    last = bob.locator("article.message").last
+    await expect(last).to_contain_text("Today: 21 °C")
+    await bob.locator(".composer-field").fill("Hello from a browser.")
+    await bob.keyboard.press("Enter")
+    await expect(last).to_contain_text("Hello from a browser.")
+    await expect(last.locator(".fate")).to_have_count(0)
+    await bob.screenshot(path=folder / "chat-browser.png", animations="disabled")
+    await bob.emulate_media(color_scheme="dark")
+    await last.hover()
+    await bob.screenshot(path=folder / "chat-browser-dark.png", animations="disabled")
+    await bob.set_viewport_size({"width": 390, "height": 720})
+    await bob.emulate_media(color_scheme="light")
+    await bob.screenshot(path=folder / "chat-browser-phone.png", animations="disabled")
+    await bob.set_viewport_size({"width": 1200, "height": 720})
+    with server.faults.refuse_upgrade(503, times=None):
+        await server.faults.drop_connection(user="bob")
+        await expect(bob.locator(".notice")).to_be_visible()
+        await bob.locator(".composer-field").fill("This waits until the connection is back.")
+        await bob.keyboard.press("Enter")
+        await expect(last.locator(".fate")).to_have_text("Waits for the connection")
+        await bob.screenshot(path=folder / "chat-browser-offline.png", animations="disabled")
+    await bob.close()
 
 
 if __name__ == "__main__":

@@ -1,17 +1,8 @@
 """``onesocket chat`` where it does not come to a screen."""
 
-from typer.testing import CliRunner
-
-from onesocket.cli._app import app
 from onesocket_chat._cli import chat
 from onesocket_chat.session import DEFAULT_SERVER
 from onesocket_discord.cli import _serve as serve
-
-
-def test_a_page_for_everybody_never_signs_anybody_in() -> None:
-    result = CliRunner().invoke(app, ["chat", "--web", "--remember"])
-    assert result.exit_code == 2
-    assert "don't go together" in result.output
 
 
 def test_it_looks_where_the_server_listens() -> None:

@@ -15,7 +15,6 @@ from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
 from onesocket import OnesocketError
-from onesocket.errors import UsageError
 from onesocket.notices import NoticeLevel, Notices
 
 from ._credentials import Credentials, forget, load, save, state_directory
@@ -37,7 +36,6 @@ class ChatApp(App[None]):
     Parameters:
         server: The server that the form proposes: ``host:port``, or a URL.
         user: The name that the form proposes.
-        fixed: True allows no other server than this one.
         remember: The file in which the token is saved for the next run; None: it stays in memory.
         drafts: The directory in which unsent texts are saved; None: below ``$XDG_STATE_HOME``.
         handle_signals: True lets SIGINT and SIGTERM end it in order, closing the connection within `close_timeout`.
@@ -52,7 +50,6 @@ class ChatApp(App[None]):
         server: str = DEFAULT_SERVER,
         user: str = "",
         *,
-        fixed: bool = False,
         remember: Path | None = None,
         drafts: Path | None = None,
         options: SessionOptions | None = None,
@@ -63,7 +60,6 @@ class ChatApp(App[None]):
         self.VERTICAL_BREAKPOINTS = [(0, "-low"), (24, "-high")]
         self._server = server
         self._user = user
-        self._fixed = fixed
         self._remember = remember
         self._draft_files = DraftFiles(drafts or state_directory() / "drafts")
         self._options = options or SessionOptions()
@@ -88,7 +84,7 @@ class ChatApp(App[None]):
             loop = asyncio.get_running_loop()
             for number in (signal.SIGINT, signal.SIGTERM):
                 loop.add_signal_handler(number, self.call_later, self._leave)
-        await self.push_screen(SignInScreen(self._server, self._user, fixed=self._fixed))
+        await self.push_screen(SignInScreen(self._server, self._user))
         if self._remember is not None:
             self._restore_sign_in(self._remember)
 
@@ -110,7 +106,7 @@ class ChatApp(App[None]):
             return
         form.show_busy(busy=True)
         try:
-            server = self._permitted(wanted.server)
+            server = ServerAddress.parse(wanted.server)
             token = await sign_in(
                 server,
                 wanted.name,
@@ -131,19 +127,12 @@ class ChatApp(App[None]):
         finally:
             form.show_busy(busy=False)
 
-    def _permitted(self, server: str) -> ServerAddress:
-        """Parse the server's address. Raises `InvalidURL`, or `UsageError` if another server is fixed."""
-        wanted = ServerAddress.parse(server)
-        if self._fixed and wanted != ServerAddress.parse(self._server):
-            raise UsageError(f"this chat is for {ServerAddress.parse(self._server).name} alone, not for {wanted.name}")
-        return wanted
-
     @work(exclusive=True, group=_SIGN_IN_GROUP)
     async def _restore_sign_in(self, path: Path) -> None:
         try:
             kept = load(path)
             if kept is not None:
-                server = self._permitted(kept.api_url)
+                server = ServerAddress.parse(kept.api_url)
                 self._user = kept.user
                 await self._begin(server, kept.token)
         except OnesocketError as error:
@@ -246,7 +235,7 @@ class ChatApp(App[None]):
         await session.aclose()
         self.notices.clear()
         form = await self._uncover_form()
-        form.begin_again(self._server if self._fixed else session.server.address, self._user)
+        form.begin_again(session.server.address, self._user)
 
     async def _uncover_form(self) -> SignInScreen:
         while not isinstance(self.screen, SignInScreen):

@@ -14,7 +14,7 @@ from textual.widgets import Button, Footer, Input, Static
 
 
 class SignInScreen(Screen[None]):
-    """A form with server, name and password. A `fixed` server is shown and can't be changed."""
+    """A form with server, name and password."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("f2", "go(True)", "Register"),
@@ -32,21 +32,17 @@ class SignInScreen(Screen[None]):
             self.password = password
             self.register = register
 
-    def __init__(self, server: str, user: str, *, fixed: bool = False) -> None:
+    def __init__(self, server: str, user: str) -> None:
         super().__init__()
         self._server = server
         self._user = user
-        self._fixed = fixed
 
     def compose(self) -> ComposeResult:
         """Compose the form."""
         with Vertical(id="sign-in"):
             yield Static("onesocket chat", classes="asked")
-            if self._fixed:
-                yield Static(self._server, classes="label", markup=False)
-            else:
-                yield Static("Server", classes="label")
-                yield Input(self._server, id="server", max_length=300)
+            yield Static("Server", classes="label")
+            yield Input(self._server, id="server", max_length=300)
             yield Static("Name", classes="label")
             yield Input(self._user, id="name", max_length=64)
             yield Static("Password", classes="label")
@@ -63,8 +59,7 @@ class SignInScreen(Screen[None]):
     def begin_again(self, server: str, user: str) -> None:
         """Show the form after the end of a login of `user`."""
         self._server = server
-        for field in self.query("#server").results(Input):
-            field.value = server
+        self.query_one("#server", Input).value = server
         self.query_one("#name", Input).value = user
         self.forget_password()
         self.query_one("#password", Input).focus()
@@ -95,6 +90,5 @@ class SignInScreen(Screen[None]):
 
     def action_go(self, register: bool) -> None:  # noqa: FBT001 - from a key binding
         """Post `SignInRequested` with the fields' values."""
-        name, password = (self.query_one(f"#{one}", Input).value for one in ("name", "password"))
-        server = self._server if self._fixed else self.query_one("#server", Input).value
+        server, name, password = (self.query_one(f"#{one}", Input).value for one in ("server", "name", "password"))
         self.post_message(self.SignInRequested(server, name.strip(), password, register=register))
