@@ -22,7 +22,8 @@ export class VirtualList {
   #before = document.createElement('div')
   #after = document.createElement('div')
   #content = document.createElement('div')
-  #resized
+  #rowResized
+  #padding = 8 // below the last row, by the style
   #isScheduled = false
   #isAtBottom = true
   #top = 0 // where it was scrolled to when that was looked at last
@@ -40,9 +41,8 @@ export class VirtualList {
     this.#content.className = 'rows'
     container.append(this.#before, this.#content, this.#after)
     container.addEventListener('scroll', () => this.#scrolled(), { passive: true })
-    this.#resized = new ResizeObserver(() => this.#schedule())
-    this.#resized.observe(container)
-    this.#resized.observe(this.#content)
+    new ResizeObserver(() => this.#schedule()).observe(container)
+    this.#rowResized = new ResizeObserver((entries) => this.#rowsResized(entries))
   }
 
   /** True if the end is seen. */
@@ -66,8 +66,7 @@ export class VirtualList {
     this.#measured.clear()
     this.#anchor = null
     this.#isAtBottom = this.startsAtBottom
-    for (const { element } of this.#drawn.values()) element.remove()
-    this.#drawn.clear()
+    this.#removeBut(new Set())
   }
 
   /** Show these rows. The place is kept; at the bottom it is the bottom. */
@@ -162,75 +161,110 @@ export class VirtualList {
   }
 
   #update() {
-    this.#place()
-    // What was guessed too high leaves room for more rows: measured, there are more to draw.
-    for (let round = 0; round < 4 && this.#draw(); round += 1) this.#place()
-    this.#place()
-    if (!this.#container.clientHeight) return
+    // A height that was only guessed moves what follows: drawn once more, it is where it belongs.
+    for (let round = 0; round < 4; round += 1) {
+      const wanted = this.#wantedTop()
+      const hasChanged = this.#draw(wanted)
+      if (Math.abs(wanted - this.#container.scrollTop) >= 1) this.#container.scrollTop = wanted
+      if (!hasChanged) break
+    }
     const { scrollTop, scrollHeight, clientHeight } = this.#container
+    this.#top = scrollTop
+    if (!clientHeight || !this.#rows.length) return
     if (this.#isAtBottom) this.#setAnchor()
-    if (this.#rows.length && scrollTop < EDGE) this.onEdge('top')
-    if (this.#rows.length && scrollHeight - scrollTop - clientHeight < EDGE) this.onEdge('bottom')
+    if (scrollTop < EDGE) this.onEdge('top')
+    if (scrollHeight - scrollTop - clientHeight < EDGE) this.onEdge('bottom')
     this.onScroll()
   }
 
-  /** Scroll to where the anchor, or the bottom, is now. */
-  #place() {
+  /** Where the anchor, or the bottom, is now. */
+  #wantedTop() {
     const { scrollTop, clientHeight } = this.#container
-    let wanted = scrollTop
-    if (this.#isAtBottom && this.startsAtBottom) wanted = Math.max(0, this.#heights.total - clientHeight + 1_000)
-    else if (this.#anchor) {
-      const index = this.#indices.get(this.#anchor.key)
-      if (index !== undefined) wanted = Math.max(0, this.#heights.offset(index) + this.#anchor.offset)
-    }
-    this.#draw(wanted)
-    if (Math.abs(wanted - this.#container.scrollTop) >= 1) this.#container.scrollTop = wanted
-    this.#top = this.#container.scrollTop
+    if (this.#isAtBottom && this.startsAtBottom) return Math.max(0, this.#heights.total + this.#padding - clientHeight)
+    const index = this.#anchor && this.#indices.get(this.#anchor.key)
+    return index === undefined || index === null ? scrollTop : Math.max(0, this.#heights.offset(index) + this.#anchor.offset)
   }
 
   /** Draw what is near `scrollTop`; returns true if a height was not the guessed one. */
-  #draw(scrollTop = this.#container.scrollTop) {
-    const top = Math.min(scrollTop, Math.max(0, this.#heights.total - this.#container.clientHeight))
+  #draw(scrollTop) {
+    const { clientHeight } = this.#container
+    const top = Math.min(scrollTop, Math.max(0, this.#heights.total - clientHeight))
     const first = this.#rows.length ? this.#heights.indexAt(Math.max(0, top - OVERSCAN)) : 0
-    const last = this.#rows.length ? this.#heights.indexAt(top + this.#container.clientHeight + OVERSCAN) : -1
+    const last = this.#rows.length ? this.#heights.indexAt(top + clientHeight + OVERSCAN) : -1
     const wanted = this.#rows.slice(first, last + 1)
-    const keys = new Set(wanted.map((row) => row.key))
+    this.#removeBut(new Set(wanted.map((row) => row.key)))
+    const fresh = this.#insert(wanted, first)
+    let hasChanged = false
+    for (const [index, element] of fresh) hasChanged = this.#measure(index, element.getBoundingClientRect().height) || hasChanged
+    setHeight(this.#before, this.#heights.offset(first))
+    setHeight(this.#after, this.#heights.total - this.#heights.offset(last + 1))
+    return hasChanged
+  }
+
+  #removeBut(keys) {
     for (const [key, { element }] of this.#drawn) {
       if (keys.has(key)) continue
       if (element.contains(document.activeElement)) this.#container.focus({ preventScroll: true })
+      this.#rowResized.unobserve(element)
       element.remove()
       this.#drawn.delete(key)
     }
-    let next = this.#content.firstChild
+  }
+
+  /** Put the rows in their order; returns those that were not drawn before, `[index, element]`. */
+  #insert(wanted, first) {
     const fresh = []
+    let next = this.#content.firstChild
     wanted.forEach((row, at) => {
       let drawn = this.#drawn.get(row.key)
       if (drawn?.row !== row) {
         const element = this.#render(row, drawn?.element ?? null)
-        if (drawn && drawn.element !== element) {
-          const hadFocus = drawn.element.contains(document.activeElement)
+        if (drawn) {
           if (next === drawn.element) next = element
-          drawn.element.replaceWith(element)
-          if (hadFocus) element.focus({ preventScroll: true })
+          this.#replace(drawn.element, element)
         }
-        drawn = { row, element }
+        element.dataset.row = row.key
+        this.#rowResized.observe(element)
+        drawn = { row, element, place: '' }
         this.#drawn.set(row.key, drawn)
+        fresh.push([first + at, element])
       }
-      drawn.element.setAttribute('aria-posinset', String(first + at + 1))
-      drawn.element.setAttribute('aria-setsize', String(this.#rows.length))
+      const place = `${first + at + 1}/${this.#rows.length}`
+      if (drawn.place !== place) {
+        drawn.place = place
+        drawn.element.setAttribute('aria-posinset', String(first + at + 1))
+        drawn.element.setAttribute('aria-setsize', String(this.#rows.length))
+      }
       if (drawn.element === next) next = next.nextSibling
       else this.#content.insertBefore(drawn.element, next)
-      fresh.push([first + at, drawn.element])
     })
-    let hasChanged = false
-    for (const [index, element] of fresh) {
-      const { height } = element.getBoundingClientRect()
-      if (height === 0) continue // not laid out
-      this.#measured.set(this.#rows[index].key, height)
-      if (Math.abs(this.#heights.set(index, height)) >= 0.5) hasChanged = true
-    }
-    this.#before.style.height = `${this.#heights.offset(first)}px`
-    this.#after.style.height = `${Math.max(0, this.#heights.total - this.#heights.offset(last + 1))}px`
-    return hasChanged
+    return fresh
   }
+
+  #replace(old, element) {
+    const hadFocus = old.contains(document.activeElement)
+    this.#rowResized.unobserve(old)
+    old.replaceWith(element)
+    if (hadFocus) element.focus({ preventScroll: true })
+  }
+
+  /** Note the height of a drawn row; returns true if another one was known, or guessed. */
+  #measure(index, height) {
+    if (index === undefined || height === 0) return false // not laid out
+    this.#measured.set(this.#rows[index].key, height)
+    return Math.abs(this.#heights.set(index, height)) >= 0.5
+  }
+
+  #rowsResized(entries) {
+    let hasChanged = false
+    for (const { target, borderBoxSize } of entries) {
+      hasChanged = this.#measure(this.#indices.get(target.dataset.row), borderBoxSize[0].blockSize) || hasChanged
+    }
+    if (hasChanged) this.#schedule()
+  }
+}
+
+function setHeight(spacer, height) {
+  const text = `${Math.max(0, height)}px`
+  if (spacer.style.height !== text) spacer.style.height = text
 }

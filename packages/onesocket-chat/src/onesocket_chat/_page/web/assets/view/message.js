@@ -17,6 +17,7 @@ export function messageElement(row, { people, actions, isEditing, editor }) {
   const isMention = message.mentionsEveryone || message.mentions.some((user) => user.id === people.me)
   const article = h('article.message', { tabindex: '-1', 'data-key': row.key, 'aria-labelledby': `label-${row.key}` })
   article.classList.toggle('is-start', row.isGroupStart)
+  article.classList.toggle('has-line', row.day !== null || row.isUnreadStart)
   article.classList.toggle('is-mention', isMention && message.authorId !== people.me)
   article.classList.toggle('is-pending', draft !== null && draft.state !== 'failed')
   article.classList.toggle('is-failed', draft?.state === 'failed')
