@@ -114,6 +114,7 @@ async def test_files_that_are_too_large_or_too_many_are_refused(
 ) -> None:
     _, channel = await ada.general()  # the request asserts the status
     await ada.request("POST", f"/channels/{channel}/messages", data=form({}, *files), status=status)
+    assert await ada.request("GET", f"/channels/{channel}/messages") == []
 
 
 async def test_files_have_a_place_in_messages_alone(server: ChatServer, ada: PersonApi) -> None:
