@@ -35,7 +35,8 @@ async def a_run_of_messages_arrives_whole_or_not_at_all(context: CheckContext) -
     checked = await context.open()
     sent = [*_SAMPLES, *(f"{number} ☃ {'x' * number}" for number in range(300))]
     expect(checked.connection.send_run(list(_SAMPLES)), "a run is taken")
-    for bad in (["first", "\ud800"], ["\ud800", "last"]):
+    refused: list[list[Data]] = [["first", "\ud800"], ["\ud800", "last"]]
+    for bad in refused:
         try:
             checked.connection.send_run(bad)
         except UnicodeError:
