@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import hashlib
+import itertools
 import json
 from collections.abc import AsyncIterator
 from urllib.parse import urlsplit
@@ -60,6 +61,39 @@ async def test_a_request_may_come_in_pieces_and_its_body_is_no_upgrade(server: C
     body = "\r\nUpgrade: websocket\r\n\r\n"
     post = f"POST /api/v10/auth/login HTTP/1.1\r\nHost: {host}\r\nContent-Length: {len(body)}\r\n\r\n"
     assert (await ask(server, post + body)).startswith(b"HTTP/1.1 400")
+
+
+@pytest.mark.parametrize("cuts", [(), (1, 3, 50)])
+async def test_an_upgrade_may_be_asked_for_on_a_connection_that_http_has_kept_alive(
+    server: ChatServer, cuts: tuple[int, ...]
+) -> None:
+    """Libraries and reverse proxies send it on a connection of their pool."""
+    url = urlsplit(server.api_url)
+    get = f"GET {url.path}/gateway HTTP/1.1\r\nHost: {url.netloc}\r\n\r\n".encode()
+    upgrade = UPGRADE.format(host=url.netloc, more="").encode()
+    async with asyncio.timeout(DEADLINE):
+        reader, writer = await asyncio.open_connection(url.hostname, url.port)
+        for _ in range(2):
+            writer.write(get)
+            assert (await reader.readuntil(b"}")).startswith(b"HTTP/1.1 200")
+        for start, end in itertools.pairwise((0, *cuts, len(upgrade))):
+            writer.write(upgrade[start:end])
+            await writer.drain()
+            await asyncio.sleep(0)
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 101")
+        assert (await reader.readexactly(2))[0] == 0x81  # HELLO
+        writer.close()
+
+
+async def test_a_library_that_reuses_its_connections_gets_to_the_gateway(server: ChatServer) -> None:
+    connector = aiohttp.TCPConnector(limit=1)
+    async with asyncio.timeout(DEADLINE), aiohttp.ClientSession(connector=connector) as http:
+        for _ in range(3):
+            async with http.get(f"{server.api_url}/gateway") as answer:
+                await answer.read()
+            async with http.ws_connect(f"{server.gateway_url}?v=10&encoding=json") as socket:
+                assert (await socket.receive_json())["op"] == 10
+    await server.wait_for(lambda stats: stats.open == 0, timeout=DEADLINE)
 
 
 async def test_a_gateway_port_of_its_own_is_besides_the_shared_one() -> None:

@@ -1,27 +1,20 @@
-"""One port for HTTP and the gateway: the first request of a connection decides which of them serves it."""
+"""One port for HTTP and the gateway: a request for an upgrade goes to the gateway, all others to HTTP."""
 
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Callable
-from typing import Final
 
 from onesocket.transports._connection_acceptor import AcceptedConnection
 
 from .gateway import GatewayServer
-from .rest import HttpConnectionLimiter
-
-_MAX_HEAD: Final = 32_768
-_HEAD_END: Final = b"\r\n\r\n"
-_UPGRADE: Final = re.compile(rb"\r\nupgrade[ \t]*:[^\r\n]*websocket", re.IGNORECASE)
+from .rest import HttpConnectionLimiter, asks_for_upgrade
 
 
 class SharedPort:
     """A protocol factory: reads the head of the first request, and passes the connection on.
 
-    Only the first request counts: whoever asks for a WebSocket does so on a connection of its own, as browsers and
-    libraries do. (A reverse proxy mustn't reuse connections for it.)
+    An upgrade may be asked for on a connection that HTTP has kept alive: libraries and reverse proxies reuse theirs.
     """
 
     def __init__(self, http: HttpConnectionLimiter, gateway: GatewayServer, limit: int, idle: float) -> None:
@@ -32,6 +25,7 @@ class SharedPort:
         self.waiting: set[UndecidedConnection] = set()
         """Connections whose first request has not arrived."""
         self._limit = limit
+        http.on_upgrade = self._take_over
 
     def __repr__(self) -> str:
         return f"<SharedPort waiting={len(self.waiting)} {self.http!r}>"
@@ -39,6 +33,9 @@ class SharedPort:
     def __call__(self) -> asyncio.Protocol:
         """Create the protocol of a new connection."""
         return UndecidedConnection(self) if len(self.waiting) < self._limit else self.http.unavailable()
+
+    def _take_over(self, transport: asyncio.Transport, data: bytes) -> None:
+        pass_to(self(), transport, data)
 
     def close(self) -> None:
         """Abort the connections whose first request has not arrived."""
@@ -70,13 +67,13 @@ class UndecidedConnection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Take a part of the request; its end decides."""
         self._head += data
-        end = self._head.find(_HEAD_END)
-        if end < 0 and len(self._head) <= _MAX_HEAD:
-            return
-        if end >= 0 and _UPGRADE.search(self._head, 0, end):
-            self._to_gateway()
-        else:
-            self._pass_on(self._port.http)
+        match asks_for_upgrade(self._head):
+            case True:
+                self._to_gateway()
+            case False:
+                self._pass_on(self._port.http)
+            case None:
+                pass
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Note that the client has left without a request."""
@@ -110,13 +107,17 @@ class UndecidedConnection(asyncio.Protocol):
         transport = self._transport
         self._forget()
         if transport is not None:
-            protocol = make()
-            transport.set_protocol(protocol)
-            protocol.connection_made(transport)
-            protocol.data_received(bytes(self._head))
+            pass_to(make(), transport, bytes(self._head))
 
     def _forget(self) -> None:
         self._port.waiting.discard(self)
         self._transport = None
         if self._timer is not None:
             self._timer.cancel()
+
+
+def pass_to(protocol: asyncio.Protocol, transport: asyncio.Transport, data: bytes) -> None:
+    """Let this protocol go on with an open connection, from these bytes on."""
+    transport.set_protocol(protocol)
+    protocol.connection_made(transport)
+    protocol.data_received(data)

@@ -7,6 +7,7 @@ from ._page import StaticPage
 from ._rate_limiter import RateLimit, RateLimiter
 from ._responses import error_response, scripted_rate_limit_response
 from ._trusted_proxies import TrustedProxies
+from ._upgrade_head import asks_for_upgrade
 
 __all__ = [
     "IDLE_TIMEOUT",
@@ -17,6 +18,7 @@ __all__ = [
     "RequestHook",
     "StaticPage",
     "TrustedProxies",
+    "asks_for_upgrade",
     "error_response",
     "is_address",
     "make_app",

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Final
 
 from aiohttp import web
 
 from ._responses import error_response
+from ._upgrade_head import asks_for_upgrade
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +34,8 @@ class HttpConnectionLimiter:
         self._idle = idle
         self.open = 0
         """The number of open connections."""
+        self.on_upgrade: Callable[[asyncio.Transport, bytes], object] | None = None
+        """Takes a kept-alive connection over, with the request for an upgrade that came on it."""
 
     def __repr__(self) -> str:
         return f"<HttpConnectionLimiter {self.open}/{self._limit}>"
@@ -48,11 +52,29 @@ class HttpConnectionLimiter:
 
 
 class _HttpHandler(web.RequestHandler):
-    __slots__ = ("_all",)
+    __slots__ = ("_all", "_head")
 
     def __init__(self, connections: HttpConnectionLimiter, server: web.Server, idle: float) -> None:
         super().__init__(server, loop=asyncio.get_running_loop(), access_log=None, keepalive_timeout=idle)  # type: ignore[arg-type] # aiohttp's own way to switch it off
         self._all = connections
+        self._head = bytearray()
+        """The first bytes of a request that may be one for an upgrade."""
+
+    def data_received(self, data: bytes) -> None:
+        is_next = self._waiter is not None and not self._waiter.done()  # aiohttp waits for the next request
+        if self._all.on_upgrade is not None and (self._head or is_next):
+            self._head += data
+            asks = asks_for_upgrade(self._head) if self._head.startswith(b"GET "[: len(self._head)]) else False
+            if asks is None:
+                return
+            data = bytes(self._head)
+            self._head.clear()
+            if asks and isinstance(self.transport, asyncio.Transport):
+                transport, self.transport = self.transport, None  # so the end of this handler doesn't close it
+                self.connection_lost(None)
+                self._all.on_upgrade(transport, data)
+                return
+        super().data_received(data)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._all.open += 1
