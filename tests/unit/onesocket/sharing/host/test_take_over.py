@@ -144,6 +144,26 @@ def test_an_owner_that_is_replaced_is_asked_to_look_at_its_files(place: RuntimeP
     second.release()
 
 
+def test_a_successor_is_asked_to_look_once_the_stopped_owner_has_given_way(
+    place: RuntimePaths, stopped: OwnerLock
+) -> None:
+    """A stopped owner whose files are removed is found at the lowest level alone."""
+    successor = OwnerLock.take_over(place, stopped.ownership_id, keep)
+    assert successor is not None
+    assert successor.notification_socket is not None
+    successor.notification_socket.settimeout(0)
+    stopped.release()
+    successor.notification_socket.accept()[0].close()  # else BlockingIOError
+    before = successor.claim_lower_socket_lock()
+    assert before is not None
+    before.close()
+    sweep(place)
+    next_one = OwnerLock.take_over(place, successor.ownership_id, keep)
+    assert next_one is not None
+    successor.release()
+    next_one.release()
+
+
 def test_a_process_that_looks_while_there_is_no_file_makes_none(place: RuntimePaths, stopped: OwnerLock) -> None:
     """Its lock on a new file would be taken for that of an owner."""
     sweep(place)

@@ -318,6 +318,9 @@ class OwnerLock:
             descriptor, self.descriptor = self.descriptor, -1
             if descriptor >= 0:
                 os.close(descriptor)
+        # The successor of a stopped owner comes down to this level at once: if it stopped as well, and its file were
+        # removed, others would look for it there.
+        notify_holder(self.paths.socket_lock_name_at(self._level + 1))
 
 
 class _LockFile:
