@@ -395,6 +395,16 @@ async def test_a_process_that_dies_takes_its_messages_along(owner: OwnerStub) ->
     assert other.results == [(1, None)]
 
 
+async def test_an_answer_that_comes_behind_the_cancellation_of_its_request_is_late(owner: OwnerStub) -> None:
+    requester = RecordingRequester()
+    owner.operations.ask(requester, ask(1))
+    await asyncio.sleep(0)
+    assert owner.operations.cancel(requester, ask(1).number)
+    assert owner.requests.forgotten == owner.requests.asked  # in this turn of the loop, in which it may come
+    await owner.operations.finish()
+    assert repr(owner.operations).endswith("tasks=0>")
+
+
 async def test_requests_keep_their_place_among_the_messages_of_their_process(owner: OwnerStub) -> None:
     requester, other = RecordingRequester(), RecordingRequester()
     owner.fill()

@@ -66,6 +66,8 @@ class PendingOperations:
         """Requests that are being performed; by the same keys."""
         self._streams: dict[tuple[Requester, int], Callable[[], None]] = {}
         """The functions that close streams of answers; by the same keys."""
+        self._forgets: dict[tuple[Requester, int], Callable[[], None]] = {}
+        """The functions that end the wait for an answer; by the same keys."""
         self._is_posting = False
         self._expiry: asyncio.TimerHandle | None = None
         self._sender.set_feed(self)
@@ -157,6 +159,9 @@ class PendingOperations:
             error = MessageExpired(_WITHDRAWN) if self._sender.withdraw(delivery) else DeliveryUnknown(_GIVEN_UP)
             requester.add_result(number, None, error)
             return False
+        forget = self._forgets.pop(key, None)
+        if forget is not None:  # now: the task is cancelled in a later turn, in which the answer may have come
+            forget()
         task = self._tasks.get(key)
         return task is not None and task.cancel()
 
@@ -284,8 +289,13 @@ class PendingOperations:
         async def answer() -> None:
             requester.add_answer(ask.number, await asked.answer)
 
+        forget = functools.partial(requests.forget, asked)
+        self._forgets[requester, ask.number] = forget
+
         def end(_: asyncio.Task[None]) -> None:
-            requests.forget(asked)
+            if self._forgets.get((requester, ask.number)) is forget:  # else the number is in use again
+                del self._forgets[requester, ask.number]
+            forget()
             if asked.answer.done() and not asked.answer.cancelled():
                 asked.answer.exception()  # else asyncio logs one that came when the task had been cancelled
 
