@@ -293,9 +293,11 @@ class PendingOperations:
         self._forgets[requester, ask.number] = forget
 
         def end(_: asyncio.Task[None]) -> None:
-            if self._forgets.get((requester, ask.number)) is forget:  # else the number is in use again
+            present = self._forgets.get((requester, ask.number))
+            if present is forget:  # else the number is in use again, or `cancel` has called it
                 del self._forgets[requester, ask.number]
-            forget()
+            if present is not None:
+                forget()
             if asked.answer.done() and not asked.answer.cancelled():
                 asked.answer.exception()  # else asyncio logs one that came when the task had been cancelled
 
