@@ -134,7 +134,7 @@ class HostUpstream:
         self._closing: asyncio.Task[None] | None = None
         self._on_watch: Callable[[], object] | None = None
         self._tasks: weakref.WeakSet[asyncio.Task[Any]] = weakref.WeakSet()
-        """Those on a loop of the program."""
+        """Tasks of the membership on a loop of the program: the end of that loop has to end them, if it is closed."""
         register_holder(self)
 
     def __repr__(self) -> str:
