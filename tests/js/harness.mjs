@@ -1,43 +1,23 @@
 // Runs the code that a test in Python sends: a JSON line for each piece, and a JSON line with what it returned.
 //
 // The code is the body of an async function. It has `one` (the package), `kept` (an object of the test's own), `data`,
-// `nameOf(promise)`, which resolves with the value, or with the error's name, and `Clock`, a clock that the test moves.
+// `nameOf(promise)`, which resolves with the value, or with the error's name, `Clock`, a clock that the test moves, `turn()`,
+// a turn of the event loop, and `make(options)`: a client whose server is the test (fake_socket.mjs).
 
 import { createInterface } from 'node:readline';
 
 import * as one from '../../packages/onesocket-js/src/index.js';
+import { Clock, makeClient, turn } from './fake_socket.mjs';
 
 const AsyncFunction = (async () => {}).constructor;
 const kept = {};
 
+/** Resolves with the value, with the error's name, or after two turns of the event loop with "pending". */
+const stateOf = (promise) => Promise.race([nameOf(promise), turn().then(turn).then(() => 'pending')]);
 const nameOf = (promise) => Promise.resolve(promise).then((value) => value ?? 'done', (error) => error.name);
 
-/** A clock for `platform:`, whose time passes only by `advance(seconds)`. */
-class Clock {
-  #now = 0;
-  #timers = new Set();
-
-  now = () => this.#now;
-
-  setTimer = (seconds, call) => {
-    const timer = { at: this.#now + seconds, call };
-    this.#timers.add(timer);
-    return () => this.#timers.delete(timer);
-  };
-
-  /** Lets time pass, and calls what is due, in order. */
-  advance(seconds) {
-    const end = this.#now + seconds;
-    for (;;) {
-      const due = [...this.#timers].filter(({ at }) => at <= end).sort((a, b) => a.at - b.at)[0];
-      if (due === undefined) break;
-      this.#timers.delete(due);
-      this.#now = Math.max(this.#now, due.at);
-      due.call();
-    }
-    this.#now = end;
-  }
-}
+const make = (options) => makeClient(one, options);
+const scope = { one, kept, nameOf, stateOf, Clock, turn, make };
 
 function describe(_, value) {
   if (value instanceof Error) return { error: value.name, text: value.message, retryable: value.retryable };
@@ -47,7 +27,7 @@ function describe(_, value) {
 async function run({ id, code, data }) {
   let answer;
   try {
-    answer = { id, value: await new AsyncFunction('one', 'kept', 'nameOf', 'Clock', 'data', code)(one, kept, nameOf, Clock, data) };
+    answer = { id, value: await new AsyncFunction(...Object.keys(scope), 'data', code)(...Object.values(scope), data) };
   } catch (error) {
     answer = { id, failed: `${error?.stack ?? error}` };
   }

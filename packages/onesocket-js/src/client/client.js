@@ -1,13 +1,12 @@
 // The public handle on one connection.
 
-import { InvalidOption, WaitTimeout } from '../errors.js';
+import { InvalidOption } from '../errors.js';
 import * as events from '../lifecycle/events.js';
 import { Outcome, State } from '../lifecycle/table.js';
 import { redact } from '../urls.js';
-import { FanOut } from './fan-out.js';
+import { makeParts, MessageClient } from './message-client.js';
 import { checkOptions, checkSeconds } from './options.js';
 import { OutageLog } from './outage-log.js';
-import { Queue } from './queue.js';
 import { RequestTracker } from './request-tracker.js';
 import { Runner } from './runner.js';
 import { Sender } from './sender.js';
@@ -25,22 +24,24 @@ export const EVENT_OF = Symbol('eventOf');
  * Any number of components may call every method at any time, in any order: `connect()` joins an attempt that is in
  * flight, a lost connection is resumed, and there are never two at once. All durations are seconds.
  */
-export class Client {
+export class Client extends MessageClient {
   #options;
   #fanOut;
   #sender;
   #requests = null;
   #runner;
-  #watchers = new Set();
   #lastLoss = null;
   #lastLostAt = null;
 
   /** See the types (types/index.d.ts) for the options. Throws `InvalidURL` and `InvalidOption`. */
   constructor(url, options = {}) {
-    this.#options = checkOptions(url, options);
-    const { protocol, platform, outbox } = this.#options;
-    const report = (error) => this.#report(error);
-    this.#fanOut = new FanOut({ eventOf: protocol.eventOf, report });
+    const checked = checkOptions(url, options);
+    const { protocol, platform, outbox } = checked;
+    const parts = makeParts({ ...checked, eventOf: protocol.eventOf });
+    super(parts);
+    const { fanOut, report, tell } = parts;
+    this.#options = checked;
+    this.#fanOut = fanOut;
     this.#sender = new Sender({
       limits: outbox,
       platform,
@@ -51,11 +52,11 @@ export class Client {
     });
     if (protocol.requests !== null) {
       const encode = (message) => protocol.encode(message);
-      this.#requests = new RequestTracker({ requests: protocol.requests, encode, sender: this.#sender, platform });
+      this.#requests = new RequestTracker({ requests: protocol.requests, encode, sender: this.#sender, platform, report });
     }
     const log = new OutageLog(this.#options.logger, this.#shownUrl(), () => this.#runner.retryIn);
     this.#runner = new Runner(this.#options, {
-      fanOut: this.#fanOut,
+      fanOut,
       sender: this.#sender,
       requests: this.#requests,
       report,
@@ -65,32 +66,13 @@ export class Client {
           this.#lastLostAt = platform.date();
         }
         log.changed(change);
-        this.#tellWatchers({ ...change, at: platform.date() });
+        tell({ ...change, at: platform.date() });
       },
     });
   }
 
   #shownUrl() {
     return typeof this.#options.url === 'function' ? '(asked for each attempt)' : redact(this.#options.url);
-  }
-
-  #report(error) {
-    try {
-      this.#options.onError(error);
-    } catch (failure) {
-      console.error(failure);
-    }
-  }
-
-  #tellWatchers(change) {
-    for (const watcher of [...this.#watchers]) {
-      try {
-        watcher(change);
-      } catch (error) {
-        this.#report(error);
-      }
-    }
-    if (change.new === State.CLOSED) this.#fanOut.end();
   }
 
   // --- the connection ---------------------------------------------------------------------------------------------------
@@ -123,10 +105,6 @@ export class Client {
     await this.#runner.requestClose(events.close());
   }
 
-  [Symbol.asyncDispose ?? Symbol.for('Symbol.asyncDispose')]() {
-    return this.close();
-  }
-
   /** The `State`. */
   get state() {
     return this.#runner.machine.state;
@@ -135,11 +113,6 @@ export class Client {
   /** False: the connection is this client's own. */
   get isShared() {
     return false;
-  }
-
-  /** True if the connection is open and logged in. */
-  get isConnected() {
-    return this.state === State.CONNECTED;
   }
 
   /** A frozen snapshot of this moment. Times are Unix time in seconds, durations are seconds. */
@@ -186,50 +159,6 @@ export class Client {
     });
   }
 
-  /** Calls `watcher` with each change of the state; returns the function that ends that. */
-  onChange(watcher) {
-    if (typeof watcher !== 'function') throw new InvalidOption('onChange() takes a function');
-    this.#watchers.add(watcher);
-    return () => {
-      this.#watchers.delete(watcher);
-    };
-  }
-
-  /** Returns a stream of the changes of the state, which ends with the client. */
-  async *changes() {
-    const queue = new Queue({ marksGaps: false });
-    const stop = this.onChange((change) => {
-      queue.put(change);
-      if (change.new === State.CLOSED) queue.end();
-    });
-    try {
-      for (let next = await queue.next(); !next.done; next = await queue.next()) yield next.value;
-    } finally {
-      stop();
-    }
-  }
-
-  /** Resolves when the client is in this state, or in one of these; rejects with `WaitTimeout`. */
-  waitFor(states, { timeout = null } = {}) {
-    const wanted = [states].flat();
-    if (timeout !== null) checkSeconds('timeout', timeout);
-    if (wanted.includes(this.state)) return Promise.resolve(this.state);
-    return new Promise((resolve, reject) => {
-      let cancel = null;
-      const stop = this.onChange((change) => {
-        if (!wanted.includes(change.new)) return;
-        stop();
-        cancel?.();
-        resolve(change.new);
-      });
-      if (timeout === null) return;
-      cancel = this.#options.platform.setTimer(timeout, () => {
-        stop();
-        reject(new WaitTimeout(`not ${wanted.join(' or ')} within ${timeout} s: ${this.state}`));
-      });
-    });
-  }
-
   [ADOPT]({ lastEpoch, lastState, wait }) {
     this.#runner.adopt({ lastEpoch, lastState, wait });
   }
@@ -260,29 +189,5 @@ export class Client {
     signal?.throwIfAborted();
     const makeDelivery = (make, onDone) => new Delivery(make, { resend, isLasting: resend, onDone });
     return this.#requests.request(message, { timeout, resend, signal, makeDelivery });
-  }
-
-  /**
-   * Returns a stream for one reader, of all messages or of an event's. `where(message)` is true of the messages that are
-   * wanted; `limit` messages may wait, and beyond it the rule `overflow` ("fail" or "drop_oldest") is in force.
-   */
-  subscribe(event = null, options = {}) {
-    return this.#fanOut.subscribe(event, options);
-  }
-
-  /** Calls a function with each message, `on(call)`, or with those of an event, `on(event, call)`; returns the end of it. */
-  on(...parameters) {
-    const event = typeof parameters[0] === 'function' ? null : parameters.shift();
-    const [call, options] = parameters;
-    return this.#fanOut.on(event, call, options);
-  }
-
-  /** Ends the calls of a function that was given to `on()`. */
-  off(call) {
-    this.#fanOut.off(call);
-  }
-
-  [Symbol.asyncIterator]() {
-    return this.subscribe();
   }
 }

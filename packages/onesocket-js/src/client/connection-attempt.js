@@ -37,7 +37,7 @@ function shorten(reason) {
 
 /**
  * The work of one epoch. It tells its `shell` of everything: `dispatch(event)`, `onReady(attempt, ready)`,
- * `onMessage(message)`, `onUndecodable(error)`, `onGone(attempt, error)`.
+ * `onMessage(message)`, `onUndecodable(error)`, `onGone(attempt, error)`, `report(error)`.
  */
 export class ConnectionAttempt {
   #options;
@@ -85,7 +85,7 @@ export class ConnectionAttempt {
       if (this.#phase === Phase.TOKEN) this.#open(url);
     } catch (error) {
       if (error instanceof TokenUnchanged) this.#end(error.refusal, { isUnchanged: true });
-      else this.#end(error instanceof OnesocketError ? error : new ConnectFailed(String(error), { cause: error }));
+      else this.#end(error instanceof OnesocketError ? error : this.#protocolError(error));
     }
   }
 
@@ -107,7 +107,7 @@ export class ConnectionAttempt {
     const target = protocol.prepare({ url, subprotocols }, this.#token);
     this.address = target.url;
     this.#phase = Phase.OPENING;
-    const socket = new WebSocket(target.url, target.subprotocols);
+    const socket = this.#makeSocket(WebSocket, target);
     this.socket = socket;
     socket.binaryType = 'arraybuffer';
     // Looked up in this object at each event: a socket that was given up reaches nothing.
@@ -115,6 +115,15 @@ export class ConnectionAttempt {
     socket.onmessage = ({ data }) => this.#received(data);
     socket.onclose = ({ code, reason, wasClean }) => this.#closed(code, reason, wasClean);
     socket.onerror = () => {}; // it says nothing, and `close` follows
+  }
+
+  #makeSocket(WebSocket, { url, subprotocols }) {
+    try {
+      return new WebSocket(url, subprotocols);
+    } catch ({ name }) {
+      // Its text repeats the sub-protocols or the URL, which may have the token in them.
+      throw new ConnectFailed(`the browser makes no WebSocket of this URL and these sub-protocols (${name})`, { retryable: false });
+    }
   }
 
   #opened() {
@@ -146,6 +155,16 @@ export class ConnectionAttempt {
 
   #protocolError(cause) {
     return cause instanceof OnesocketError ? cause : new OnesocketError('code of the protocol failed', { cause });
+  }
+
+  /** Tells the protocol of an end, which its failure can't stop; returns its answer. */
+  #tellProtocol(name, ...about) {
+    try {
+      return this.#options.protocol[name](...about);
+    } catch (error) {
+      this.#shell.report(error);
+      return null;
+    }
   }
 
   #perform(action) {
@@ -227,7 +246,7 @@ export class ConnectionAttempt {
 
   #sendClose() {
     const { code, reason } = this.#close;
-    this.#options.protocol.closing(code);
+    this.#tellProtocol('closing', code);
     // While the socket is being opened a page may give no code to those WebSocket classes that check it then.
     if (this.socket.readyState < 2) this.socket.close(code, reason);
   }
@@ -253,7 +272,7 @@ export class ConnectionAttempt {
 
   #errorOf(code, reason) {
     if (code === ABNORMAL) return connectionReset();
-    return this.#options.protocol.closed(code, reason) ?? closedByPeer(code || NO_CODE, reason);
+    return this.#tellProtocol('closed', code, reason) ?? closedByPeer(code || NO_CODE, reason);
   }
 
   #end(error, { isUnchanged = false, isClean = false } = {}) {
@@ -263,7 +282,7 @@ export class ConnectionAttempt {
     this.#cancelAbort?.();
     this.#cancelWake?.();
     if (this.socket !== null) this.#forgetSocket();
-    this.#options.protocol.lost(this.#platform.now());
+    this.#tellProtocol('lost', this.#platform.now());
     this.#shell.onGone(this, error, { upFor, isUnchanged, isClean });
   }
 

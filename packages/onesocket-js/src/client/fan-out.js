@@ -14,6 +14,7 @@ export class FanOut {
   #earlyDropped = 0;
   #keepsEarly = true;
   #failure = null;
+  #isEnded = false;
   epoch = 0;
   delivered = 0;
   overflows = 0;
@@ -48,6 +49,7 @@ export class FanOut {
     const subscription = new Subscription(options, () => this.#readers.delete(reader));
     reader.queue = subscription.queue;
     reader.queue.epoch = this.epoch;
+    if (this.#isEnded) reader.queue.end();
     this.#add(reader);
     if (this.#failure !== null && raiseOnFailure) {
       reader.queue.raise(this.#failure);
@@ -79,6 +81,7 @@ export class FanOut {
   }
 
   #add(reader) {
+    if (this.#isEnded) return;
     this.#readers.add(reader);
     const takesAll = reader.event === null && reader.where === null;
     if (this.#keepsEarly) {
@@ -107,13 +110,18 @@ export class FanOut {
   publish(message, event = this.nameOf(message)) {
     this.delivered += 1;
     this.#keep(message, event);
-    for (const reader of [...this.#readers]) this.#offer(reader, message, event);
+    this.#offerAll(message, event);
+  }
+
+  /** Offers an item to the readers of this moment, but to none that one before it has removed. */
+  #offerAll(item, event) {
+    for (const reader of [...this.#readers]) if (this.#readers.has(reader)) this.#offer(reader, item, event);
   }
 
   /** Delivers a gap to all readers that take them. */
   announce(gap) {
     this.#keep(gap, null);
-    for (const reader of [...this.#readers]) this.#offer(reader, gap, null);
+    this.#offerAll(gap, null);
   }
 
   #keep(item, event) {
@@ -186,5 +194,6 @@ export class FanOut {
     this.#readers.clear();
     this.#early = [];
     this.#keepsEarly = false;
+    this.#isEnded = true;
   }
 }

@@ -12,6 +12,7 @@ class PendingRequest {
   /** True if a copy of it was sent, on this connection or an earlier one. */
   wasSent = false;
   cancelTimer = null;
+  forgetSignal = null;
   delivery = null;
 
   constructor({ message, asked, resend, resolve, reject }) {
@@ -25,6 +26,7 @@ export class RequestTracker {
   #encode;
   #sender;
   #platform;
+  #report;
   /** All requests that wait, and by their ids those that were sent on the present connection. */
   #all = new Set();
   #pending = new Map();
@@ -34,7 +36,8 @@ export class RequestTracker {
   /** Answers to requests that had ended, which were dropped. */
   lateAnswers = 0;
 
-  constructor({ requests, encode, sender, platform }) {
+  constructor({ requests, encode, sender, platform, report }) {
+    this.#report = report;
     this.#requests = requests;
     this.#encode = encode;
     this.#sender = sender;
@@ -52,7 +55,9 @@ export class RequestTracker {
       pending.delivery = makeDelivery(() => this.#makeFrame(pending), onSettled);
       this.#all.add(pending);
       if (timeout !== null) pending.cancelTimer = this.#platform.setTimer(timeout, () => this.#timeOut(pending, timeout));
-      signal?.addEventListener('abort', () => this.#withdraw(pending, signal.reason), { once: true });
+      const onAbort = () => this.#withdraw(pending, signal.reason);
+      signal?.addEventListener('abort', onAbort, { once: true });
+      pending.forgetSignal = () => signal?.removeEventListener('abort', onAbort); // a long-lived one would keep them all
       try {
         this.#sender.accept(pending.delivery);
       } catch (error) {
@@ -76,7 +81,7 @@ export class RequestTracker {
 
   /** Takes a message that answers a request; false: it is an ordinary message. */
   received(message) {
-    const id = this.#requests.find(message);
+    const id = this.#idOf(message);
     if (id === null) return false;
     const pending = this.#pending.get(id);
     if (pending === undefined) {
@@ -84,10 +89,22 @@ export class RequestTracker {
       this.lateAnswers += 1;
       return true;
     }
-    const answer = this.#requests.restore(message, pending.asked);
-    const refusal = this.#requests.refusal(answer);
-    this.#finish(pending, refusal, answer);
+    try {
+      const answer = this.#requests.restore(message, pending.asked);
+      this.#finish(pending, this.#requests.refusal(answer), answer);
+    } catch (error) {
+      this.#finish(pending, error, message); // of a function of the program: it is the caller's
+    }
     return true;
+  }
+
+  #idOf(message) {
+    try {
+      return this.#requests.find(message);
+    } catch (error) {
+      this.#report(error);
+      return null;
+    }
   }
 
   /** The connection has ended: what was sent on it is lost, or sent again with `resend`. */
@@ -135,6 +152,7 @@ export class RequestTracker {
   #finish(pending, error, answer) {
     if (!this.#all.delete(pending)) return;
     pending.cancelTimer?.();
+    pending.forgetSignal();
     if (pending.id !== null && this.#pending.delete(pending.id) && answer === undefined) {
       this.#ended.add(pending.id);
       if (this.#ended.size > MAX_ENDED) this.#ended.delete(this.#ended.values().next().value);

@@ -23,6 +23,8 @@ export class Runner {
   #tokens;
   #client;
   #queue = [];
+  #effects = [];
+  #changes = [];
   #isBusy = false;
   #cancelTimer = null;
   #cancelSilence = null;
@@ -158,28 +160,31 @@ export class Runner {
     if (!this.#isBusy) this.#drain();
   }
 
+  /**
+   * Performs what is due, each event's effects before anything else: a call that a watcher or another function of the
+   * program makes meanwhile is answered by the machine at once, and its effects follow those of the events before it.
+   */
   #drain() {
     this.#isBusy = true;
     try {
-      while (this.#queue.length > 0) {
-        const event = this.#judged(this.#queue.shift());
-        for (const effect of this.machine.handle(event, this.#platform.now())) this.#perform(effect);
+      for (;;) {
+        if (this.#effects.length > 0) this.#perform(this.#effects.shift());
+        else if (this.#changes.length > 0) this.#client.onChange(this.#changes.shift());
+        else if (this.#queue.length > 0) this.#handle(this.#queue.shift());
+        else break;
       }
     } finally {
       this.#isBusy = false;
     }
   }
 
+  #handle(event) {
+    this.#effects.push(...this.machine.handle(this.#judged(event), this.#platform.now()));
+  }
+
   #performAll(effects) {
-    if (effects.length === 0) return;
-    const wasBusy = this.#isBusy;
-    this.#isBusy = true; // events that an effect causes at once wait
-    try {
-      for (const effect of effects) this.#perform(effect);
-    } finally {
-      this.#isBusy = wasBusy;
-    }
-    if (!wasBusy) this.#drain();
+    this.#effects.push(...effects);
+    if (!this.#isBusy) this.#drain();
   }
 
   #perform(effect) {
@@ -243,6 +248,7 @@ export class Runner {
           this.#activeAt = this.#platform.now();
         },
         onGone: (attempt, error, details) => this.#onGone(attempt, error, details),
+        report: this.#client.report,
       },
     });
     this.attempt.start();
@@ -265,7 +271,7 @@ export class Runner {
     const isHeard = this.readied > 0 || this.callers.size === 0;
     if (change.new === State.FAILED && change.error !== null && isHeard) fanOut.fail(change.error);
     this.callers.onChange();
-    this.#client.onChange(change);
+    this.#changes.push(change);
   }
 
   // --- failures -------------------------------------------------------------------------------------------------------

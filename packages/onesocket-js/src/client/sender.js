@@ -113,7 +113,7 @@ export class Sender {
     for (const { delivery } of lost.reverse()) {
       if (delivery.resend && this.refusal() === null) {
         delivery.noteUnknown(error);
-        this.#outbox.putBack(delivery, this.#platform.now());
+        this.#putBack(delivery);
       } else {
         this.#settle(delivery, error.copy());
       }
@@ -157,12 +157,16 @@ export class Sender {
       return true;
     }
     if (!this.#hand(data)) {
-      this.#outbox.putBack(delivery, this.#platform.now());
+      this.#putBack(delivery);
       return false;
     }
     this.#inFlight.push({ delivery, end: this.#handed });
     this.#watchSocket();
     return true;
+  }
+
+  #putBack(delivery) {
+    this.#outbox.putBack(delivery, this.#platform.now(), delivery);
   }
 
   #hand(data) {

@@ -34,6 +34,7 @@ export class TokenRequests {
   #last = null;
   #refused = null;
   #refusal = null;
+  #asked = 0;
   /** True while the peer isn't asked again with the token that it refused. */
   wantsAnother = false;
 
@@ -54,12 +55,14 @@ export class TokenRequests {
   /** Returns the token of the next attempt; null: there is none. Throws `TokenUnchanged` and `TokenFailed`. */
   async ask() {
     const source = this.#token;
+    this.#asked += 1;
+    const number = this.#asked;
     const answer = this.renews ? await callTokenFunction(() => source(this.#refused, this.#refusal)) : source;
-    this.#last = answer === null || answer === undefined ? null : checkToken(answer);
-    if (this.wantsAnother && this.#refusal !== null && this.#last === this.#refused) {
-      throw new TokenUnchanged(this.#refusal);
-    }
-    return this.#last;
+    const token = answer === null || answer === undefined ? null : checkToken(answer);
+    if (number !== this.#asked) return token; // too late: its attempt was given up, and another one has asked
+    this.#last = token;
+    if (this.wantsAnother && this.#refusal !== null && token === this.#refused) throw new TokenUnchanged(this.#refusal);
+    return token;
   }
 
   refused(error) {

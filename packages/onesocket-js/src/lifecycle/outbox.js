@@ -58,8 +58,8 @@ export class Outbox {
   }
 
   /** Puts a message back in front of all others: it was taken, and is to be sent again. */
-  putBack(item, now) {
-    this.#first.unshift({ expires: now + this.limits.age, item });
+  putBack(item, now, { isLasting = false } = {}) {
+    this.#first.unshift({ expires: isLasting ? Infinity : now + this.limits.age, item });
   }
 
   /** Withdraws a message; false: it isn't here any more. */
