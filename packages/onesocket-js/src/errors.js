@@ -88,6 +88,8 @@ export class HandshakeRejected extends PeerError {
     this.refusesToken = status === 401 || status === 403;
   }
 }
+/** Tabs of another version of this client have the shared connection: reload them, or this one. */
+export class VersionMismatch extends PeerError {}
 /** The protocol can't decode a message of the peer, which is its `data`. */
 export class DecodeError extends PeerError {
   static retryable = true;

@@ -95,6 +95,7 @@ export declare class HandshakeRejected extends PeerError {
   constructor(text: string, options?: ErrorOptions & { status?: number });
   status: number;
 }
+export declare class VersionMismatch extends PeerError {}
 export declare class DecodeError extends PeerError {
   constructor(text: string, options?: ErrorOptions & { data?: Frame | null });
   readonly data: Frame | null;
@@ -435,6 +436,8 @@ export interface MessageClient<M, S> {
   readonly isConnected: boolean;
   readonly status: Status;
   onChange(watcher: (change: Change) => void): () => void;
+  changes(): Subscription<Change>;
+  waitFor(states: State | State[], options?: { timeout?: number | null }): Promise<State>;
   send(message: S, options?: { resend?: boolean }): Promise<void>;
   request(message: S, options?: { timeout?: number | null; resend?: boolean; signal?: AbortSignal }): Promise<M>;
   subscribe(event: string | null | undefined, options: ReaderOptions<M> & { gaps: false }): Subscription<M>;
@@ -467,7 +470,7 @@ export declare class Client<M = Frame, S = OutgoingFrame> implements MessageClie
   readonly status: Status;
   readonly stats: Stats;
   onChange(watcher: (change: Change) => void): () => void;
-  changes(): AsyncGenerator<Change, void, undefined>;
+  changes(): Subscription<Change>;
   waitFor(states: State | State[], options?: { timeout?: number | null }): Promise<State>;
   send(message: S, options?: { resend?: boolean }): Promise<void>;
   sendNowait(message: S, options?: { resend?: boolean }): Delivery;
@@ -499,6 +502,8 @@ export declare class SharedClient<M = any, S = any> implements MessageClient<M, 
   readonly isConnected: boolean;
   readonly status: Status;
   onChange(watcher: (change: Change) => void): () => void;
+  changes(): Subscription<Change>;
+  waitFor(states: State | State[], options?: { timeout?: number | null }): Promise<State>;
   send(message: S, options?: { resend?: boolean }): Promise<void>;
   request(message: S, options?: { timeout?: number | null; resend?: boolean; signal?: AbortSignal }): Promise<M>;
   subscribe: MessageClient<M, S>['subscribe'];

@@ -1,46 +1,52 @@
 // The way to an owner in one of the tabs: the leading tab, which has the lock.
 
-import { Owner, TAKE_OVER_SECONDS } from './owner.js';
+import { UsageError } from '../errors.js';
+import { Owner, ownerLock, TAKE_OVER_SECONDS, VERSION } from './owner.js';
 
 const ALL = '*';
 const OWNER = 'owner';
 
 const sleep = (seconds) => new Promise((resolve) => setTimeout(resolve, seconds * 1000));
 
-/** `onMessage(message)` gets what the owner sends to this member. */
+/** `onMessage(message)` gets what the owner sends to this member; `onFailure(error)`: this page may have no lock. */
 export class ChannelLink {
   #key;
   #member;
   #load;
   #onMessage;
+  #onFailure;
   #channel;
   #controller = new AbortController();
   #owner = null;
   #release = null;
 
-  constructor(key, { member, load, onMessage }) {
+  constructor(key, { member, load, onMessage, onFailure }) {
     this.#key = key;
     this.#member = member;
     this.#load = load;
     this.#onMessage = onMessage;
+    this.#onFailure = onFailure;
     this.#channel = new BroadcastChannel(`onesocket ${key}`);
-    this.#channel.onmessage = ({ data: { to, ...message } }) => {
+    this.#channel.onmessage = ({ data }) => {
+      const { to, ...message } = data ?? {}; // other scripts of the origin may send anything
       if (to === this.#member || to === ALL) this.#onMessage(message);
     };
   }
 
   /** Leads if no tab does; else asks who leads, and waits for the lock. */
   async start() {
-    const name = `onesocket leader ${this.#key}`;
-    const isFirst = await new Promise((resolve) => {
-      navigator.locks.request(name, { ifAvailable: true }, (lock) => {
-        resolve(lock !== null);
-        return lock === null ? undefined : this.#lead();
-      });
-    });
-    if (isFirst) return;
-    this.#channel.postMessage({ to: OWNER, type: 'who' });
+    const name = ownerLock(this.#key);
     const { signal } = this.#controller;
+    const isFirst = await new Promise((resolve, reject) => {
+      navigator.locks
+        .request(name, { ifAvailable: true }, (lock) => {
+          resolve(lock !== null);
+          return lock === null || signal.aborted ? undefined : this.#lead();
+        })
+        .catch(reject);
+    }).catch((cause) => this.#onFailure(new UsageError('this page may not use Web Locks, by which tabs share', { cause })));
+    if (isFirst !== false || signal.aborted) return;
+    this.#channel.postMessage({ to: OWNER, type: 'who' });
     const lead = async () => {
       this.#onMessage({ type: 'lost' });
       await sleep(TAKE_OVER_SECONDS);
@@ -64,8 +70,9 @@ export class ChannelLink {
       takeOverSeconds: 0, // that time has passed
     });
     this.#owner = owner;
-    const announce = () => post(ALL, { type: OWNER, owner: id });
-    channel.onmessage = ({ data: { to, owner: addressed, ...message } }) => {
+    const announce = () => post(ALL, { type: OWNER, owner: id, version: VERSION });
+    channel.onmessage = ({ data }) => {
+      const { to, owner: addressed, ...message } = data ?? {};
       if (to !== OWNER) return;
       if (message.type === 'who') announce();
       else if (addressed === id) owner.handle(message);

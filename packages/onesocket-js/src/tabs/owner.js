@@ -1,18 +1,22 @@
 // The owner of a connection that tabs share: it has the client, and serves the members, each of which is one tab.
 
-import { ClientClosed, OptionConflict, TokenFailed, UsageError } from '../errors.js';
+import { ClientClosed, EncodeError, OptionConflict, TokenFailed, UsageError, VersionMismatch } from '../errors.js';
 import { ADOPT, EVENT_OF } from '../client/client.js';
 import { packError, packItem, packState } from './serialization.js';
 
 /** Seconds that the server gets to notice the end of the last owner's socket, before the next one dials. */
 export const TAKE_OVER_SECONDS = 0.25;
+/** Of what tabs and the owner send each other; those of another version don't share. */
+export const VERSION = 1;
+/** Seconds after which another tab is asked for a token, too, as the first one may be frozen. */
+const TOKEN_SECONDS = 2;
 /** The calls of members that are made at the client as they are. */
 const CALLS = ['connect', 'reconnect', 'disconnect', 'send', 'request'];
 
 /**
  * Serves members. `post(member, message)` sends to one of them; `broadcast(message)` to all; `locks`: the Web Locks, by
  * which the end of a tab is noticed; `load(module)` imports the module that makes the client; `takeOverSeconds`: the wait
- * before a connection of an earlier owner is resumed.
+ * before a connection of an earlier owner is resumed; `onLeft(member)`: it is gone.
  */
 export class Owner {
   #post;
@@ -27,20 +31,23 @@ export class Owner {
   #questions = new Map();
   #numbers = 0;
   #calls = new Map();
+  #onLeft;
 
-  constructor({ id, post, broadcast, locks, load, takeOverSeconds }) {
+  constructor({ id, post, broadcast, locks, load, takeOverSeconds, onLeft = () => {} }) {
     this.id = id;
     this.#post = post;
     this.#broadcast = broadcast;
     this.#locks = locks;
     this.#load = load;
     this.#takeOverSeconds = takeOverSeconds;
+    this.#onLeft = onLeft;
   }
 
   /** Handles a message of a member. */
   async handle({ type, member, ...message }) {
     if (type === 'join') await this.#join(member, message);
     else if (!this.#members.has(member)) return;
+    else if (type === 'alive') this.#post(member, { type, owner: this.id });
     else if (type === 'call') await this.#call(member, message);
     else if (type === 'withdraw') this.#calls.get(`${member} ${message.id}`)?.abort();
     else if (type === 'token') this.#answerQuestion(message);
@@ -49,24 +56,29 @@ export class Owner {
 
   // --- members ----------------------------------------------------------------------------------------------------------
 
-  async #join(member, { module, hasToken, lastEpoch, lastState }) {
+  async #join(member, { module, hasToken, lastEpoch, lastState, version }) {
+    if (version !== VERSION) {
+      this.#refuse(member, new VersionMismatch('tabs of another version of the client have the connection: reload this one'));
+      return;
+    }
     if (this.#module !== null && this.#module !== module) {
       const text = `the tabs of this origin share this key already, with the module ${this.#module}`;
-      this.#post(member, { type: 'refused', owner: this.id, error: packError(new OptionConflict(text, { option: 'module' })) });
+      this.#refuse(member, new OptionConflict(text, { option: 'module' }));
       return;
     }
     this.#module = module;
     const isNew = !this.#members.has(member);
     this.#members.set(member, { hasToken });
+    const making = (this.#making ??= this.#make(module));
     try {
-      await (this.#making ??= this.#make(module));
+      await making;
     } catch (cause) {
-      this.#making = this.#module = null;
+      if (this.#making === making) this.#making = this.#module = null;
       this.#members.delete(member);
-      const error = cause?.retryable === undefined ? new UsageError(`the module of join() failed: ${cause}`) : cause;
-      this.#post(member, { type: 'refused', owner: this.id, error: packError(error) });
+      this.#refuse(member, cause?.retryable === undefined ? new UsageError(`the module of join() failed: ${cause}`) : cause);
       return;
     }
+    if (this.#making !== making || !this.#members.has(member)) return; // all, or this one, have left meanwhile
     // What this member has seen of an earlier owner is gone on with.
     this.#client[ADOPT]({ lastEpoch, lastState, wait: this.#takeOverSeconds });
     this.#post(member, { type: 'welcome', owner: this.id, status: packState(this.#client.status) });
@@ -74,8 +86,13 @@ export class Owner {
     if (isNew) this.#locks.request(memberLock(member), () => this.#leave(member)).catch(() => {});
   }
 
+  #refuse(member, error) {
+    this.#post(member, { type: 'refused', owner: this.id, error: packError(error) });
+  }
+
   async #make(module) {
     const makeClient = await this.#load(module);
+    if (this.#module !== module) return; // all members have left meanwhile
     const client = makeClient((previous, error) => this.#askToken(previous, error));
     this.#client = client;
     const tell = (message) => {
@@ -86,6 +103,7 @@ export class Owner {
   }
 
   #leave(member) {
+    this.#onLeft(member);
     if (!this.#members.delete(member)) return;
     for (const [key, controller] of this.#calls) if (key.startsWith(`${member} `)) controller.abort();
     for (const question of this.#questions.values()) if (question.member === member) question.onGone();
@@ -117,24 +135,37 @@ export class Owner {
       answer.error = packError(error);
     }
     this.#calls.delete(key);
-    if (this.#members.has(member)) this.#post(member, answer);
+    if (!this.#members.has(member)) return;
+    try {
+      this.#post(member, answer);
+    } catch (cause) {
+      const error = new EncodeError('the answer can not be sent to the tab: it is no structured clone', { cause });
+      this.#post(member, { ...answer, value: null, error: packError(error) });
+    }
   }
 
   // --- tokens: they are in the memory of the tabs -------------------------------------------------------------------------
 
-  /** Asks the newest tab that has a token function, and the others where it fails or is gone. */
+  /** Asks the newest tab that has a token function, and another one where it fails, is gone, or takes its time. */
   async #askToken(previous, error) {
     const asked = new Set();
+    const answers = [];
     for (;;) {
       const found = [...this.#members].reverse().find(([member, { hasToken }]) => hasToken && !asked.has(member));
-      if (found === undefined) break;
-      const [member] = found;
-      asked.add(member);
-      const { token } = await this.#ask(member, previous, error);
-      if (token !== undefined) return token;
+      if (found !== undefined) {
+        const [member] = found;
+        asked.add(member);
+        answers.push(
+          this.#ask(member, previous, error).then(({ token }) => (token === undefined ? Promise.reject(new Error()) : { token })),
+        );
+      } else if (answers.length === 0) {
+        return null;
+      }
+      const first = Promise.any(answers).catch(() => ({}));
+      const answer = await (found === undefined ? first : Promise.race([first, sleep(TOKEN_SECONDS)]));
+      if (answer?.token !== undefined) return answer.token;
+      if (found === undefined) throw new TokenFailed('no tab gives a token', { retryable: true });
     }
-    if (asked.size === 0) return null;
-    throw new TokenFailed('no tab gives a token', { retryable: true });
   }
 
   #ask(member, previous, error) {
@@ -150,6 +181,11 @@ export class Owner {
     this.#questions.get(id)?.resolve({ token });
   }
 }
+
+const sleep = (seconds) => new Promise((resolve) => setTimeout(resolve, seconds * 1000));
+
+/** The name of the lock that the owner of a key holds, in a worker or in a tab. */
+export const ownerLock = (key) => `onesocket owner ${key}`;
 
 /** The name of the lock that a tab holds as long as it lives. */
 export const memberLock = (member) => `onesocket member ${member}`;

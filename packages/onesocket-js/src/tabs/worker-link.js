@@ -1,28 +1,49 @@
 // The way to an owner in a shared worker.
 
-/** `onMessage(message)` gets what the owner sends. */
+import { ConnectFailed } from '../errors.js';
+import { ownerLock } from './owner.js';
+
+/** `onMessage(message)` gets what the owner sends; `onFailure(error)`: the browser starts no worker. */
 export class WorkerLink {
   #key;
   #makeWorker;
   #onMessage;
+  #onFailure;
   #port = null;
   #controller = new AbortController();
 
-  constructor(key, { makeWorker, onMessage }) {
+  constructor(key, { makeWorker, onMessage, onFailure }) {
     this.#key = key;
     this.#makeWorker = makeWorker;
     this.#onMessage = onMessage;
+    this.#onFailure = onFailure;
   }
 
   /** Connects to the worker, which the browser starts unless it is there. */
   start() {
-    const { port } = this.#makeWorker(`${this.#key}`);
+    let worker;
+    try {
+      worker = this.#makeWorker(`${this.#key}`);
+    } catch (cause) {
+      this.#failed(cause);
+      return;
+    }
+    const { port } = worker;
     this.#port = port;
+    worker.onerror = () => {
+      if (this.#port === port) this.#failed();
+    };
     port.onmessage = ({ data }) => {
+      worker.onerror = null; // it runs: errors of its own are no failure to start
       if (data.type === 'owner') this.#watch();
       this.#onMessage(data);
     };
     port.start();
+  }
+
+  #failed(cause) {
+    this.#port = null;
+    this.#onFailure(new ConnectFailed('the shared worker could not be started', { cause, retryable: false }));
   }
 
   /** The worker has a lock as long as it lives: when it is free, the worker has ended. */
@@ -30,7 +51,7 @@ export class WorkerLink {
     const { signal } = this.#controller;
     const options = { mode: 'shared', signal };
     navigator.locks
-      .request(`onesocket owner ${this.#key}`, options, () => {
+      .request(ownerLock(this.#key), options, () => {
         this.#onMessage({ type: 'lost' });
         this.#port.close();
       })
@@ -39,7 +60,7 @@ export class WorkerLink {
   }
 
   post(message) {
-    this.#port.postMessage(message);
+    this.#port?.postMessage(message);
   }
 
   close() {

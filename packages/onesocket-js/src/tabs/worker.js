@@ -1,9 +1,8 @@
 // The shared worker that has the connection of all tabs of an origin.
 
-import { Owner, TAKE_OVER_SECONDS } from './owner.js';
+import { Owner, ownerLock, TAKE_OVER_SECONDS, VERSION } from './owner.js';
 
 const ports = new Map();
-const key = globalThis.name;
 
 const owner = new Owner({
   id: crypto.randomUUID(),
@@ -11,19 +10,26 @@ const owner = new Owner({
   broadcast: (message) => {
     for (const port of ports.values()) port.postMessage(message);
   },
+  onLeft: (member) => ports.delete(member),
   locks: navigator.locks,
   load: async (module) => (await import(module)).default,
   takeOverSeconds: TAKE_OVER_SECONDS,
 });
 
-// Held as long as the worker lives, so that the tabs notice its end.
-navigator.locks.request(`onesocket owner ${key}`, () => new Promise(() => {}));
+// Held as long as the worker lives: so the tabs notice its end, and a worker of another version of the client, or a tab
+// that leads, waits for that. Until it is held there is no owner here.
+const held = new Promise((resolve) => {
+  navigator.locks.request(ownerLock(globalThis.name), () => {
+    resolve();
+    return new Promise(() => {});
+  });
+});
 
-globalThis.onconnect = ({ ports: [port] }) => {
+globalThis.onconnect = async ({ ports: [port] }) => {
   port.onmessage = ({ data }) => {
     if (data.type === 'join') ports.set(data.member, port);
     owner.handle(data);
-    if (data.type === 'leave') ports.delete(data.member);
   };
-  port.postMessage({ type: 'owner', owner: owner.id });
+  await held;
+  port.postMessage({ type: 'owner', owner: owner.id, version: VERSION });
 };

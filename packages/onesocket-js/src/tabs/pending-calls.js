@@ -1,0 +1,140 @@
+// The calls of one tab that its owner has not answered.
+
+import { DeliveryUnknown, EncodeError, MessageExpired, OutboxFull, OwnerSilent, RequestLost, RequestTimeout } from '../errors.js';
+import { OUTBOX_DEFAULTS } from '../lifecycle/table.js';
+
+/** Seconds after which an owner that has not answered anything is asked for a sign of life, and counts as silent. */
+const SILENCE_SECONDS = 5;
+/** Calls that are about the connection; the others are about a message. */
+const OF_CONNECTION = ['connect', 'reconnect', 'rotate', 'disconnect'];
+const LOST_TEXT = 'the tab that held the connection is gone: ';
+/** The answer to a call that may have been carried out by an owner that is gone. */
+const LOST = {
+  send: () => new DeliveryUnknown(`${LOST_TEXT}the message may have been sent`),
+  request: () => new RequestLost(`${LOST_TEXT}the request may have been carried out`),
+};
+const SILENT_TEXT =
+  'the tab that holds the shared connection does not answer: it is frozen or far too busy, or it has another version of the client';
+
+/** Calls wait for the owner of the connection, each for a limited time. `post(message)` sends to the owner. */
+export class PendingCalls {
+  #calls = new Map();
+  #numbers = 0;
+  #post;
+  #platform;
+  #isOpen = false;
+  #isAsked = false;
+  #cancelLook = null;
+
+  constructor({ post, platform }) {
+    this.#post = post;
+    this.#platform = platform;
+  }
+
+  /** Makes a call; returns a promise of the answer. Throws `OutboxFull`. */
+  add(name, { message = null, options = {}, signal } = {}) {
+    signal?.throwIfAborted();
+    if (!this.#isOpen && this.#calls.size >= OUTBOX_DEFAULTS.messages) {
+      throw new OutboxFull(`${this.#calls.size} calls wait for the tab that holds the connection already`);
+    }
+    this.#numbers += 1;
+    const call = { id: this.#numbers, name, message, options, isPosted: false, since: this.#platform.now() };
+    const promise = new Promise((resolve, reject) => Object.assign(call, { resolve, reject }));
+    this.#calls.set(call.id, call);
+    const onAbort = () => {
+      if (call.isPosted) this.#post({ type: 'withdraw', id: call.id });
+      this.#settle(call, signal.reason);
+    };
+    signal?.addEventListener('abort', onAbort, { once: true });
+    if (this.#isOpen) this.#postCall(call);
+    this.#watch();
+    return promise.finally(() => signal?.removeEventListener('abort', onAbort));
+  }
+
+  /** The owner takes calls: it gets all that wait. */
+  open() {
+    this.#isOpen = true;
+    for (const call of [...this.#calls.values()]) this.#postCall(call);
+  }
+
+  /** The owner is gone: what it may have carried out is lost, unless it may be done twice; the rest waits. */
+  ownerLost() {
+    this.#isOpen = this.#isAsked = false;
+    for (const call of [...this.#calls.values()]) {
+      const lost = call.isPosted && !call.options.resend ? LOST[call.name] : undefined;
+      call.isPosted = false;
+      if (lost) this.#settle(call, lost());
+    }
+  }
+
+  /** The owner has sent something: it is alive. */
+  heard() {
+    this.#isAsked = false;
+  }
+
+  /** Settles a call by the owner's answer. */
+  answer(id, error, value) {
+    const call = this.#calls.get(id);
+    if (call !== undefined) this.#settle(call, error, value);
+  }
+
+  /** Rejects all calls. */
+  rejectAll(error) {
+    for (const call of [...this.#calls.values()]) this.#settle(call, error.copy());
+  }
+
+  #postCall(call) {
+    if (call.isPosted) return;
+    const { id, name, message, options } = call;
+    try {
+      this.#post({ type: 'call', id, name, message, options });
+      call.isPosted = true;
+    } catch (cause) {
+      this.#settle(call, new EncodeError('the message can not be sent to another tab: it is no structured clone', { cause }));
+    }
+  }
+
+  #settle(call, error, value) {
+    if (!this.#calls.delete(call.id)) return;
+    if (error === null) call.resolve(value ?? undefined);
+    else call.reject(error);
+    if (this.#calls.size > 0) return;
+    this.#cancelLook?.();
+    this.#cancelLook = null;
+    this.#isAsked = false;
+  }
+
+  // --- the time that a call may take ----------------------------------------------------------------------------------------
+
+  #watch() {
+    this.#cancelLook ??= this.#platform.setTimer(SILENCE_SECONDS, () => {
+      this.#cancelLook = null;
+      this.#look();
+      if (this.#calls.size > 0) this.#watch();
+    });
+  }
+
+  #look() {
+    const now = this.#platform.now();
+    const isSilent = this.#isOpen && this.#isAsked;
+    for (const call of [...this.#calls.values()]) {
+      const waited = now - call.since;
+      if (waited >= SILENCE_SECONDS && (isSilent || !this.#isOpen)) this.#settleSilent(call, waited);
+    }
+    this.#isAsked = this.#isOpen && this.#calls.size > 0;
+    if (this.#isAsked) this.#post({ type: 'alive' });
+  }
+
+  #settleSilent(call, waited) {
+    const { name, options, isPosted } = call;
+    if (OF_CONNECTION.includes(name)) {
+      if (waited >= 2 * SILENCE_SECONDS) this.#settle(call, new OwnerSilent(SILENT_TEXT, { retryable: true }));
+    } else if (name === 'request' && options.timeout !== null && waited >= options.timeout) {
+      const text = `no answer to the request within ${options.timeout} s: ${SILENT_TEXT}`;
+      this.#settle(call, new RequestTimeout(text, { wasSent: isPosted }));
+    } else if (waited >= OUTBOX_DEFAULTS.age) {
+      if (isPosted) this.#settle(call, name === 'send' ? new DeliveryUnknown(SILENT_TEXT) : new RequestLost(SILENT_TEXT));
+      else if (options.timeout !== null) this.#settle(call, new MessageExpired(SILENT_TEXT));
+    }
+  }
+}

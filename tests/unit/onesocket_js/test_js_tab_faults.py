@@ -1,0 +1,232 @@
+"""Tabs of one origin against each other, in Node.js, which has Web Locks and broadcast channels as browsers have."""
+
+import pytest
+
+from tests.support.node_page import NodePage
+
+SET_UP = """
+kept.sockets = [];
+kept.clients = [];
+globalThis.makeShared = (token) => {
+  const made = make({token, protocol: new one.Json({tokenPlace: new one.TokenQuery()})});
+  kept.sockets = made.sockets;
+  kept.clients.push(made.client);
+  return made.client;
+};
+kept.module = 'data:text/javascript,export default (token) => globalThis.makeShared(token);';
+kept.clock = new Clock();
+kept.platform = {now: kept.clock.now, setTimer: kept.clock.setTimer};
+kept.join = (options) => one.join(kept.module, {worker: null, platform: kept.platform, ...options});
+kept.until = async (isSo) => { while (!isSo()) await turn(); };
+kept.open = async (tab) => {
+  const outcome = nameOf(tab.connect());
+  await kept.until(() => kept.sockets.at(-1)?.readyState === 0);
+  kept.sockets.at(-1).open();
+  return outcome;
+};
+/** Lets the owner be the test, which leads as long as this page lives. */
+kept.lead = async (about) => {
+  await new Promise((resolve) => navigator.locks.request(`onesocket owner ${kept.module}`, () => {
+    resolve();
+    return new Promise(() => {});
+  }));
+  const channel = kept.channel = new BroadcastChannel(`onesocket ${kept.module}`);
+  const post = (message) => channel.postMessage({to: '*', owner: 'test', ...message});
+  kept.asked = [];
+  channel.onmessage = ({data}) => {
+    kept.asked.push(data.type);
+    if (data.type === 'who') post({type: 'owner', version: 1, ...about});
+    if (data.type === 'join') post({type: 'welcome', status: {state: 'connected', epoch: 1}});
+    if (data.type === 'alive' && kept.isAlive) post({type: 'alive'});
+  };
+};
+"""
+
+
+@pytest.fixture
+async def page(page: NodePage) -> NodePage:
+    """A page with the functions of `SET_UP` in `kept`."""
+    await page.run(SET_UP)
+    return page
+
+
+async def test_a_tab_that_leaves_at_once_leaves_nothing_behind(page: NodePage) -> None:
+    assert await page.run(
+        """
+        const gone = kept.join();
+        await gone.close();
+        const leading = kept.join();
+        const closing = leading.close();
+        const second = kept.join();
+        const outcome = await kept.open(second);
+        await closing;
+        kept.closing = second.close();
+        kept.sockets[0].closed(1000);
+        await kept.closing;
+        await turn();
+        const {held} = await navigator.locks.query();
+        return [outcome, kept.clients.length, held.map(({name}) => name), await nameOf(gone.connect())];
+        """
+    ) == ["opened", 1, [], "ClientClosed"]
+
+
+async def test_what_cannot_be_cloned_is_refused_and_stops_no_other_call(page: NodePage) -> None:
+    assert await page.run(
+        """
+        const tab = kept.join();
+        const early = [nameOf(tab.send(() => {})), nameOf(tab.send({n: 1}))]; // there is no owner yet
+        await kept.open(tab);
+        const late = nameOf(tab.send({f: () => {}}));
+        await kept.clients[0].waitFor('connected');
+        await kept.until(() => kept.sockets[0].sent.length > 0);
+        await turn();
+        kept.clock.advance(1);
+        return [await early[0], await late, kept.sockets[0].sent];
+        """
+    ) == ["EncodeError", "EncodeError", ['{"n":1}']]
+
+
+async def test_a_tab_that_is_refused_is_refused_again_and_does_not_hang(page: NodePage) -> None:
+    assert await page.run(
+        """
+        const first = kept.join({key: 'feed'});
+        await kept.open(first);
+        const other = one.join('data:text/javascript,export default 1', {worker: null, key: 'feed', platform: kept.platform});
+        return [await nameOf(other.connect()), await nameOf(other.connect()), await nameOf(other.send(1))];
+        """
+    ) == ["OptionConflict", "OptionConflict", "OptionConflict"]
+
+
+async def test_a_lock_that_another_script_holds_is_told_in_bounded_time(page: NodePage) -> None:
+    assert await page.run(
+        """
+        await kept.lead();
+        kept.channel.close(); // as a leader of another version: nothing is understood
+        const tab = kept.join();
+        const calls = [tab.connect(), tab.disconnect(), tab.request({}, {timeout: 7})].map(nameOf);
+        const {pending} = await navigator.locks.query();
+        kept.clock.advance(9);
+        const before = await Promise.all(calls.map(stateOf));
+        kept.clock.advance(1);
+        return [before, await Promise.all(calls)];
+        """
+    ) == [["pending", "pending", "pending"], ["OwnerSilent", "OwnerSilent", "RequestTimeout"]]
+
+
+@pytest.mark.parametrize("is_alive", [False, True])
+async def test_an_owner_that_is_frozen_is_told_from_one_that_works_on(page: NodePage, *, is_alive: bool) -> None:
+    assert await page.run(
+        """
+        kept.isAlive = data;
+        await kept.lead();
+        const tab = kept.join();
+        const calls = [tab.connect(), tab.send({n: 1})].map(nameOf);
+        await kept.until(() => kept.asked.filter((type) => type === 'call').length === 2);
+        for (let looks = 1; looks <= 4; looks += 1) {
+          kept.clock.advance(5);
+          if (kept.isAlive) await kept.until(() => kept.asked.filter((type) => type === 'alive').length === looks);
+          for (let turns = 0; turns < 10; turns += 1) await turn();
+        }
+        const answers = await Promise.all(calls.map(stateOf));
+        kept.clock.advance(300);
+        return [answers, await Promise.all(calls.map(stateOf))];
+        """,
+        is_alive,
+    ) == (
+        [["pending", "pending"], ["OwnerSilent", "DeliveryUnknown"]]
+        if is_alive
+        else [["OwnerSilent", "pending"], ["OwnerSilent", "DeliveryUnknown"]]
+    )
+
+
+async def test_tabs_of_another_version_of_the_client_are_told(page: NodePage) -> None:
+    assert await page.run(
+        """
+        await kept.lead({version: 0});
+        const tab = kept.join();
+        return [await nameOf(tab.connect()), await nameOf(tab.connect()), kept.asked];
+        """
+    ) == ["VersionMismatch", "VersionMismatch", ["who"]]
+
+
+async def test_a_member_of_another_version_is_refused(page: NodePage) -> None:
+    assert await page.run(
+        """
+        const tab = kept.join();
+        await kept.open(tab);
+        const channel = new BroadcastChannel(`onesocket ${kept.module}`);
+        const owner = await new Promise((resolve) => {
+          channel.onmessage = ({data}) => { if (data.type === 'owner') resolve(data.owner); };
+          channel.postMessage({to: 'owner', type: 'who'});
+        });
+        const refused = await new Promise((resolve) => {
+          channel.onmessage = ({data}) => { if (data.to === 'old') resolve(data.error.name); };
+          channel.postMessage({to: 'owner', owner, type: 'join', member: 'old', module: kept.module, version: 0});
+        });
+        channel.close();
+        return refused;
+        """
+    ) == "VersionMismatch"
+
+
+async def test_a_channel_that_another_script_floods_harms_nothing(page: NodePage) -> None:
+    assert await page.run(
+        """
+        const tabs = [kept.join(), kept.join()];
+        const channel = new BroadcastChannel(`onesocket ${kept.module}`);
+        const flood = () => {
+          const junk = [null, 1, 'owner', [], {to: '*'}, {to: 'owner'}, {to: '*', type: 'item', owner: 'x'}];
+          for (const each of [...junk, {to: 'owner', type: 'call', member: 'x', name: 'close'}]) channel.postMessage(each);
+        };
+        flood();
+        const outcome = await kept.open(tabs[1]);
+        flood();
+        await turn();
+        const note = tabs[0].subscribe().next();
+        kept.sockets[0].receive({n: 1});
+        return [outcome, (await note).value];
+        """
+    ) == ["opened", {"n": 1}]
+
+
+async def test_a_tab_that_gives_no_token_keeps_no_other_from_giving_one(page: NodePage) -> None:
+    assert await page.run(
+        """
+        const real = globalThis.setTimeout;
+        globalThis.setTimeout = (call, delay, ...all) => real(call, delay === 2000 ? 0 : delay, ...all);
+        const tabs = [() => 'a', () => { throw new TypeError('no token'); }, () => new Promise(() => {})].map(
+          (token) => kept.join({token, onError: () => {}}),
+        );
+        for (const tab of tabs) await kept.until(() => tab.status.url !== '');
+        const outcome = await kept.open(tabs[0]);
+        return [outcome, kept.sockets[0].url];
+        """
+    ) == ["opened", "ws://host/?token=a"]
+
+
+@pytest.mark.parametrize("fails", ["at once", "later"])
+async def test_tabs_elect_a_leader_where_no_worker_can_be_started(page: NodePage, fails: str) -> None:
+    assert await page.run(
+        """
+        globalThis.SharedWorker = class {
+          port = {start() {}, postMessage() {}, close() {}};
+          constructor() {
+            if (data === 'at once') throw new DOMException('not here', 'SecurityError');
+            setImmediate(() => this.onerror({}));
+          }
+        };
+        const tab = kept.join({worker: undefined});
+        const own = kept.join({worker: (name) => new SharedWorker(name)});
+        return [await nameOf(own.connect()), await kept.open(tab)];
+        """,
+        fails,
+    ) == ["ConnectFailed", "opened"]
+
+
+async def test_what_join_does_not_know_is_refused(page: NodePage) -> None:
+    assert await page.run(
+        """
+        const name = (options) => { try { kept.join(options); } catch (error) { return error.name; } };
+        return [name({tokens: () => ''}), name({token: 'a string'})];
+        """
+    ) == ["InvalidOption", "InvalidOption"]
