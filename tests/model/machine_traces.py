@@ -6,22 +6,24 @@ import dataclasses
 import enum
 import json
 from collections import deque
+from collections.abc import Iterator
 from typing import Any, Final
 
 from onesocket.errors import OnesocketError
 from onesocket.lifecycle import _guards
 from onesocket.lifecycle._effects import Effect
-from onesocket.lifecycle._events import Event
+from onesocket.lifecycle._events import Connect, Event
 from onesocket.lifecycle._machine import Machine
 from onesocket.lifecycle._retry import ReconnectPolicy
+from onesocket.lifecycle._states import State
 from tests.model.environment import Environment, Scenario
 from tools.js_table import camel
 
 # fmt: off
 _ATTRIBUTES: Final = (
     "state", "epoch", "last_epoch", "live_epoch", "opened", "after_close", "initiator", "waiting", "retrying",
-    "failures", "refusals", "not_before", "has_place", "ghost_until", "meets_ghost", "away_since", "up_since",
-    "timer", "timer_at", "error", "verdict", "stale", "side", "side_epoch", "side_opened", "side_has_place",
+    "failures", "refusals", "not_before", "has_place", "ghost_until", "meets_ghost", "inherits_outage", "away_since",
+    "up_since", "timer", "timer_at", "error", "verdict", "stale", "side", "side_epoch", "side_opened", "side_has_place",
     "side_timer", "side_timer_at", "rotation_error", "retry_at",
 )
 _ERROR_ATTRIBUTES: Final = (
@@ -116,12 +118,29 @@ class TraceWriter:
         self.lines.append(json.dumps(line, separators=(",", ":")))
 
 
-def trace_search(writer: TraceWriter, scenario: Scenario) -> None:
+class ResumedEnvironment(Environment):
+    """One whose first call resumes the connection of another owner: it knows nothing of that, and checks no promise."""
+
+    def from_users(self) -> Iterator[Event]:
+        is_first = self.machine.state is State.DISCONNECTED and self.machine.last_epoch == 0
+        for event in super().from_users():
+            if is_first == (isinstance(event, Connect) and event.resumes is not None):
+                yield event
+
+    def _check_answer(self, *_: object) -> None: ...
+
+    def _reject(self, error: OnesocketError, event: Event, *, spares_retrying: bool) -> None:
+        self.waiting_callers = self.retrying_callers = self.retrying_callers if spares_retrying else 0
+
+    def check(self) -> None: ...
+
+
+def trace_search(writer: TraceWriter, scenario: Scenario, kind: type[Environment] = Environment) -> None:
     """Search every condition of the machine in a scenario, and note each event in each of them once.
 
     Machines in one condition do the same with the same event (test_exhaustive.py), so once is enough.
     """
-    start = Environment.new(scenario)
+    start = kind.new(scenario)
     numbers = {start.machine.state_key(0.0): writer.add_machine(start.machine)}
     queue = deque([start])
     while queue:

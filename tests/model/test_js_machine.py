@@ -9,10 +9,12 @@ from hypothesis import Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from onesocket.lifecycle._effects import Effect
-from onesocket.lifecycle._events import Event
+from onesocket.lifecycle._events import Connect, EarlierConnection, Event
 from onesocket.lifecycle._machine import Machine
+from onesocket.lifecycle._retry import ReconnectPolicy
 from tests.model import test_oracle
-from tests.model.machine_traces import TraceWriter, trace_search
+from tests.model.environment import LOST, NAMED, Environment, Scenario
+from tests.model.machine_traces import DATA, ResumedEnvironment, TraceWriter, trace_search
 from tests.model.test_exhaustive import SCENARIOS
 from tests.support.node_script import run_script
 
@@ -49,6 +51,40 @@ def test_every_event_in_every_condition_has_the_same_effects(
     trace_search(writer, replace(SCENARIOS[name], max_callers=1, max_failures=failures, jitters=(0.5,)))
     assert writer.steps > 2_000
     assert replay(writer, tmp_path / "traces") == f"{writer.steps} steps"
+
+
+EARLIER = (
+    EarlierConnection(),
+    EarlierConnection(wait=3.0),
+    EarlierConnection(wait=1.0, failures=2, away=9.0, back_off=4.0, error=LOST),
+)
+
+
+@pytest.mark.parametrize("earlier", EARLIER)
+def test_the_connection_of_another_owner_is_resumed_in_the_same_way(earlier: EarlierConnection, tmp_path: Path) -> None:
+    resumption = Connect(wait=False, retry=True, resumes=earlier)
+    scenario = Scenario(
+        policy=ReconnectPolicy(max_attempts=5),
+        errors=(LOST, NAMED),
+        calls=(Connect(), Connect(retry=True), resumption),
+        max_callers=1,
+        max_failures=earlier.failures + 1,
+    )
+    writer = TraceWriter()
+    trace_search(writer, scenario, ResumedEnvironment)
+    assert writer.steps > 500
+    assert any('"inheritsOutage":true' in line for line in writer.lines) == (earlier.failures > 1)
+    assert replay(writer, tmp_path / "traces") == f"{writer.steps} steps"
+
+
+def test_every_attribute_of_a_machine_is_compared() -> None:
+    machine = Environment.new(Scenario()).machine
+    options = {"open_timeout", "close_timeout", "reconnect", "renews_token", "closes_first", "ghost_seconds"}
+    kinds = [kind for kind in Machine.__mro__ if kind.__module__.startswith("onesocket.")]
+    of_class = {
+        name for kind in kinds for name, value in vars(kind).items() if not callable(value) and not name.startswith("_")
+    }
+    assert {name for name in {*vars(machine), *of_class} if not name.startswith("_")} - options == {*DATA, "is_resumed"}
 
 
 def test_random_lives_agree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -48,7 +48,8 @@ async def test_an_error_of_the_browser_shows_no_token(page: NodePage) -> None:
         const WebSocket = class { constructor(url, [offered]) { throw new SyntaxError(`${offered} is invalid`); } };
         const protocol = new one.Raw({tokenPlace: new one.TokenSubprotocol()});
         const {client} = make({protocol, token: 's3cret token', WebSocket});
-        return client.connect().catch((error) => ({...error, name: error.name, text: String(error), cause: `${error.cause}`}));
+        const error = await client.connect().catch((error) => error);
+        return {...error, name: error.name, text: String(error), cause: `${error.cause}`};
         """
     )
     assert "s3cret" not in str(error)

@@ -8,7 +8,8 @@ SET_UP = """
 kept.sockets = [];
 kept.clients = [];
 globalThis.makeShared = (token) => {
-  const made = make({token, protocol: new one.Json({tokenPlace: new one.TokenQuery()})});
+  const made = make({token, protocol: new one.Json({tokenPlace: new one.TokenQuery()}), ...kept.options});
+  kept.made = made;
   kept.sockets = made.sockets;
   kept.clients.push(made.client);
   return made.client;
@@ -91,7 +92,8 @@ async def test_a_tab_that_is_refused_is_refused_again_and_does_not_hang(page: No
         """
         const first = kept.join({key: 'feed'});
         await kept.open(first);
-        const other = one.join('data:text/javascript,export default 1', {worker: null, key: 'feed', platform: kept.platform});
+        const options = {worker: null, key: 'feed', platform: kept.platform};
+        const other = one.join('data:text/javascript,export default 1', options);
         return [await nameOf(other.connect()), await nameOf(other.connect()), await nameOf(other.send(1))];
         """
     ) == ["OptionConflict", "OptionConflict", "OptionConflict"]
@@ -150,8 +152,9 @@ async def test_tabs_of_another_version_of_the_client_are_told(page: NodePage) ->
 
 
 async def test_a_member_of_another_version_is_refused(page: NodePage) -> None:
-    assert await page.run(
-        """
+    assert (
+        await page.run(
+            """
         const tab = kept.join();
         await kept.open(tab);
         const channel = new BroadcastChannel(`onesocket ${kept.module}`);
@@ -166,7 +169,9 @@ async def test_a_member_of_another_version_is_refused(page: NodePage) -> None:
         channel.close();
         return refused;
         """
-    ) == "VersionMismatch"
+        )
+        == "VersionMismatch"
+    )
 
 
 async def test_a_channel_that_another_script_floods_harms_nothing(page: NodePage) -> None:
@@ -176,7 +181,8 @@ async def test_a_channel_that_another_script_floods_harms_nothing(page: NodePage
         const channel = new BroadcastChannel(`onesocket ${kept.module}`);
         const flood = () => {
           const junk = [null, 1, 'owner', [], {to: '*'}, {to: 'owner'}, {to: '*', type: 'item', owner: 'x'}];
-          for (const each of [...junk, {to: 'owner', type: 'call', member: 'x', name: 'close'}]) channel.postMessage(each);
+          junk.push({to: 'owner', type: 'call', member: 'x', name: 'close'});
+          for (const each of junk) channel.postMessage(each);
         };
         flood();
         const outcome = await kept.open(tabs[1]);
@@ -221,6 +227,31 @@ async def test_tabs_elect_a_leader_where_no_worker_can_be_started(page: NodePage
         """,
         fails,
     ) == ["ConnectFailed", "opened"]
+
+
+async def test_a_tab_that_takes_over_in_an_outage_goes_on_with_its_back_off(page: NodePage) -> None:
+    assert await page.run(
+        """
+        kept.options = {reconnect: new one.ReconnectPolicy({initial: 100, cap: 100})};
+        const [leading, second] = [kept.join(), kept.join()];
+        await kept.open(leading);
+        await second.connect();
+        kept.sockets[0].closed();
+        await second.waitFor('backing off');
+        const connecting = second.waitFor('connecting');
+        const clock = kept.made.clock;
+        clock.advance(0);
+        await connecting;
+        kept.sockets[1].closed();
+        await kept.until(() => second.status.attempt === 2);
+        const {retryIn} = second.status;
+        await leading.close();
+        await kept.until(() => kept.clients.length === 2);
+        await kept.until(() => second.status.retryIn > 1);
+        const {state, attempt, epoch} = second.status;
+        return [state, attempt, retryIn, second.status.retryIn <= retryIn, kept.sockets.length];
+        """
+    ) == ["backing off", 2, 50, True, 0]
 
 
 async def test_what_join_does_not_know_is_refused(page: NodePage) -> None:

@@ -159,8 +159,8 @@ export class Client extends MessageClient {
     });
   }
 
-  [ADOPT]({ lastEpoch, lastState, wait }) {
-    this.#runner.adopt({ lastEpoch, lastState, wait });
+  [ADOPT](earlier) {
+    this.#runner.adopt(earlier);
   }
 
   [EVENT_OF](message) {

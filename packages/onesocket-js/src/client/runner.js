@@ -142,13 +142,15 @@ export class Runner {
     return { answer, rest };
   }
 
-  /** Goes on with the connection of an earlier owner, which had this epoch and state; after `wait` seconds. */
-  adopt({ lastEpoch, lastState, wait }) {
+  /** Goes on with the connection of an earlier owner, which had this epoch and state, and this `outage`; after `wait` seconds. */
+  adopt({ lastEpoch, lastState, outage, wait }) {
     const { machine } = this;
     machine.lastEpoch = Math.max(machine.lastEpoch, lastEpoch);
     if (machine.state !== State.DISCONNECTED || machine.epoch > 0) return;
     if (lastState === State.STOPPED) this.requestClose(events.disconnect());
-    else if (WAS_UP.includes(lastState)) this.requestNowait(events.connect({ wait: false, resumes: { wait } }));
+    else if (WAS_UP.includes(lastState)) {
+      this.requestNowait(events.connect({ wait: false, resumes: events.earlierConnection({ ...outage, wait }) }));
+    }
   }
 
   // --- events and effects ---------------------------------------------------------------------------------------------

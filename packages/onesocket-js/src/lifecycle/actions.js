@@ -27,11 +27,14 @@ export class Actions extends Guards {
     if (this.afterClose !== AfterClose.BACK_OFF) {
       this.failures = this.refusals = 0;
       this.initiator = Initiator.CALLERS;
+      this.inheritsOutage = false;
     }
     const earlier = this.earlier();
     if (earlier !== null) {
       this.initiator = Initiator.RESUME;
-      [this.failures, this.awaySince] = [1, this.now]; // the loss of the connection
+      [this.failures, this.awaySince] = [earlier.failures, this.now - earlier.away];
+      this.inheritsOutage = earlier.failures > 1;
+      this.error = earlier.error ?? this.error;
       this.notBefore = Math.max(this.notBefore, this.now + earlier.wait);
       this.noteGhost();
     }
@@ -74,6 +77,7 @@ export class Actions extends Guards {
   resolveCallers() {
     this.error = null;
     this.notBefore = 0;
+    this.inheritsOutage = false;
     this.resolveWaiting();
   }
 
@@ -282,7 +286,7 @@ export class Actions extends Guards {
   }
 
   waitForDate() {
-    this.#setTimer(TimerKind.RETRY, this.notBefore - this.now);
+    this.#setTimer(TimerKind.RETRY, Math.max(this.notBefore - this.now, this.earlier()?.backOff ?? 0));
   }
 
   /** Sets the timer after which earlier failures are forgotten, if there are any. */

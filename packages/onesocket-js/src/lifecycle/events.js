@@ -1,5 +1,18 @@
 // The events of the machine; each event of a socket or a timer carries its epoch.
 
+/**
+ * The end of a connection that another tab had, for the one that resumes it. `wait`: seconds until the date that the server
+ * named for the next attempt. `failures`: those in a row that the other tab counted, the loss of the connection among them;
+ * `error`: the last one. `away`: seconds since the first one. `backOff`: seconds until the attempt that it would have made.
+ */
+export const earlierConnection = ({ wait = 0, failures = 1, away = 0, backOff = 0, error = null } = {}) => ({
+  wait,
+  failures,
+  away,
+  backOff,
+  error,
+});
+/** `resumes`: the connection that the attempt resumes, if another tab had it. */
 export const connect = ({ wait = true, retry = null, resumes = null } = {}) => ({ type: 'Connect', wait, retry, resumes });
 export const reconnect = ({ wait = true, retry = null } = {}) => ({ type: 'Reconnect', wait, retry });
 export const rotate = ({ wait = true, retry = null } = {}) => ({ type: 'Rotate', wait, retry, resumes: null });

@@ -2,7 +2,7 @@
 
 import { ServerBusy } from '../errors.js';
 import { isCall, isFailure } from './events.js';
-import { Initiator, LIMITS, Side, State, Verdict } from './table.js';
+import { AfterClose, Initiator, LIMITS, Side, State, Verdict } from './table.js';
 import { verdictOf } from './verdict.js';
 
 /** True if the server has refused a connection as it counts too many. */
@@ -49,6 +49,8 @@ export class Guards {
       hasPlace: false,
       ghostUntil: 0,
       meetsGhost: false,
+      /** The connection is away since another tab had it: calls that wait through failures don't cut the back-off short. */
+      inheritsOutage: false,
       awaySince: 0,
       upSince: 0,
       /** `{kind, epoch}`, and when it fires. */
@@ -129,7 +131,10 @@ export class Guards {
   }
 
   waitsForDate() {
-    return this.isEarly() && (this.retries() || this.earlier() !== null);
+    const earlier = this.earlier();
+    if (earlier !== null) return this.isEarly() || earlier.backOff > 0;
+    const backsOff = this.state === State.BACKING_OFF || this.afterClose === AfterClose.BACK_OFF;
+    return (this.isEarly() || (this.inheritsOutage && backsOff)) && this.retries();
   }
 
   // --- what the guards and the actions read ---------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 import { ClientClosed, EncodeError, OptionConflict, TokenFailed, UsageError, VersionMismatch } from '../errors.js';
 import { ADOPT, EVENT_OF } from '../client/client.js';
-import { packError, packItem, packState } from './serialization.js';
+import { packError, packItem, packState, unpackError } from './serialization.js';
 
 /** Seconds that the server gets to notice the end of the last owner's socket, before the next one dials. */
 export const TAKE_OVER_SECONDS = 0.25;
@@ -56,7 +56,7 @@ export class Owner {
 
   // --- members ----------------------------------------------------------------------------------------------------------
 
-  async #join(member, { module, hasToken, lastEpoch, lastState, version }) {
+  async #join(member, { module, hasToken, version, ...earlier }) {
     if (version !== VERSION) {
       this.#refuse(member, new VersionMismatch('tabs of another version of the client have the connection: reload this one'));
       return;
@@ -80,7 +80,8 @@ export class Owner {
     }
     if (this.#making !== making || !this.#members.has(member)) return; // all, or this one, have left meanwhile
     // What this member has seen of an earlier owner is gone on with.
-    this.#client[ADOPT]({ lastEpoch, lastState, wait: this.#takeOverSeconds });
+    const outage = earlier.outage && { ...earlier.outage, error: unpackError(earlier.outage.error) };
+    this.#client[ADOPT]({ ...earlier, outage, wait: this.#takeOverSeconds });
     this.#post(member, { type: 'welcome', owner: this.id, status: packState(this.#client.status) });
     // The lock is free when the tab is closed, or killed.
     if (isNew) this.#locks.request(memberLock(member), () => this.#leave(member)).catch(() => {});

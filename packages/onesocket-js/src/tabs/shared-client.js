@@ -8,7 +8,7 @@ import { platform as defaultPlatform, reportToConsole } from '../platform.js';
 import { ChannelLink } from './channel-link.js';
 import { memberLock, VERSION } from './owner.js';
 import { PendingCalls } from './pending-calls.js';
-import { unpackError, unpackGap, unpackState } from './serialization.js';
+import { packError, unpackError, unpackGap, unpackState } from './serialization.js';
 import { WorkerLink } from './worker-link.js';
 
 const REQUEST_TIMEOUT = 10;
@@ -50,11 +50,14 @@ export class SharedClient extends MessageClient {
   /** The owner's refusal to have this tab as a member, until another one is there, or a call asks again. */
   #refusal = null;
   #status = NO_STATUS;
+  #statusAt = 0;
   #lastEpoch = 0;
   #wasConnected = false;
   /** The loss of the last owner, until the next one is connected; and the last one, which is kept. */
   #loss = null;
   #lastLoss = null;
+  #outage = null;
+  #platform;
   #isClosed = false;
   #leave;
   #left = new Promise((resolve) => {
@@ -73,6 +76,7 @@ export class SharedClient extends MessageClient {
     this.#fanOut = parts.fanOut;
     this.#report = parts.report;
     this.#tell = parts.tell;
+    this.#platform = parts.platform;
     this.#module = String(new URL(module, globalThis.location?.href));
     this.#token = token;
     this.#calls = new PendingCalls({ post: (message) => this.#post(message), platform: parts.platform });
@@ -135,7 +139,7 @@ export class SharedClient extends MessageClient {
     const isStopped = [State.STOPPED, State.FAILED, State.DISCONNECTED].includes(this.#status.state);
     const lastState = this.#wasConnected && !isStopped ? State.CONNECTED : this.#status.state;
     const about = { module: this.#module, hasToken: this.#token !== null, version: VERSION };
-    this.#post({ type: 'join', ...about, lastEpoch: this.#lastEpoch, lastState });
+    this.#post({ type: 'join', ...about, lastEpoch: this.#lastEpoch, lastState, outage: this.#outage });
   }
 
   #receivedFromOwner(message) {
@@ -176,6 +180,7 @@ export class SharedClient extends MessageClient {
   #adopt(status, cause, change = null) {
     const old = this.#status.state;
     this.#status = status;
+    this.#statusAt = this.#platform.date();
     this.#lastEpoch = Math.max(this.#lastEpoch, status.epoch);
     if (status.state === State.CONNECTED) this.#connected(status.epoch);
     if (status.state === State.FAILED && change !== null && change.error !== null && this.#wasConnected) {
@@ -204,6 +209,7 @@ export class SharedClient extends MessageClient {
     this.#owner = null;
     const error = new OwnerLost('the tab that held the connection is gone; another one takes over');
     this.#calls.ownerLost();
+    this.#outage = this.#describeOutage();
     if (this.#status.state === State.CONNECTED || this.#status.state === State.BACKING_OFF) {
       const old = this.#status.state;
       if (this.#wasConnected) this.#loss ??= error;
@@ -211,6 +217,15 @@ export class SharedClient extends MessageClient {
       this.#status = Object.freeze({ ...this.#status, state: State.BACKING_OFF, lastError: error });
       if (old !== State.BACKING_OFF) this.#tellChange(old, 'OwnerLost', error);
     }
+  }
+
+  /** What the next owner has to know of the failures that the last one has counted; null: it was connected, or at rest. */
+  #describeOutage() {
+    const { state, attempt, retryIn, lastLostAt, lastError } = this.#status;
+    if (![State.BACKING_OFF, State.CONNECTING, State.CLOSING].includes(state) || attempt === 0) return null;
+    const now = this.#platform.date();
+    const backOff = retryIn === null ? 0 : Math.max(0, retryIn - (now - this.#statusAt));
+    return { failures: attempt, away: lastLostAt === null ? 0 : now - lastLostAt, backOff, error: packError(lastError) };
   }
 
   async #giveToken({ id, previous, error }) {
