@@ -18,6 +18,7 @@ from tests.support.waiting import until
 from tools.screenshots import browser
 
 PACKAGE = ROOT / "packages" / "onesocket-js"
+PAGE = ROOT / "tests" / "js" / "react_page.tsx"
 HTML = '<!doctype html><div id="root"></div><script type="module" src="main.js"></script>'
 ALIASES = {"onesocket": PACKAGE / "src" / "index.js", "onesocket/react": PACKAGE / "src" / "react" / "index.js"}
 
@@ -118,7 +119,7 @@ async def test_ten_components_mounted_twice_share_one_also_after_a_failure(chrom
 
 @asynccontextmanager
 async def mounted(server: FaultyServer, chromium: Browser, folder: Path, props: str = "{}") -> AsyncIterator[Page]:
-    async with opened(ROOT / "tests" / "js" / "react_page.tsx", server, chromium, folder) as page:
+    async with opened(PAGE, server, chromium, folder) as page:
         await page.evaluate(f"() => page.mount({props})")
         yield page
 
@@ -153,6 +154,31 @@ async def test_readers_go_on_over_a_loss_and_another_user(chromium: Browser, tmp
         await server.wait_until(lambda counts: counts.open_now == 0)
         await page.wait_for_function("() => connection.state === 'stopped'")
         assert server.counts.most_open == 1
+
+
+async def test_a_tree_that_is_suspended_keeps_the_connection(chromium: Browser, tmp_path: Path) -> None:
+    async with FaultyServer() as server, mounted(server, chromium, tmp_path) as page:
+        await page.wait_for_function("() => connection.isConnected")
+        await page.clock.install()
+        await page.evaluate("() => page.suspend()")
+        await page.wait_for_selector("#waiting", state="attached")
+        await page.clock.fast_forward(5_000)
+        await page.evaluate("() => page.resume()")
+        await page.wait_for_selector("#waiting", state="detached")
+        await page.evaluate("() => connection.send({type: 'note', n: 1})")
+        await page.wait_for_function("() => seen.length === 2")
+        assert (server.counts.tcp_accepted, server.counts.open_now) == (1, 1)
+
+
+async def test_another_user_while_the_first_one_is_connected_is_the_one_who_is(
+    chromium: Browser, tmp_path: Path
+) -> None:
+    async with FaultyServer() as server, opened(PAGE, server, chromium, tmp_path) as page:
+        await page.evaluate("() => { window.token = new Promise(() => {}); page.mount({user: 'alice'}); }")
+        await page.wait_for_function("() => connection.isConnecting")
+        await page.evaluate("() => { window.token = 'of-bob'; page.mount({user: 'bob'}); }")
+        await page.wait_for_function("() => connection.isConnected")
+        assert [connection.request_path for connection in server.history] == ["/?token=of-bob"]
 
 
 async def test_nobody_signed_in_opens_nothing_and_a_failure_is_a_notice(chromium: Browser, tmp_path: Path) -> None:

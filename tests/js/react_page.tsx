@@ -2,17 +2,17 @@
 
 import { Client, Json, ReconnectPolicy, TokenQuery } from 'onesocket';
 import { useConnection, useNotices, useSubscription, WebSocketProvider } from 'onesocket/react';
-import { StrictMode, useEffect } from 'react';
+import { StrictMode, Suspense, use, useEffect, useState } from 'react';
 import { createRoot, type Root } from 'react-dom/client';
 
 declare global {
   interface Window {
-    page: { mount(props: { version?: number; user?: string | null }): void; unmount(): void };
+    page: { mount(props: { version?: number; user?: string | null }): void; unmount(): void; suspend(): void; resume(): void };
     seen: unknown[];
     failures: string[];
     connection: ReturnType<typeof useConnection>;
     notices: string[];
-    token: string | null;
+    token: string | null | Promise<string>;
   }
 }
 
@@ -31,6 +31,14 @@ function Reader() {
   return <p id="state">{connection.state}</p>;
 }
 
+/** Has the tree suspended until `page.resume()`, as a component that waits for data does. */
+function Pausing() {
+  const [pause, setPause] = useState<Promise<void> | null>(null);
+  window.page.suspend = () => setPause(new Promise((resolve) => (window.page.resume = resolve)));
+  if (pause !== null) use(pause);
+  return null;
+}
+
 const make = (token: any) =>
   new Client(url, {
     token,
@@ -47,10 +55,13 @@ window.page = {
     root ??= createRoot(document.getElementById('root')!);
     root.render(
       <StrictMode>
-        <WebSocketProvider key={version} client={make} auth={() => window.token} user={user}>
-          <Reader />
-          <Reader />
-        </WebSocketProvider>
+        <Suspense fallback={<p id="waiting" />}>
+          <WebSocketProvider key={version} client={make} auth={() => window.token} user={user}>
+            <Reader />
+            <Reader />
+            <Pausing />
+          </WebSocketProvider>
+        </Suspense>
       </StrictMode>,
     );
   },
@@ -58,4 +69,6 @@ window.page = {
     root?.unmount();
     root = null;
   },
+  suspend: () => {},
+  resume: () => {},
 };

@@ -52,12 +52,12 @@ export declare function useConnection<S = any>(): Connection<S>;
 export declare function useSubscription<M = any>(
   event: string | null,
   call: (message: M) => void,
-  options?: { where?: ((message: M) => boolean) | null; gaps?: false },
+  options?: { where?: ((message: M) => boolean) | null; keys?: string | string[] | null; gaps?: false },
 ): void;
 export declare function useSubscription<M = any>(
   event: string | null,
   call: (message: M | Gap) => void,
-  options: { where?: ((message: M) => boolean) | null; gaps: true },
+  options: { where?: ((message: M) => boolean) | null; keys?: string | string[] | null; gaps: true },
 ): void;
 
 export declare function useNotices(): readonly Notice[];

@@ -14,7 +14,7 @@ import {
 } from '../errors.js';
 import { Outcome, State } from '../lifecycle/table.js';
 import { ConnectionNotices, ConsoleSink, Notices } from '../notices.js';
-import { platform as defaultPlatform } from '../platform.js';
+import { platform as defaultPlatform, reportToConsole } from '../platform.js';
 import { Raw } from '../protocols/codec.js';
 import { TokenQuery } from '../token-places.js';
 import { Flight, Superseded } from './flight.js';
@@ -102,7 +102,13 @@ export class Provider {
   }
 
   #changed() {
-    for (const watcher of [...this.#watchers]) watcher();
+    for (const watcher of [...this.#watchers]) {
+      try {
+        watcher();
+      } catch (error) {
+        reportToConsole(error);
+      }
+    }
   }
 
   // --- calls --------------------------------------------------------------------------------------------------------------

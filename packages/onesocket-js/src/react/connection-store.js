@@ -13,6 +13,16 @@ const NOTHING = Object.freeze({
   client: null,
 });
 const NO_NOTICES = Object.freeze([]);
+/** Seconds for which calls wait for a component that is unmounted to be mounted again, as development does. */
+const REMOUNT_SECONDS = 0.5;
+
+function deferred() {
+  let resolve;
+  const promise = new Promise((settle) => {
+    resolve = settle;
+  });
+  return { promise, resolve };
+}
 
 /** The bridge between one `<WebSocketProvider>` and the components below it. It opens nothing by itself. */
 export class ConnectionStore {
@@ -23,6 +33,7 @@ export class ConnectionStore {
   #listeners = new Set();
   #snapshot = NOTHING;
   #notices = NO_NOTICES;
+  #attached = deferred();
 
   // Bound: React compares functions.
   subscribe = (listener) => {
@@ -46,7 +57,7 @@ export class ConnectionStore {
   };
 
   async #required() {
-    await null; // a layout effect of a component below is called before that of the provider
+    await this.#attached.promise; // effects of a component below are called before those of the provider
     if (this.#provider === null) throw new UsageError('<WebSocketProvider> is not mounted');
     return this.#provider;
   }
@@ -54,6 +65,7 @@ export class ConnectionStore {
   /** The component is mounted: its provider is this one. */
   attach(provider) {
     this.#provider = provider;
+    this.#attached.resolve();
     const update = () => this.#update();
     this.#detach = [provider.onChange(update), provider.notices.add({ show: update, withdraw: update })];
     this.#update();
@@ -63,6 +75,8 @@ export class ConnectionStore {
   detach() {
     for (const detach of this.#detach.splice(0)) detach();
     this.#provider = null;
+    this.#attached = deferred();
+    setTimeout(this.#attached.resolve, REMOUNT_SECONDS * 1000);
     this.#update();
   }
 

@@ -5,20 +5,27 @@ import {
   createElement,
   useContext,
   useEffect,
-  useLayoutEffect,
+  useInsertionEffect,
   useRef,
   useState,
   useSyncExternalStore,
 } from 'react';
 
-import { NoCurrentProvider } from '../errors.js';
+import { ConnectAborted, NoCurrentProvider } from '../errors.js';
 import { Provider } from '../provider/provider.js';
 import { ConnectionStore } from './connection-store.js';
 import { acquire, release } from './provider-registry.js';
 
 const Context = createContext(null);
-/** Runs before all effects of the components below, which may connect; on a server no effect runs. */
-const useEarlyEffect = typeof document === 'undefined' ? useEffect : useLayoutEffect;
+
+/** Returns a reference to the value of the newest rendering that was committed: one that React gives up has none. */
+function useNewest(value) {
+  const newest = useRef(value);
+  useInsertionEffect(() => {
+    newest.current = value;
+  });
+  return newest;
+}
 
 /**
  * Provides the components below it with the one connection of the signed-in user.
@@ -30,11 +37,11 @@ const useEarlyEffect = typeof document === 'undefined' ? useEffect : useLayoutEf
 export function WebSocketProvider({ client, auth, name, user, notices, service, authTimeout, onError, children }) {
   const [store] = useState(() => new ConnectionStore());
   const shared = name ?? (typeof client === 'string' ? client : 'default');
-  const newest = useRef(null);
-  newest.current = { client, auth, user, options: { notices, service, authTimeout }, onError };
+  const newest = useNewest({ client, auth, options: { notices, service, authTimeout }, onError });
   const entry = useRef(null);
 
-  useEarlyEffect(() => {
+  // No layout effect: React ends those while a component below is suspended, and the connection has to outlast that.
+  useEffect(() => {
     const { client: makeClient, auth: first, options } = newest.current;
     const make = (ask) => new Provider(makeClient, { ...definedOf(options), auth: ask });
     const acquired = acquire(shared, make, first);
@@ -47,22 +54,31 @@ export function WebSocketProvider({ client, auth, name, user, notices, service, 
     };
   }, [store, shared]);
 
-  useEarlyEffect(() => {
+  useEffect(() => {
     entry.current.auth = auth;
   }, [auth, shared]);
 
   // An effect for itself: another user must not mount anything anew.
   useEffect(() => {
-    const { provider } = entry.current;
-    const isHeld = provider.status.isHeld;
-    let call = () => provider.connectIfAuthenticated();
-    if (user === null) call = () => provider.logout();
-    else if (user !== undefined && (isHeld || provider.client !== null)) call = () => provider.login();
     // The state and the notices tell of a failure; a log-out ends the call, which is no failure.
-    call().catch((error) => newest.current.onError?.(error));
+    follow(entry.current, user).catch((error) => {
+      if (!(error instanceof ConnectAborted)) newest.current.onError?.(error);
+    });
   }, [store, shared, user]);
 
   return createElement(Context.Provider, { value: store }, children);
+}
+
+/** Connects for the user who is signed in now, or logs out. */
+async function follow(entry, user) {
+  const { provider } = entry;
+  const isOther = entry.user !== user;
+  entry.user = user;
+  if (user === null) return provider.logout();
+  if (user === undefined || !(isOther || provider.status.isHeld)) return provider.connectIfAuthenticated();
+  // A run for another user, whose token may have been asked for already, is given up.
+  if (provider.status.isConnecting) provider.logout();
+  return provider.login();
 }
 
 function definedOf(options) {
@@ -88,17 +104,18 @@ export function useConnection() {
 
 /**
  * Calls the newest `call` with each message of an event (null: with all); with `gaps: true` also where messages may be
- * missing. It goes on over any number of connections and users.
+ * missing; `keys` are subscribed to at the server. It goes on over any number of connections and users.
  */
-export function useSubscription(event, call, { where = null, gaps = false } = {}) {
+export function useSubscription(event, call, { where = null, keys = null, gaps = false } = {}) {
   const store = useStore('useSubscription');
-  const newest = useRef(null);
-  newest.current = { call, where };
+  const newest = useNewest({ call, where });
   const isSelective = where !== null;
+  const wanted = JSON.stringify(keys); // a list that is made at each rendering is the same one
   useEffect(() => {
     const select = isSelective ? (message) => newest.current.where(message) : null;
-    return store.addReader(event, (message) => newest.current.call(message), { gaps, where: select });
-  }, [store, event, gaps, isSelective]);
+    const options = { gaps, where: select, keys: JSON.parse(wanted) };
+    return store.addReader(event, (message) => newest.current.call(message), options);
+  }, [store, event, gaps, isSelective, wanted]);
 }
 
 /** Returns the notices that hold now, the oldest first. */

@@ -11,6 +11,8 @@ const entries = (globalThis[REGISTRY] ??= new Map());
 class Entry {
   count = 0;
   timer = null;
+  /** The user whom it has been connected for. */
+  user;
 
   constructor(make, auth) {
     /** The newest `auth`: the provider asks it for each attempt. */
