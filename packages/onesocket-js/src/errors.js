@@ -100,6 +100,21 @@ export class DecodeError extends PeerError {
     Object.defineProperty(this, 'data', { value: data, enumerable: false });
   }
 }
+/** Keys of a subscription were refused, by the server or for its limit: the reader gets no messages of them. */
+export class SubscriptionRefused extends PeerError {
+  constructor(text, { keys = [], reason = '', ...options } = {}) {
+    super(text, options);
+    this.keys = [...keys];
+    this.reason = reason;
+  }
+
+  /** Returns the error for these keys. */
+  static of(keys, reason, options = {}) {
+    const shown = keys.slice(0, 5).map((key) => `'${key}'`).join(', ') + (keys.length > 5 ? ' and more' : '');
+    const text = keys.length > 1 ? `${keys.length} keys were refused: ${shown}` : `the key ${shown} was refused`;
+    return new this(reason ? `${text} (${reason})` : text, { keys, reason, ...options });
+  }
+}
 /** The peer refused a request with this `answer`. */
 export class RequestRefused extends PeerError {
   constructor(text, { answer = null, ...options } = {}) {

@@ -100,6 +100,11 @@ export declare class DecodeError extends PeerError {
   constructor(text: string, options?: ErrorOptions & { data?: Frame | null });
   readonly data: Frame | null;
 }
+export declare class SubscriptionRefused extends PeerError {
+  constructor(text: string, options?: ErrorOptions & { keys?: Iterable<unknown>; reason?: string });
+  readonly keys: any[];
+  readonly reason: string;
+}
 export declare class RequestRefused extends PeerError {
   constructor(text: string, options?: ErrorOptions & { answer?: unknown });
   answer: unknown;
@@ -212,6 +217,7 @@ export declare class Protocol<M = unknown, S = unknown> {
   eventOf: ((message: M) => unknown) | null;
   pace: Pace | null;
   requests: Requests | null;
+  subscriptions: Subscriptions | null;
   ghostSeconds: number;
   prepare(target: Target, token: string | null): Target;
   opened(token: string | null, now: number): Action<M>[];
@@ -251,7 +257,31 @@ export declare class Requests<M = any> {
     idOf?: ((message: M) => RequestId | null | undefined) | null;
     withId?: ((message: any, id: RequestId) => any) | null;
     refused?: ((answer: M) => string | OnesocketError | null | undefined | false) | null;
+    last?: ((answer: M) => boolean) | null;
+    stop?: ((request: any) => unknown) | null;
   });
+}
+/** An answer to a message that subscribes; `keys` null: it is about all of the oldest one that has no answer. */
+export declare class SubscriptionAnswer {
+  constructor(keys?: string | Iterable<unknown> | null, options?: { refused?: string | null });
+  readonly keys: readonly unknown[] | null;
+  readonly refused: string | null;
+}
+/** The messages that subscribe a connection to keys, and the limits of the service. */
+export declare class Subscriptions<M = any> {
+  constructor(options: {
+    /** Returns the message for a list of keys; a generator yields several. */
+    subscribe: (keys: any[]) => unknown;
+    unsubscribe?: ((keys: any[]) => unknown) | null;
+    key?: ((message: M) => unknown) | null;
+    wildcard?: ((key: any) => unknown) | null;
+    ack?: ((message: M) => SubscriptionAnswer | Iterable<SubscriptionAnswer> | null | undefined) | null;
+    batch?: number | null;
+    limit?: number | null;
+    pace?: Pace | null;
+    requests?: boolean;
+  });
+  keysOf(message: M): unknown[];
 }
 export interface CodecOptions<M = any, S = any> {
   login?: Login | null;
@@ -264,6 +294,7 @@ export interface CodecOptions<M = any, S = any> {
   /** Returns the messages to send on each new connection, after the login. */
   onReady?: (() => Iterable<S>) | null;
   requests?: Requests | null;
+  subscriptions?: Subscriptions | null;
   closed?: ((code: number, reason: string) => OnesocketError | null | undefined) | null;
   ghostSeconds?: number;
 }
@@ -412,8 +443,12 @@ export declare class Subscription<T> implements AsyncIterableIterator<T> {
   private constructor();
 }
 
-export interface ReaderOptions<M> {
+export interface CallbackOptions<M> {
   where?: ((message: M) => boolean) | null;
+  /** Keys to subscribe to at the server: only their messages. */
+  keys?: string | Iterable<unknown> | null;
+}
+export interface ReaderOptions<M> extends CallbackOptions<M> {
   limit?: number;
   overflow?: Overflow;
   raiseOnFailure?: boolean;
@@ -442,16 +477,13 @@ export interface MessageClient<M, S> {
   request(message: S, options?: { timeout?: number | null; resend?: boolean; signal?: AbortSignal }): Promise<M>;
   subscribe(event: string | null | undefined, options: ReaderOptions<M> & { gaps: false }): Subscription<M>;
   subscribe(event?: string | null, options?: ReaderOptions<M> & { gaps?: boolean }): Subscription<M | Gap>;
-  on(call: (message: M) => unknown, options?: { where?: ((message: M) => boolean) | null; gaps?: false }): () => void;
+  on(call: (message: M) => unknown, options?: CallbackOptions<M> & { gaps?: false }): () => void;
   on(
     event: string | null,
     call: (message: M) => unknown,
-    options?: { where?: ((message: M) => boolean) | null; gaps?: false },
+    options?: CallbackOptions<M> & { gaps?: false },
   ): () => void;
-  on(
-    call: (message: M | Gap) => unknown,
-    options: { where?: ((message: M) => boolean) | null; gaps: true },
-  ): () => void;
+  on(call: (message: M | Gap) => unknown, options: CallbackOptions<M> & { gaps: true }): () => void;
   off(call: (message: any) => unknown): void;
   [Symbol.asyncIterator](): Subscription<M | Gap>;
 }

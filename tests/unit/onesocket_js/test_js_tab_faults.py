@@ -261,3 +261,50 @@ async def test_what_join_does_not_know_is_refused(page: NodePage) -> None:
         return [name({tokens: () => ''}), name({token: 'a string'})];
         """
     ) == ["InvalidOption", "InvalidOption"]
+
+
+async def test_readers_of_keys_in_all_tabs_are_one_subscription(page: NodePage) -> None:
+    assert await page.run(
+        """
+        const subscriptions = new one.Subscriptions({
+          subscribe: (keys) => ({op: '+', keys}), unsubscribe: (keys) => ({op: '-', keys}), key: ({k}) => k,
+          ack: ({no}) => (no ? new one.SubscriptionAnswer([no], {refused: 'unknown'}) : null),
+        });
+        kept.options = {protocol: new one.Json({subscriptions, tokenPlace: new one.TokenQuery()})};
+        const tabs = [kept.join(), kept.join(), kept.join()];
+        const streams = ['a', ['a', 'b'], ['b', 'x']].map((keys, tab) => tabs[tab].subscribe(null, {keys}));
+        await kept.open(tabs[0]);
+        /** The keys that the newest connection is asked for, once there are so many. */
+        const asked = async (count) => {
+          const keys = () => kept.sockets.at(-1).sent.flatMap((text) => JSON.parse(text).keys);
+          await kept.until(() => keys().length === count);
+          return keys().sort();
+        };
+        const first = await asked(3);
+        kept.sockets[0].receive({no: 'x'}, {k: 'a', n: 1}, {k: 'b', n: 2});
+        const items = [];
+        for (const tab of [0, 1, 1, 2, 2]) {
+          items.push(await streams[tab].next().then(({value}) => value.n ?? value.reason, ({keys}) => keys));
+        }
+        const closing = tabs[0].close(); // it led
+        kept.sockets[0].closed(1000);
+        await closing;
+        await kept.until(() => kept.clients.length === 2 && kept.sockets.length === 1);
+        kept.sockets[0].open();
+        return [first, items, await asked(2)];
+        """
+    ) == [["a", "b", "x"], [1, 1, 2, ["x"], 2], ["a", "b"]]
+
+
+async def test_keys_that_the_protocol_does_not_know_are_told_in_the_tab(page: NodePage) -> None:
+    assert (
+        await page.run(
+            """
+            const tab = kept.join();
+            const stream = tab.subscribe(null, {keys: ['a']});
+            await kept.open(tab);
+            return nameOf(stream.next());
+            """
+        )
+        == "InvalidOption"
+    )

@@ -10,13 +10,16 @@ import { OutageLog } from './outage-log.js';
 import { RequestTracker } from './request-tracker.js';
 import { Runner } from './runner.js';
 import { Sender } from './sender.js';
+import { UpstreamSubscriptions } from './upstream-subscriptions.js';
 import { Delivery } from './delivery.js';
 
 const REQUEST_TIMEOUT = 10;
 /** Method by which the owner of a shared connection goes on with what an earlier owner had. */
 export const ADOPT = Symbol('adopt');
-/** Method that returns the name of a message's event. */
-export const EVENT_OF = Symbol('eventOf');
+/** Method that returns what the readers of others select a message by. */
+export const DESCRIBE = Symbol('describe');
+/** Method that returns the subscriptions of the connection, for the readers of others; throws `InvalidOption`. */
+export const KEYS = Symbol('keys');
 
 /**
  * Exactly one WebSocket, however many ask for it.
@@ -29,6 +32,7 @@ export class Client extends MessageClient {
   #fanOut;
   #sender;
   #requests = null;
+  #keys = null;
   #runner;
   #lastLoss = null;
   #lastLostAt = null;
@@ -37,7 +41,8 @@ export class Client extends MessageClient {
   constructor(url, options = {}) {
     const checked = checkOptions(url, options);
     const { protocol, platform, outbox } = checked;
-    const parts = makeParts({ ...checked, eventOf: protocol.eventOf });
+    const keysOf = (message) => protocol.subscriptions?.keysOf(message) ?? [];
+    const parts = makeParts({ ...checked, eventOf: protocol.eventOf, keysOf });
     super(parts);
     const { fanOut, report, tell } = parts;
     this.#options = checked;
@@ -54,11 +59,25 @@ export class Client extends MessageClient {
       const encode = (message) => protocol.encode(message);
       this.#requests = new RequestTracker({ requests: protocol.requests, encode, sender: this.#sender, platform, report });
     }
+    const { subscriptions } = protocol;
+    if (subscriptions !== null) {
+      this.#keys = new UpstreamSubscriptions({
+        subscriptions,
+        encode: (message) => protocol.encode(message),
+        requests: this.#requests,
+        platform,
+        report,
+        onChange: () => this.#sender.sourceChanged(),
+      });
+      this.#sender.setSource(this.#keys);
+      if (subscriptions.key !== null) fanOut.useKeys(this.#keys);
+    }
     const log = new OutageLog(this.#options.logger, this.#shownUrl(), () => this.#runner.retryIn);
     this.#runner = new Runner(this.#options, {
       fanOut,
       sender: this.#sender,
       requests: this.#requests,
+      keys: this.#keys,
       report,
       onChange: (change) => {
         if (change.old === State.CONNECTED && change.error !== null && change.cause.startsWith('Connection')) {
@@ -163,8 +182,13 @@ export class Client extends MessageClient {
     this.#runner.adopt(earlier);
   }
 
-  [EVENT_OF](message) {
-    return this.#fanOut.nameOf(message);
+  [DESCRIBE](message) {
+    return this.#fanOut.describe(message, { isForOthers: true });
+  }
+
+  [KEYS]() {
+    this.#fanOut.checkKeys();
+    return this.#keys;
   }
 
   // --- messages -----------------------------------------------------------------------------------------------------------

@@ -122,7 +122,8 @@ export class ConnectionAttempt {
       return new WebSocket(url, subprotocols);
     } catch ({ name }) {
       // Its text repeats the sub-protocols or the URL, which may have the token in them.
-      throw new ConnectFailed(`the browser makes no WebSocket of this URL and these sub-protocols (${name})`, { retryable: false });
+      const text = `the browser makes no WebSocket of this URL and these sub-protocols (${name})`;
+      throw new ConnectFailed(text, { retryable: false });
     }
   }
 

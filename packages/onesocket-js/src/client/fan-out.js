@@ -3,9 +3,15 @@
 import { InvalidOption } from '../errors.js';
 import { Gap, mergeGaps } from './gap.js';
 import { GapReason } from '../lifecycle/table.js';
+import { checkKeys } from '../protocols/subscriptions.js';
 import { Subscription } from './subscription.js';
 
 const MAX_EARLY = 1024;
+
+const isOfEvent = (reader, { event }) => reader.event === null || reader.event === event;
+/** True if a message is what a reader selects by event and keys; null: it is a gap. */
+const isAbout = (reader, about) =>
+  about === null || (isOfEvent(reader, about) && (reader.keys === null || about.keys.some((key) => reader.keys.includes(key))));
 
 /** Delivers messages and gaps to subscriptions and callbacks; those before the first reader of everything wait. */
 export class FanOut {
@@ -15,15 +21,29 @@ export class FanOut {
   #keepsEarly = true;
   #failure = null;
   #isEnded = false;
+  /** Readers of all keys, and those of each key. */
+  #open = new Set();
+  #byKey = new Map();
+  #keys = null;
+  #keysOf;
   epoch = 0;
   delivered = 0;
   overflows = 0;
   callbackErrors = 0;
 
-  /** `eventOf`: the name of a message's event, null: the protocol knows none; `report(error)`: of a callback. */
-  constructor({ eventOf, report }) {
+  /**
+   * `eventOf`: the name of a message's event, null: the protocol knows none; `report(error)`: of a callback. `keysOf(message)`:
+   * the keys by which readers of them are found.
+   */
+  constructor({ eventOf, report, keysOf = () => [] }) {
+    this.#keysOf = keysOf;
     this.eventOf = eventOf;
     this.report = report;
+  }
+
+  /** Has the keys of readers subscribed to: by `keys.add(reader, keys)` and `keys.drop(reader)`; `reader.refused` takes errors. */
+  useKeys(keys) {
+    this.#keys = keys;
   }
 
   get subscribers() {
@@ -42,11 +62,10 @@ export class FanOut {
   }
 
   /** Returns a stream; see `Client.subscribe`. */
-  subscribe(event, { where = null, limit, overflow, gaps = true, raiseOnFailure = true } = {}) {
-    this.#checkEvent(event);
-    const reader = { event, where, gaps, raises: raiseOnFailure, queue: null, call: null };
+  subscribe(event, { where = null, keys = null, limit, overflow, gaps = true, raiseOnFailure = true } = {}) {
+    const reader = this.#makeReader({ event, where, keys, gaps, raises: raiseOnFailure, call: null });
     const options = { limit, overflow, marksGaps: gaps };
-    const subscription = new Subscription(options, () => this.#readers.delete(reader));
+    const subscription = new Subscription(options, () => this.#remove(reader));
     reader.queue = subscription.queue;
     reader.queue.epoch = this.epoch;
     if (this.#isEnded) reader.queue.end();
@@ -59,19 +78,44 @@ export class FanOut {
   }
 
   /** Calls `call` with each message; returns the function that ends that. */
-  on(event, call, { where = null, gaps = false } = {}) {
-    this.#checkEvent(event);
+  on(event, call, { where = null, keys = null, gaps = false } = {}) {
     if (typeof call !== 'function') throw new InvalidOption('on() takes a function that is called with each message');
-    const reader = { event, where, gaps, raises: false, queue: null, call };
+    const reader = this.#makeReader({ event, where, keys, gaps, raises: false, call });
     this.#add(reader);
-    return () => {
-      this.#readers.delete(reader);
-    };
+    return () => this.#remove(reader);
   }
 
   /** Ends the callbacks with this function. */
   off(call) {
-    for (const reader of this.#readers) if (reader.call === call) this.#readers.delete(reader);
+    for (const reader of this.#readers) if (reader.call === call) this.#remove(reader);
+  }
+
+  #makeReader({ event, keys, ...rest }) {
+    this.#checkEvent(event);
+    const wanted = keys === null ? null : checkKeys(keys);
+    if (wanted !== null) this.checkKeys();
+    const refused = (error) => (reader.queue === null ? this.#reportError(error) : reader.queue.refuse(error));
+    const reader = { event, queue: null, keys: wanted?.length > 0 ? wanted : null, refused, ...rest };
+    return reader;
+  }
+
+  /** Throws `InvalidOption` if the protocol knows no keys. */
+  checkKeys() {
+    if (this.#keys === null) {
+      throw new InvalidOption(
+        'keys needs a protocol that describes its subscriptions, with their key: new Json({subscriptions: new Subscriptions({…})})',
+      );
+    }
+  }
+
+  #remove(reader) {
+    if (!this.#readers.delete(reader) || this.#open.delete(reader)) return;
+    for (const key of reader.keys) {
+      const readers = this.#byKey.get(key);
+      readers.delete(reader);
+      if (readers.size === 0) this.#byKey.delete(key);
+    }
+    this.#keys.drop(reader);
   }
 
   #checkEvent(event) {
@@ -82,13 +126,16 @@ export class FanOut {
 
   #add(reader) {
     if (this.#isEnded) return;
+    if (reader.keys !== null) this.#keys.add(reader, reader.keys); // may throw
     this.#readers.add(reader);
-    const takesAll = reader.event === null && reader.where === null;
+    if (reader.keys === null) this.#open.add(reader);
+    for (const key of reader.keys ?? []) this.#byKey.set(key, (this.#byKey.get(key) ?? new Set()).add(reader));
+    const takesAll = reader.event === null && reader.where === null && reader.keys === null;
     if (this.#keepsEarly) {
       if (takesAll && this.#earlyDropped > 0) {
         this.#deliver(reader, new Gap(GapReason.OVERFLOW, { epoch: this.epoch, missed: this.#earlyDropped }));
       }
-      for (const { item, event } of this.#early) this.#offer(reader, item, event);
+      for (const { item, about } of this.#early) if (isAbout(reader, about)) this.#offer(reader, item);
     }
     if (takesAll) {
       this.#keepsEarly = false;
@@ -106,41 +153,53 @@ export class FanOut {
     }
   }
 
-  /** Delivers a message, which is of this event. */
-  publish(message, event = this.nameOf(message)) {
-    this.delivered += 1;
-    this.#keep(message, event);
-    this.#offerAll(message, event);
+  /** Returns what readers select a message by: the name of its event, and its keys. */
+  describe(message, { isForOthers = false } = {}) {
+    let keys = [];
+    try {
+      if (this.#byKey.size > 0 || this.#keepsEarly || isForOthers) keys = this.#keysOf(message);
+    } catch (error) {
+      this.#reportError(error);
+    }
+    return { event: this.nameOf(message), keys };
   }
 
-  /** Offers an item to the readers of this moment, but to none that one before it has removed. */
-  #offerAll(item, event) {
-    for (const reader of [...this.#readers]) if (this.#readers.has(reader)) this.#offer(reader, item, event);
+  /** Delivers a message; `about`: as `describe` returns it. */
+  publish(message, about = this.describe(message)) {
+    this.delivered += 1;
+    this.#keep(message, about);
+    for (const reader of this.#readersOf(about)) if (this.#readers.has(reader)) this.#offer(reader, message);
   }
 
   /** Delivers a gap to all readers that take them. */
   announce(gap) {
     this.#keep(gap, null);
-    this.#offerAll(gap, null);
+    for (const reader of [...this.#readers]) if (this.#readers.has(reader)) this.#offer(reader, gap);
   }
 
-  #keep(item, event) {
+  /** Returns the readers of a message at this moment: those of its keys by a look-up, however many there are. */
+  #readersOf(about) {
+    const open = [...this.#open];
+    const ofKeys = this.#byKey.size === 0 ? [] : about.keys.flatMap((key) => [...(this.#byKey.get(key) ?? [])]);
+    return [...open, ...new Set(ofKeys)].filter((reader) => isOfEvent(reader, about));
+  }
+
+  #keep(item, about) {
     if (!this.#keepsEarly) return;
     const last = this.#early.at(-1);
     if (item instanceof Gap && last?.item instanceof Gap) last.item = mergeGaps(last.item, item);
-    else this.#early.push({ item, event });
+    else this.#early.push({ item, about });
     if (this.#early.length > MAX_EARLY) {
       this.#early.shift();
       this.#earlyDropped += 1;
     }
   }
 
-  #offer(reader, item, event) {
+  #offer(reader, item) {
     if (item instanceof Gap) {
       if (reader.gaps) this.#deliver(reader, item);
       return;
     }
-    if (reader.event !== null && event !== reader.event) return;
     try {
       if (reader.where !== null && !reader.where(item)) return;
     } catch (error) {
@@ -153,6 +212,7 @@ export class FanOut {
   #deliver(reader, item) {
     if (reader.queue !== null) {
       if (!reader.queue.put(item)) this.overflows += 1;
+      if (reader.queue.isEnded) this.#remove(reader); // it has fallen behind
       return;
     }
     try {
@@ -192,6 +252,8 @@ export class FanOut {
   end() {
     for (const { queue } of this.#readers) queue?.end();
     this.#readers.clear();
+    this.#open.clear();
+    this.#byKey.clear();
     this.#early = [];
     this.#keepsEarly = false;
     this.#isEnded = true;

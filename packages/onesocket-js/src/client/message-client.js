@@ -16,10 +16,10 @@ function guarded(onError) {
 }
 
 /** Returns the parts of a client that its own class and `MessageClient` both use; `eventOf`: the name of a message's event. */
-export function makeParts({ eventOf, onError, platform }) {
+export function makeParts({ eventOf, keysOf, onError, platform }) {
   const report = guarded(onError);
   const watchers = new StateWatchers(report);
-  const fanOut = new FanOut({ eventOf, report });
+  const fanOut = new FanOut({ eventOf, keysOf, report });
   /** Tells the watchers of a change; after CLOSED the readers end. */
   const tell = (change) => {
     watchers.tell(change);
@@ -62,7 +62,8 @@ export class MessageClient {
 
   /**
    * Returns a stream for one reader, of all messages or of an event's. `where(message)` is true of the messages that are
-   * wanted; `limit` messages may wait, and beyond it the rule `overflow` ("fail" or "drop_oldest") is in force.
+   * wanted; `keys` are subscribed to at the server, and the stream has their messages alone. `limit` messages may wait, and
+   * beyond it the rule `overflow` ("fail" or "drop_oldest") is in force.
    */
   subscribe(event = null, options = {}) {
     return this.#fanOut.subscribe(event, options);

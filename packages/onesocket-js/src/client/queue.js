@@ -32,6 +32,7 @@ export class Queue {
   #keptGap = null;
   #isEnded = false;
   #error = null;
+  #refusals = [];
   /** Number of messages that were dropped. */
   dropped = 0;
   epoch = 0;
@@ -77,6 +78,7 @@ export class Queue {
 
   /** Returns a promise of the next `{value, done}`, as an iterator does; it rejects with the error of the reader. */
   next() {
+    if (this.#refusals.length > 0) return Promise.reject(this.#refusals.shift());
     if (this.#unmarked > 0) {
       const gap = new Gap(GapReason.OVERFLOW, { epoch: this.epoch, missed: this.#unmarked });
       this.#unmarked = 0;
@@ -122,6 +124,7 @@ export class Queue {
     this.#unmarked = 0;
     this.#keptGap = null;
     this.#error = null;
+    this.#refusals = [];
     this.end();
   }
 
@@ -131,6 +134,19 @@ export class Queue {
     const waiter = this.#waiters.shift();
     if (waiter) waiter.reject(error.copy());
     else this.#error = error;
+  }
+
+  /** Raises the error in the reader, before the messages that wait; the stream goes on. */
+  refuse(error) {
+    if (this.#isEnded) return;
+    const waiter = this.#waiters.shift();
+    if (waiter) waiter.reject(error);
+    else this.#refusals.push(error);
+  }
+
+  /** True if no more is queued. */
+  get isEnded() {
+    return this.#isEnded;
   }
 
   /** Forgets an error that no reader has seen: another attempt has begun. */

@@ -15,9 +15,52 @@ class PendingRequest {
   forgetSignal = null;
   delivery = null;
 
-  constructor({ message, asked, resend, resolve, reject }) {
-    Object.assign(this, { message, asked, resend, resolve, reject });
+  constructor(tracker, about) {
+    this.tracker = tracker;
+    Object.assign(this, about);
   }
+
+  take(message) {
+    this.tracker.answered(this, message);
+  }
+
+  lost() {
+    this.tracker.lostConnection(this);
+  }
+}
+
+/** A message about keys that is a request. Its first answer is passed on; an answer to one that ends something is dropped. */
+class KeyFrame {
+  id = null;
+  onAnswer = null;
+  #tracker;
+  #message;
+  #isAnswered;
+
+  constructor(tracker, message, { isAnswered }) {
+    this.#tracker = tracker;
+    this.#message = message;
+    this.#isAnswered = isAnswered;
+  }
+
+  makeFrame() {
+    if (this.id !== null) this.#tracker.forget(this.id); // the socket did not take it
+    const { id, data } = this.#tracker.numbered(this.#message, this.#isAnswered ? this : null);
+    this.id = id;
+    return data;
+  }
+
+  /** Returns the message that ends what this one has begun; null: there is none. */
+  stopMessage() {
+    return this.#tracker.stopMessage(this.#message, this.id);
+  }
+
+  take(message) {
+    this.#tracker.forget(this.id);
+    this.onAnswer?.(message);
+  }
+
+  lost() {} // the next connection gets all keys anew
 }
 
 /** The requests of one client. */
@@ -48,7 +91,7 @@ export class RequestTracker {
   request(message, { timeout, resend, signal, makeDelivery }) {
     return new Promise((resolve, reject) => {
       const asked = this.#requests.find(message);
-      const pending = new PendingRequest({ message, asked, resend, resolve, reject });
+      const pending = new PendingRequest(this, { message, asked, resend, resolve, reject });
       const onSettled = ({ error }) => {
         if (error !== null && !this.#isOver(pending)) this.#finish(pending, this.#asLost(pending, error));
       };
@@ -71,12 +114,38 @@ export class RequestTracker {
   }
 
   #makeFrame(pending) {
-    this.#numbers += 1;
-    pending.id = this.#requests.makeId(this.#numbers);
-    const data = this.#encode(this.#requests.put(pending.message, pending.id));
-    this.#pending.set(pending.id, pending);
+    const { id, data } = this.numbered(pending.message, pending);
+    pending.id = id;
     pending.wasSent = true;
     return data;
+  }
+
+  /** Returns a new id and the frame of a message with it; `taker` gets the answer, null: it is dropped. */
+  numbered(message, taker) {
+    this.#numbers += 1;
+    const id = this.#requests.makeId(this.#numbers);
+    const data = this.#encode(this.#requests.put(message, id));
+    if (taker === null) this.#keepEnded(id);
+    else this.#pending.set(id, taker);
+    return { id, data };
+  }
+
+  /** Returns a message about keys that gets an id when it is sent. */
+  number(message, options) {
+    return new KeyFrame(this, message, options);
+  }
+
+  forget(id) {
+    this.#pending.delete(id);
+  }
+
+  stopMessage(message, id) {
+    return this.#requests.stop?.(this.#requests.put(message, id)) ?? null;
+  }
+
+  /** Returns the reason of an answer that refuses, else null. */
+  reasonOf(answer) {
+    return this.#requests.reason(answer);
   }
 
   /** Takes a message that answers a request; false: it is an ordinary message. */
@@ -89,13 +158,18 @@ export class RequestTracker {
       this.lateAnswers += 1;
       return true;
     }
+    pending.take(message);
+    return true;
+  }
+
+  /** Settles a request by the message that answers it. */
+  answered(pending, message) {
     try {
       const answer = this.#requests.restore(message, pending.asked);
       this.#finish(pending, this.#requests.refusal(answer), answer);
     } catch (error) {
       this.#finish(pending, error, message); // of a function of the program: it is the caller's
     }
-    return true;
   }
 
   #idOf(message) {
@@ -112,10 +186,13 @@ export class RequestTracker {
     this.#ended.clear();
     const sent = [...this.#pending.values()];
     this.#pending.clear();
-    for (const pending of sent) {
-      if (pending.resend && pending.delivery.done) this.#sendAgain(pending);
-      else if (!pending.resend) this.#finish(pending, this.#lost());
-    }
+    for (const pending of sent) pending.lost();
+  }
+
+  /** The connection is gone on which a request was sent. */
+  lostConnection(pending) {
+    if (pending.resend && pending.delivery.done) this.#sendAgain(pending);
+    else if (!pending.resend) this.#finish(pending, this.#lost());
   }
 
   #sendAgain(pending) {
@@ -149,13 +226,17 @@ export class RequestTracker {
     this.#finish(pending, reason);
   }
 
+  #keepEnded(id) {
+    this.#ended.add(id);
+    if (this.#ended.size > MAX_ENDED) this.#ended.delete(this.#ended.values().next().value);
+  }
+
   #finish(pending, error, answer) {
     if (!this.#all.delete(pending)) return;
     pending.cancelTimer?.();
     pending.forgetSignal();
     if (pending.id !== null && this.#pending.delete(pending.id) && answer === undefined) {
-      this.#ended.add(pending.id);
-      if (this.#ended.size > MAX_ENDED) this.#ended.delete(this.#ended.values().next().value);
+      this.#keepEnded(pending.id);
     }
     if (error !== null) pending.reject(error);
     else pending.resolve(answer);

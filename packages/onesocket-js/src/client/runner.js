@@ -335,6 +335,7 @@ export class Runner {
 
   #onMessage(message) {
     if (this.#client.requests?.received(message)) return;
+    this.#client.keys?.received(message);
     this.#client.fanOut.publish(message);
   }
 

@@ -19,6 +19,8 @@ export class Sender {
   #pace;
   #report;
   #remedy;
+  #source = null;
+  #isSourceAsked = false;
   #attempt = null;
   #inFlight = [];
   #handed = 0;
@@ -37,6 +39,32 @@ export class Sender {
     this.refusal = refusal;
     this.#report = report;
     this.#remedy = remedy;
+  }
+
+  /** Has frames of a source sent before messages; it has `begin()`, `end()`, `peek()` and `taken()`. */
+  setSource(source) {
+    this.#source = source;
+  }
+
+  /** The source may have frames: they are sent soon. */
+  sourceChanged() {
+    if (this.#isSourceAsked) return;
+    this.#isSourceAsked = true;
+    queueMicrotask(() => {
+      this.#isSourceAsked = false;
+      this.#pump();
+    });
+  }
+
+  /** Sends what the source has, as far as there is room; false: there is none. */
+  #pumpSource() {
+    for (;;) {
+      if (!this.#hasRoom()) return false;
+      const frame = this.#source?.peek() ?? null;
+      if (frame === null) return true;
+      if (!this.#hand(frame)) return false;
+      this.#source.taken();
+    }
   }
 
   /** Number of messages that wait to be sent. */
@@ -75,6 +103,8 @@ export class Sender {
     this.#attempt = attempt;
     this.#handed = 0;
     this.#pace?.begin?.();
+    this.#source?.begin();
+    this.#pumpSource();
     for (const data of first) {
       this.#pace?.record?.(this.#platform.now());
       this.#hand(data);
@@ -108,6 +138,7 @@ export class Sender {
     this.#cancelLook?.();
     this.#cancelLook = null;
     this.#attempt = null;
+    this.#source?.end();
     const lost = this.#inFlight.splice(0);
     const error = new DeliveryUnknown('the connection was lost while this message was written: it may have arrived');
     for (const { delivery } of lost.reverse()) {
@@ -141,6 +172,11 @@ export class Sender {
   }
 
   #pump() {
+    if (this.#attempt === null) return;
+    if (!this.#pumpSource()) {
+      this.#watchSocket();
+      return;
+    }
     while (this.#attempt !== null && this.#outbox.size > 0 && this.#hasRoom() && this.#takesTurn()) {
       if (!this.#write(this.#outbox.take())) return;
     }
@@ -186,7 +222,7 @@ export class Sender {
       this.#settleWritten();
       this.#look = this.#inFlight.length < before ? FIRST_LOOK : Math.min(this.#look * 2, LONGEST_LOOK);
       this.#pump();
-      if (this.#inFlight.length > 0) this.#watchSocket();
+      if (this.#inFlight.length > 0 && this.#attempt !== null) this.#watchSocket();
     });
   }
 

@@ -58,7 +58,9 @@ export class StateWatchers {
   async waitFor(states, { timeout = null, now, platform }) {
     const wanted = [states].flat();
     const unknown = wanted.find((state) => !STATES.includes(state));
-    if (unknown !== undefined || wanted.length === 0) throw new InvalidOption(`waitFor() takes a State, or several, not ${unknown}`);
+    if (unknown !== undefined || wanted.length === 0) {
+      throw new InvalidOption(`waitFor() takes a State, or several, not ${unknown}`);
+    }
     if (timeout !== null) checkSeconds('timeout', timeout);
     if (wanted.includes(now())) return now();
     const closed = () => new ClientClosed(`it was closed, and so can't become ${wanted.join(' or ')} any more`);

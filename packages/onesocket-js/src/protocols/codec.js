@@ -6,6 +6,7 @@ import { Heartbeat, HeartbeatSchedule } from './heartbeat.js';
 import { Login } from './login.js';
 import { deliver, fail, Pace, Protocol, ready, send } from './protocol.js';
 import { Requests } from './requests.js';
+import { checkSubscriptions } from './subscriptions.js';
 
 const LOGIN_REFUSED_CODE = 4001;
 
@@ -35,6 +36,7 @@ export class CodecProtocol extends Protocol {
     heartbeat = null,
     onReady = null,
     requests = null,
+    subscriptions = null,
     closed = null,
     ghostSeconds = LIMITS.ghostSeconds,
     ...unknown
@@ -48,6 +50,7 @@ export class CodecProtocol extends Protocol {
     this.#onReady = onReady;
     this.#closed = closed;
     this.requests = checkKind('requests', requests, Requests);
+    this.subscriptions = checkSubscriptions(subscriptions, requests);
     this.pace = checkKind('pace', pace, Pace);
     this.subprotocols = [...subprotocols];
     this.tokenPlace = tokenPlace;

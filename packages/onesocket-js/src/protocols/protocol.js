@@ -30,6 +30,8 @@ export class Protocol {
   pace = null;
   /** Requests of the service; null: none are known. */
   requests = null;
+  /** Subscriptions to keys, of the class `Subscriptions`; null: none are known. */
+  subscriptions = null;
   /** Seconds for which the server may count a connection after its end. */
   ghostSeconds = LIMITS.ghostSeconds;
 
@@ -89,10 +91,15 @@ export class Pace {
 
   /** Counts one message and returns 0, or counts none and returns the seconds until one may be sent. */
   take(now) {
+    const seconds = this.wait(now);
+    if (seconds === 0) this.#sent.push(now);
+    return seconds;
+  }
+
+  /** Returns the seconds until a message may be sent; 0: one may now. */
+  wait(now) {
     this.#forget(now);
-    if (this.#sent.length >= this.count) return this.#sent[0] + this.per - now;
-    this.#sent.push(now);
-    return 0;
+    return this.#sent.length >= this.count ? this.#sent[0] + this.per - now : 0;
   }
 
   /** Counts a message of the protocol itself, which does not wait. */

@@ -1,7 +1,7 @@
 // The owner of a connection that tabs share: it has the client, and serves the members, each of which is one tab.
 
 import { ClientClosed, EncodeError, OptionConflict, TokenFailed, UsageError, VersionMismatch } from '../errors.js';
-import { ADOPT, EVENT_OF } from '../client/client.js';
+import { ADOPT, DESCRIBE, KEYS } from '../client/client.js';
 import { packError, packItem, packState, unpackError } from './serialization.js';
 
 /** Seconds that the server gets to notice the end of the last owner's socket, before the next one dials. */
@@ -31,6 +31,8 @@ export class Owner {
   #questions = new Map();
   #numbers = 0;
   #calls = new Map();
+  /** The readers of keys of all members. */
+  #readers = new Map();
   #onLeft;
 
   constructor({ id, post, broadcast, locks, load, takeOverSeconds, onLeft = () => {} }) {
@@ -51,6 +53,8 @@ export class Owner {
     else if (type === 'call') await this.#call(member, message);
     else if (type === 'withdraw') this.#calls.get(`${member} ${message.id}`)?.abort();
     else if (type === 'token') this.#answerQuestion(message);
+    else if (type === 'subscribe') this.#subscribe(member, message);
+    else if (type === 'unsubscribe') this.#unsubscribe(`${member} ${message.id}`);
     else if (type === 'leave') this.#leave(member);
   }
 
@@ -99,13 +103,31 @@ export class Owner {
     const tell = (message) => {
       if (this.#client === client) this.#broadcast({ ...message, owner: this.id });
     };
-    client.on((item) => tell({ type: 'item', ...packItem(item, (message) => client[EVENT_OF](message)) }), { gaps: true });
+    client.on((item) => tell({ type: 'item', ...packItem(item, (message) => client[DESCRIBE](message)) }), { gaps: true });
     client.onChange((change) => tell({ type: 'change', change: packState(change), status: packState(client.status) }));
+  }
+
+  /** Subscribes to the keys of a member's reader. */
+  #subscribe(member, { id, keys }) {
+    const refused = (error) => this.#post(member, { type: 'keys refused', owner: this.id, id, error: packError(error) });
+    const reader = { refused };
+    try {
+      this.#client[KEYS]().add(reader, keys);
+      this.#readers.set(`${member} ${id}`, reader);
+    } catch (error) {
+      refused(error);
+    }
+  }
+
+  #unsubscribe(name) {
+    const reader = this.#readers.get(name);
+    if (this.#readers.delete(name)) this.#client?.[KEYS]().drop(reader);
   }
 
   #leave(member) {
     this.#onLeft(member);
     if (!this.#members.delete(member)) return;
+    for (const name of [...this.#readers.keys()]) if (name.startsWith(`${member} `)) this.#unsubscribe(name);
     for (const [key, controller] of this.#calls) if (key.startsWith(`${member} `)) controller.abort();
     for (const question of this.#questions.values()) if (question.member === member) question.onGone();
     if (this.#members.size === 0) this.close();
@@ -115,6 +137,7 @@ export class Owner {
   async close() {
     const client = this.#client;
     this.#client = this.#making = this.#module = null;
+    this.#readers.clear();
     if (this.#members.size > 0) this.#broadcast({ type: 'lost', owner: this.id });
     await client?.close();
   }

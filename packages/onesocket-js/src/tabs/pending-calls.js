@@ -14,7 +14,7 @@ const LOST = {
   request: () => new RequestLost(`${LOST_TEXT}the request may have been carried out`),
 };
 const SILENT_TEXT =
-  'the tab that holds the shared connection does not answer: it is frozen or far too busy, or it has another version of the client';
+  'the tab with the shared connection does not answer: it is frozen, far too busy, or has another version of the client';
 
 /** Calls wait for the owner of the connection, each for a limited time. `post(message)` sends to the owner. */
 export class PendingCalls {

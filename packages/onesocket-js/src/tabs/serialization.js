@@ -16,6 +16,7 @@ const FIELDS = [
   'option',
   'answer',
   'data',
+  'keys',
 ];
 
 /** Returns an error as a plain object; null: there is none. */
@@ -37,9 +38,9 @@ export function unpackError(packed) {
   return error;
 }
 
-/** Returns a gap, or a message with the name of its event. */
-export function packItem(item, eventOf) {
-  if (!(item instanceof Gap)) return { item, event: eventOf(item) };
+/** Returns a gap, or a message with what readers select it by. */
+export function packItem(item, describe) {
+  if (!(item instanceof Gap)) return { item, about: describe(item) };
   const { reason, epoch, missed, error } = item;
   return { gap: { reason, epoch, missed, error: packError(error) } };
 }

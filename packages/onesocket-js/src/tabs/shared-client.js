@@ -7,6 +7,7 @@ import { GapReason, State } from '../lifecycle/table.js';
 import { platform as defaultPlatform, reportToConsole } from '../platform.js';
 import { ChannelLink } from './channel-link.js';
 import { memberLock, VERSION } from './owner.js';
+import { KeyReaders } from './key-readers.js';
 import { PendingCalls } from './pending-calls.js';
 import { packError, unpackError, unpackGap, unpackState } from './serialization.js';
 import { WorkerLink } from './worker-link.js';
@@ -45,6 +46,7 @@ export class SharedClient extends MessageClient {
   #tell;
   #link;
   #calls;
+  #readers = new KeyReaders((message) => this.#post(message));
   #member = crypto.randomUUID();
   #owner = null;
   /** The owner's refusal to have this tab as a member, until another one is there, or a call asks again. */
@@ -74,6 +76,7 @@ export class SharedClient extends MessageClient {
     const parts = makeParts({ eventOf: () => null, onError, platform: { ...defaultPlatform, ...platform } });
     super(parts);
     this.#fanOut = parts.fanOut;
+    this.#fanOut.useKeys(this.#readers);
     this.#report = parts.report;
     this.#tell = parts.tell;
     this.#platform = parts.platform;
@@ -147,6 +150,7 @@ export class SharedClient extends MessageClient {
     switch (message.type) {
       case 'welcome':
         this.#adopt(unpackState(message.status), 'OwnerFound');
+        this.#readers.open();
         this.#calls.open();
         break;
       case 'refused':
@@ -154,10 +158,13 @@ export class SharedClient extends MessageClient {
         break;
       case 'item':
         if (message.gap) this.#fanOut.announce(unpackGap(message.gap));
-        else this.#fanOut.publish(message.item, message.event);
+        else this.#fanOut.publish(message.item, message.about);
         break;
       case 'change':
         this.#adopt(unpackState(message.status), message.change.cause, unpackState(message.change));
+        break;
+      case 'keys refused':
+        this.#readers.refused(message.id, unpackError(message.error));
         break;
       case 'answer':
         this.#calls.answer(message.id, unpackError(message.error), message.value);
@@ -209,6 +216,7 @@ export class SharedClient extends MessageClient {
     this.#owner = null;
     const error = new OwnerLost('the tab that held the connection is gone; another one takes over');
     this.#calls.ownerLost();
+    this.#readers.ownerLost();
     this.#outage = this.#describeOutage();
     if (this.#status.state === State.CONNECTED || this.#status.state === State.BACKING_OFF) {
       const old = this.#status.state;
