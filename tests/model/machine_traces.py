@@ -15,8 +15,8 @@ from onesocket.lifecycle._effects import Effect
 from onesocket.lifecycle._events import Connect, Event
 from onesocket.lifecycle._machine import Machine
 from onesocket.lifecycle._retry import ReconnectPolicy
-from onesocket.lifecycle._states import State
-from tests.model.environment import Environment, Scenario
+from onesocket.lifecycle._states import AfterClose, State
+from tests.model.environment import Environment, Scenario, SideSocket
 from tools.js_table import camel
 
 # fmt: off
@@ -127,7 +127,14 @@ class ResumedEnvironment(Environment):
             if is_first == (isinstance(event, Connect) and event.resumes is not None):
                 yield event
 
-    def _check_answer(self, *_: object) -> None: ...
+    def _check_answer(
+        self,
+        event: Event,
+        effects: tuple[Effect, ...],
+        old: State,
+        after_close: AfterClose | None,
+        side: SideSocket | None,
+    ) -> None: ...
 
     def _reject(self, error: OnesocketError, event: Event, *, spares_retrying: bool) -> None:
         self.waiting_callers = self.retrying_callers = self.retrying_callers if spares_retrying else 0

@@ -3,6 +3,7 @@
 import pytest
 
 from tests.support.node_page import NodePage
+from tests.support.node_script import run_script
 
 
 async def test_a_watcher_may_close_what_has_just_been_opened(page: NodePage) -> None:
@@ -182,3 +183,23 @@ async def test_a_reader_that_is_removed_gets_not_even_the_present_message(page: 
         )
         == []
     )
+
+
+async def test_many_losses_are_one_gap_for_a_reader_that_does_not_read(page: NodePage) -> None:
+    assert await page.run(
+        """
+        const {client, sockets, open, pass} = make({reconnect: new one.ReconnectPolicy({initial: 0})});
+        const stream = client.subscribe(null, {limit: 2});
+        await open();
+        for (let loss = 1; loss <= 10; loss += 1) {
+          sockets.at(-1).closed();
+          await pass(0.5);
+          sockets.at(-1).open();
+        }
+        return [sockets.length, stream.size, (await stream.next()).value.epoch];
+        """
+    ) == [11, 1, 11]
+
+
+def test_random_lives_with_a_hostile_server_keep_every_promise() -> None:
+    assert run_script("random_lives.mjs", "1", "80") == "80 lives"

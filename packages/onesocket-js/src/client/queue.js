@@ -23,6 +23,8 @@ export function checkOverflow(overflow) {
   return overflow;
 }
 
+const isLoss = (item) => item instanceof Gap && item.reason === GapReason.RECONNECTED;
+
 /** Bounded queue between the fan-out and one reader. */
 export class Queue {
   #items = [];
@@ -54,6 +56,11 @@ export class Queue {
     const waiter = this.#waiters.shift();
     if (waiter) {
       waiter.resolve({ value: item, done: false });
+      return true;
+    }
+    const last = this.size > 0 ? this.#items.at(-1) : null;
+    if (isLoss(item) && isLoss(last)) {
+      this.#items[this.#items.length - 1] = mergeGaps(last, item); // of a reader that does not read, over many losses
       return true;
     }
     const hasRoom = this.size < this.limit;
