@@ -453,6 +453,12 @@ export interface ReaderOptions<M> extends CallbackOptions<M> {
   overflow?: Overflow;
   raiseOnFailure?: boolean;
 }
+export interface StreamOptions {
+  limit?: number;
+  overflow?: Overflow;
+  /** True: after a loss the request is sent again, and a `Gap` stands in the stream. */
+  resend?: boolean;
+}
 export interface CallOptions {
   /** True: a failed attempt is followed by the next, and the call waits on. */
   retry?: boolean | null;
@@ -475,6 +481,7 @@ export interface MessageClient<M, S> {
   waitFor(states: State | State[], options?: { timeout?: number | null }): Promise<State>;
   send(message: S, options?: { resend?: boolean }): Promise<void>;
   request(message: S, options?: { timeout?: number | null; resend?: boolean; signal?: AbortSignal }): Promise<M>;
+  requestStream(message: S, options?: StreamOptions): Subscription<M | Gap>;
   subscribe(event: string | null | undefined, options: ReaderOptions<M> & { gaps: false }): Subscription<M>;
   subscribe(event?: string | null, options?: ReaderOptions<M> & { gaps?: boolean }): Subscription<M | Gap>;
   on(call: (message: M) => unknown, options?: CallbackOptions<M> & { gaps?: false }): () => void;
@@ -507,6 +514,7 @@ export declare class Client<M = Frame, S = OutgoingFrame> implements MessageClie
   send(message: S, options?: { resend?: boolean }): Promise<void>;
   sendNowait(message: S, options?: { resend?: boolean }): Delivery;
   request(message: S, options?: { timeout?: number | null; resend?: boolean; signal?: AbortSignal }): Promise<M>;
+  requestStream(message: S, options?: StreamOptions): Subscription<M | Gap>;
   subscribe: MessageClient<M, S>['subscribe'];
   on: MessageClient<M, S>['on'];
   off(call: (message: any) => unknown): void;
@@ -538,6 +546,7 @@ export declare class SharedClient<M = any, S = any> implements MessageClient<M, 
   waitFor(states: State | State[], options?: { timeout?: number | null }): Promise<State>;
   send(message: S, options?: { resend?: boolean }): Promise<void>;
   request(message: S, options?: { timeout?: number | null; resend?: boolean; signal?: AbortSignal }): Promise<M>;
+  requestStream(message: S, options?: StreamOptions): Subscription<M | Gap>;
   subscribe: MessageClient<M, S>['subscribe'];
   on: MessageClient<M, S>['on'];
   off(call: (message: any) => unknown): void;

@@ -10,6 +10,7 @@ import { OutageLog } from './outage-log.js';
 import { RequestTracker } from './request-tracker.js';
 import { Runner } from './runner.js';
 import { Sender } from './sender.js';
+import { Subscription } from './subscription.js';
 import { UpstreamSubscriptions } from './upstream-subscriptions.js';
 import { Delivery } from './delivery.js';
 
@@ -206,12 +207,29 @@ export class Client extends MessageClient {
 
   /** Sends a request and resolves with the answer to it; the protocol's `Requests` say where the ids are. */
   async request(message, { timeout = REQUEST_TIMEOUT, resend = false, signal } = {}) {
-    if (this.#requests === null) {
-      throw new InvalidOption('this protocol knows no requests: give it requests, such as new Json({requests: new Requests()})');
-    }
+    this.#checkRequests();
     if (timeout !== null) checkSeconds('timeout', timeout);
     signal?.throwIfAborted();
     const makeDelivery = (make, onDone) => new Delivery(make, { resend, isLasting: resend, onDone });
     return this.#requests.request(message, { timeout, resend, signal, makeDelivery });
+  }
+
+  #checkRequests() {
+    if (this.#requests === null) {
+      throw new InvalidOption('this protocol knows no requests: give it requests, such as new Json({requests: new Requests()})');
+    }
+  }
+
+  /**
+   * Sends a request and returns a stream of all answers to it, which ends with the one for which `last` of `Requests` is
+   * true. Closed before that, it sends the message of `stop`. `resend`: after a loss the request is sent again.
+   */
+  requestStream(message, { limit, overflow, resend = false } = {}) {
+    this.#checkRequests();
+    let close = null;
+    const stream = new Subscription({ limit, overflow }, () => close?.());
+    const epoch = () => this.#fanOut.epoch;
+    close = this.#requests.openStream(message, { queue: stream.queue, resend, epoch });
+    return stream;
   }
 }

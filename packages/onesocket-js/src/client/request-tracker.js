@@ -1,6 +1,7 @@
 // Requests and their answers: each request gets an id of its own where the connection is.
 
 import { OnesocketError, RequestLost, RequestTimeout } from '../errors.js';
+import { AnswerStream } from './answer-stream.js';
 
 /** Ids of ended requests that are kept, to know their answers. */
 const MAX_ENDED = 1024;
@@ -73,8 +74,8 @@ export class RequestTracker {
   /** All requests that wait, and by their ids those that were sent on the present connection. */
   #all = new Set();
   #pending = new Map();
-  /** Ids of requests that ended without an answer. */
-  #ended = new Set();
+  /** Ids of requests that ended without an answer, or before the last one; and whether more of them may come. */
+  #ended = new Map();
   #numbers = 0;
   /** Answers to requests that had ended, which were dropped. */
   lateAnswers = 0;
@@ -143,6 +144,36 @@ export class RequestTracker {
     return this.#requests.stop?.(this.#requests.put(message, id)) ?? null;
   }
 
+  /** Sends a request; its answers go into a reader's queue. Returns the function that ends that. Throws as `Sender.accept`. */
+  openStream(message, options) {
+    const asked = this.#requests.find(message);
+    const stream = new AnswerStream({ tracker: this, sender: this.#sender, message, asked, ...options });
+    return () => stream.close();
+  }
+
+  /** Returns `{answer, refusal, isLast}` of a message of a stream. */
+  read(message, asked) {
+    const answer = this.#requests.restore(message, asked);
+    return { answer, refusal: this.#requests.refusal(answer), isLast: this.#requests.last?.(answer) ?? false };
+  }
+
+  /** Stops the answers to a request that was sent with this id: those that still come are dropped. */
+  stop(message, id) {
+    if (!this.#pending.delete(id)) return;
+    this.#keepEnded(id, { isStream: true });
+    const stop = this.stopMessage(message, id);
+    if (stop === null) return;
+    const make = () => {
+      if (!this.#ended.has(id)) throw new RequestLost('the connection is gone, and with it what was to be stopped');
+      return this.#encode(stop);
+    };
+    try {
+      this.#sender.send(make, { onDone: () => {} });
+    } catch {
+      // the client is being closed
+    }
+  }
+
   /** Returns the reason of an answer that refuses, else null. */
   reasonOf(answer) {
     return this.#requests.reason(answer);
@@ -154,7 +185,8 @@ export class RequestTracker {
     if (id === null) return false;
     const pending = this.#pending.get(id);
     if (pending === undefined) {
-      if (!this.#ended.delete(id)) return false;
+      if (!this.#ended.has(id)) return false;
+      if (!this.#ended.get(id)) this.#ended.delete(id); // a stream may have more of them
       this.lateAnswers += 1;
       return true;
     }
@@ -182,11 +214,11 @@ export class RequestTracker {
   }
 
   /** The connection has ended: what was sent on it is lost, or sent again with `resend`. */
-  connectionEnded() {
+  connectionEnded(error) {
     this.#ended.clear();
     const sent = [...this.#pending.values()];
     this.#pending.clear();
-    for (const pending of sent) pending.lost();
+    for (const pending of sent) pending.lost(error);
   }
 
   /** The connection is gone on which a request was sent. */
@@ -226,9 +258,9 @@ export class RequestTracker {
     this.#finish(pending, reason);
   }
 
-  #keepEnded(id) {
-    this.#ended.add(id);
-    if (this.#ended.size > MAX_ENDED) this.#ended.delete(this.#ended.values().next().value);
+  #keepEnded(id, { isStream = false } = {}) {
+    this.#ended.set(id, isStream);
+    if (this.#ended.size > MAX_ENDED) this.#ended.delete(this.#ended.keys().next().value);
   }
 
   #finish(pending, error, answer) {

@@ -349,7 +349,7 @@ export class Runner {
       this.lastUrl = attempt.shownUrl ?? this.lastUrl;
       this.attempt = null;
       this.#client.sender.connectionEnded({ isClean });
-      this.#client.requests?.connectionEnded();
+      this.#client.requests?.connectionEnded(error);
     }
     const verdict = isUnchanged ? Verdict.NEW_TOKEN : null;
     this.dispatch(events.connectionGone(attempt.epoch, error, { jitter: this.#platform.random(), upFor, verdict }));

@@ -93,8 +93,9 @@ export class Sender {
     this.#pump();
   }
 
-  /** Withdraws a message that waits; false: it is sent, or settled. */
+  /** Withdraws a message that waits; false: it is sent, or settled. One that is being written is not sent again. */
   discard(delivery) {
+    delivery.resend = false;
     return this.#outbox.discard(delivery);
   }
 

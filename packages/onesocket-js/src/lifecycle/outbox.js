@@ -85,7 +85,8 @@ export class Outbox {
 
   /** Returns when the next message expires, on the clock behind `now`; Infinity: none does. */
   nextExpiry() {
-    return Math.min(Infinity, ...this.#first.map(({ expires }) => expires), this.#waiting[0]?.expires ?? Infinity);
+    const oldest = this.#waiting.find(({ expires }) => expires !== Infinity); // lasting ones may stand before it
+    return Math.min(Infinity, ...this.#first.map(({ expires }) => expires), oldest?.expires ?? Infinity);
   }
 
   get #next() {

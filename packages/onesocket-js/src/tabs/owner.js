@@ -33,6 +33,8 @@ export class Owner {
   #calls = new Map();
   /** The readers of keys of all members. */
   #readers = new Map();
+  /** Their streams of answers. */
+  #streams = new Map();
   #onLeft;
 
   constructor({ id, post, broadcast, locks, load, takeOverSeconds, onLeft = () => {} }) {
@@ -54,6 +56,8 @@ export class Owner {
     else if (type === 'withdraw') this.#calls.get(`${member} ${message.id}`)?.abort();
     else if (type === 'token') this.#answerQuestion(message);
     else if (type === 'subscribe') this.#subscribe(member, message);
+    else if (type === 'stream') this.#openStream(member, message);
+    else if (type === 'stream close') this.#streams.get(`${member} ${message.id}`)?.close();
     else if (type === 'unsubscribe') this.#unsubscribe(`${member} ${message.id}`);
     else if (type === 'leave') this.#leave(member);
   }
@@ -119,6 +123,22 @@ export class Owner {
     }
   }
 
+  /** Sends a member's request, and passes on the answers to it. */
+  async #openStream(member, { id, message, options }) {
+    const name = `${member} ${id}`;
+    const tell = (about) => this.#members.has(member) && this.#post(member, { type: 'stream', owner: this.id, id, ...about });
+    try {
+      const stream = this.#client.requestStream(message, options);
+      this.#streams.set(name, stream);
+      for await (const item of stream) tell(packItem(item, () => null));
+      tell({ isOver: true, error: null });
+    } catch (error) {
+      tell({ isOver: true, error: packError(error) });
+    }
+    this.#streams.get(name)?.close();
+    this.#streams.delete(name);
+  }
+
   #unsubscribe(name) {
     const reader = this.#readers.get(name);
     if (this.#readers.delete(name)) this.#client?.[KEYS]().drop(reader);
@@ -127,6 +147,7 @@ export class Owner {
   #leave(member) {
     this.#onLeft(member);
     if (!this.#members.delete(member)) return;
+    for (const [name, stream] of [...this.#streams]) if (name.startsWith(`${member} `)) stream.close();
     for (const name of [...this.#readers.keys()]) if (name.startsWith(`${member} `)) this.#unsubscribe(name);
     for (const [key, controller] of this.#calls) if (key.startsWith(`${member} `)) controller.abort();
     for (const question of this.#questions.values()) if (question.member === member) question.onGone();

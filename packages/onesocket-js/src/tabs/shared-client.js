@@ -5,6 +5,7 @@ import { makeParts, MessageClient } from '../client/message-client.js';
 import { ClientClosed, InvalidOption, OwnerLost, UsageError, VersionMismatch } from '../errors.js';
 import { GapReason, State } from '../lifecycle/table.js';
 import { platform as defaultPlatform, reportToConsole } from '../platform.js';
+import { AnswerStreams } from './answer-streams.js';
 import { ChannelLink } from './channel-link.js';
 import { memberLock, VERSION } from './owner.js';
 import { KeyReaders } from './key-readers.js';
@@ -47,6 +48,7 @@ export class SharedClient extends MessageClient {
   #link;
   #calls;
   #readers = new KeyReaders((message) => this.#post(message));
+  #streams = new AnswerStreams((message) => this.#post(message));
   #member = crypto.randomUUID();
   #owner = null;
   /** The owner's refusal to have this tab as a member, until another one is there, or a call asks again. */
@@ -151,6 +153,7 @@ export class SharedClient extends MessageClient {
       case 'welcome':
         this.#adopt(unpackState(message.status), 'OwnerFound');
         this.#readers.open();
+        this.#streams.ownerFound(message.status.epoch);
         this.#calls.open();
         break;
       case 'refused':
@@ -162,6 +165,9 @@ export class SharedClient extends MessageClient {
         break;
       case 'change':
         this.#adopt(unpackState(message.status), message.change.cause, unpackState(message.change));
+        break;
+      case 'stream':
+        this.#streams.received(message);
         break;
       case 'keys refused':
         this.#readers.refused(message.id, unpackError(message.error));
@@ -180,6 +186,7 @@ export class SharedClient extends MessageClient {
   #refused(error) {
     this.#refusal = error;
     this.#calls.rejectAll(error);
+    this.#streams.endAll(error);
     this.#fanOut.fail(error);
   }
 
@@ -217,6 +224,7 @@ export class SharedClient extends MessageClient {
     const error = new OwnerLost('the tab that held the connection is gone; another one takes over');
     this.#calls.ownerLost();
     this.#readers.ownerLost();
+    this.#streams.ownerLost(error);
     this.#outage = this.#describeOutage();
     if (this.#status.state === State.CONNECTED || this.#status.state === State.BACKING_OFF) {
       const old = this.#status.state;
@@ -285,6 +293,7 @@ export class SharedClient extends MessageClient {
     const old = this.#status.state;
     this.#status = Object.freeze({ ...this.#status, state: State.CLOSED });
     this.#calls.rejectAll(new ClientClosed());
+    this.#streams.endAll();
     this.#tellChange(old, 'Close', null);
     await this.#link.close();
     this.#leave();
@@ -314,6 +323,11 @@ export class SharedClient extends MessageClient {
   /** Sends a request and resolves with the answer to it. */
   async request(message, { timeout = REQUEST_TIMEOUT, resend = false, signal } = {}) {
     return this.#call('request', { message, options: { timeout, resend }, signal });
+  }
+  /** As `Client.requestStream()`: a stream of this tab. */
+  requestStream(message, { limit, overflow, resend = false } = {}) {
+    if (this.#isClosed) throw new ClientClosed();
+    return this.#streams.open(message, { limit, overflow, resend });
   }
 }
 
