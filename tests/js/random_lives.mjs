@@ -123,6 +123,7 @@ async function live(seed) {
   const { sockets, HostileSocket } = socketsOf(random, clock, problems);
   const client = makeClient(random, clock, HostileSocket);
   const calls = [];
+  const controllers = [];
   const messages = [];
   const track = (name, promise) => {
     const call = { name, result: null };
@@ -157,9 +158,11 @@ async function live(seed) {
       if (random(20) === 0) track('disconnect() in a watcher', client.disconnect());
       if (random(20) === 0) track('connect() in a watcher', client.connect());
       if (random(30) === 0) track('reconnect() in a watcher', client.reconnect());
+      if (random(10) === 0) controllers.pop()?.abort(new TypeError('withdrawn in a watcher'));
     });
   const act = () => {
     const controller = new AbortController();
+    controllers.push(controller);
     const { signal } = controller;
     const what = random(12);
     if (what < 3) track('connect', client.connect({ signal, retry: random(4) === 0 ? true : null }));

@@ -23,6 +23,23 @@ async def test_a_watcher_may_close_what_has_just_been_opened(page: NodePage) -> 
     ) == ["opened", "pending", "done", ["connecting", "connected", "closing", "stopped"], [[1000, ""]]]
 
 
+async def test_a_watcher_may_withdraw_a_call_that_is_just_being_ended(page: NodePage) -> None:
+    assert await page.run(
+        """
+        const {client, sockets, pass} = make();
+        const controller = new AbortController();
+        client.onChange((change) => { if (change.new === 'closing') controller.abort(new TypeError('withdrawn')); });
+        const connecting = nameOf(client.connect({signal: controller.signal}));
+        await turn();
+        const closing = nameOf(client.disconnect());
+        sockets[0].open();
+        await turn();
+        sockets[0].closed(1000);
+        return [await stateOf(connecting), await stateOf(closing), client.state, client.status.callers];
+        """
+    ) == ["ConnectAborted", "done", "stopped", 0]
+
+
 @pytest.mark.parametrize("name", ["closed", "lost", "closing"])
 async def test_a_protocol_that_fails_stops_no_end(page: NodePage, name: str) -> None:
     assert await page.run(

@@ -97,7 +97,7 @@ export class Runner {
       this.#performAll(rest);
       return this.#answered(answer);
     }
-    // Added before the effects: they may resolve it at once.
+    // Added after earlier callers are settled, and before the other effects.
     const { promise, id } = this.callers.add(answer.outcome, this.machine.retrying > before);
     const onAbort = () => this.#withdraw(id, signal.reason);
     signal?.addEventListener('abort', onAbort, { once: true });
@@ -107,7 +107,8 @@ export class Runner {
 
   #withdraw(id, reason) {
     const caller = this.callers.remove(id, reason);
-    if (caller) this.dispatch(events.callerCancelled(caller.retries));
+    // At once, and not after events that wait: the machine counts the callers that are there.
+    if (caller) this.#performAll(this.#tellMachine(events.callerCancelled(caller.retries)));
   }
 
   /** Passes a call to the machine and returns the outcome so far. */
@@ -132,7 +133,7 @@ export class Runner {
 
   /** Passes a call to the machine; returns its answer and the other effects. Throws the error that it answers. */
   #ask(call) {
-    const effects = this.machine.handle(call, this.#platform.now());
+    const effects = this.#tellMachine(call);
     const answer = effects.find(events.isAnswer);
     const rest = effects.filter((effect) => effect !== answer);
     if (answer.type === 'RaiseError') {
@@ -181,7 +182,22 @@ export class Runner {
   }
 
   #handle(event) {
-    this.#effects.push(...this.machine.handle(this.#judged(event), this.#platform.now()));
+    this.#effects.push(...this.#tellMachine(this.#judged(event)));
+  }
+
+  /**
+   * Passes an event to the machine; returns its effects but those that settle callers, which is done at once: so the
+   * callers that are there are those that the machine counts, whatever functions of the program do meanwhile.
+   */
+  #tellMachine(event) {
+    const hasCallers = this.callers.size > 0;
+    const rest = [];
+    for (const effect of this.machine.handle(event, this.#platform.now())) {
+      if (effect.type === 'ResolveCallers') this.callers.resolveAll();
+      else if (effect.type === 'RejectCallers') this.callers.rejectAll(effect.error, effect);
+      else rest.push(effect.type === 'StateChanged' ? { ...effect, hasCallers } : effect);
+    }
+    return rest;
   }
 
   #performAll(effects) {
@@ -205,12 +221,6 @@ export class Runner {
         break;
       case 'ReportRefusedToken':
         this.#tokens.refused(effect.error);
-        break;
-      case 'ResolveCallers':
-        this.callers.resolveAll();
-        break;
-      case 'RejectCallers':
-        this.callers.rejectAll(effect.error, effect);
         break;
       case 'ReleaseClosers':
         this.callers.releaseClosers();
@@ -256,7 +266,7 @@ export class Runner {
     this.attempt.start();
   }
 
-  #changed(change) {
+  #changed({ hasCallers, ...change }) {
     const { afterClose } = this.machine;
     const { fanOut, sender } = this.#client;
     if (change.old === State.CONNECTED) {
@@ -270,7 +280,7 @@ export class Runner {
     if (refusal !== null) sender.rejectWaiting(refusal);
     if (change.old === State.FAILED) fanOut.forgetFailure();
     // The failure of a first connect is raised in its callers; readers made before go on waiting.
-    const isHeard = this.readied > 0 || this.callers.size === 0;
+    const isHeard = this.readied > 0 || !hasCallers;
     if (change.new === State.FAILED && change.error !== null && isHeard) fanOut.fail(change.error);
     this.callers.onChange();
     this.#changes.push(change);
