@@ -15,6 +15,7 @@ from onesocket.errors import (
     ConnectionRefused,
     HandshakeRejected,
     InvalidOption,
+    LoginRefused,
     ManuallyDisconnected,
     OnesocketError,
     ServerBusy,
@@ -23,6 +24,8 @@ from onesocket.lifecycle._effects import Outcome
 from onesocket.lifecycle._peer_errors import handshake_rejected
 from onesocket.lifecycle._retry import ReconnectPolicy
 from onesocket.lifecycle._states import State
+from onesocket.protocols._json import Json
+from onesocket.protocols._login import Login
 from onesocket.sharing._join import join
 from onesocket.transports._memory import MemoryPeer, MemoryServer
 from tests.unit.virtual_time import on_virtual_time
@@ -287,4 +290,21 @@ async def test_a_call_that_waits_for_a_date_ends_with_the_client(stop: str, erro
     with pytest.raises(error):
         await caller
     assert loop.time() - began < 2
+    await client.aclose()
+
+
+@on_virtual_time
+async def test_a_call_while_a_failed_attempt_is_being_closed_gets_the_next_one() -> None:
+    server = MemoryServer()
+    server.on_dial = lambda peer: peer.accept(greeting=['{"no": "not today"}' if len(server.peers) == 1 else "{}"])
+    login = Login(ready=lambda message: "no" not in message, refused=lambda message: message.get("no"))
+    client = make(server, protocol=Json(login=login))
+    changes = client.changes()
+    first = asyncio.ensure_future(client.connect())
+    while (await anext(changes)).new is not State.CLOSING:
+        pass
+    second = asyncio.ensure_future(client.connect())
+    with pytest.raises(LoginRefused):
+        await first
+    assert (await second, len(server.peers)) == (Outcome.OPENED, 2)
     await client.aclose()

@@ -299,6 +299,8 @@ class Runner:
         for effect in self.machine.handle(call, self.loop.time()):
             if isinstance(effect, fx.ANSWERS):
                 answer = effect
+            elif isinstance(effect, fx.RejectCallers):
+                self._reject_callers(effect)  # earlier ones: the caller that asks is not among them yet
             else:
                 rest.append(effect)
         if isinstance(answer, fx.RaiseError):
