@@ -40,6 +40,26 @@ async def test_a_watcher_may_withdraw_a_call_that_is_just_being_ended(page: Node
     ) == ["ConnectAborted", "done", "stopped", 0]
 
 
+async def test_a_call_while_a_failed_attempt_is_being_closed_gets_the_next_one(page: NodePage) -> None:
+    assert await page.run(
+        """
+        const login = new one.Login({ready: ({ok}) => ok, refused: ({error}) => error});
+        const {client, sockets} = make({protocol: new one.Json({login})});
+        const first = nameOf(client.connect());
+        await turn();
+        sockets[0].open();
+        sockets[0].receive({error: 'not today'});
+        const second = nameOf(client.connect());
+        const before = [client.state, await stateOf(first), await stateOf(second)];
+        sockets[0].closed(4001);
+        await turn();
+        sockets[1].open();
+        sockets[1].receive({ok: true});
+        return [before, await second];
+        """
+    ) == [["closing", "LoginRefused", "pending"], "opened"]
+
+
 @pytest.mark.parametrize("name", ["closed", "lost", "closing"])
 async def test_a_protocol_that_fails_stops_no_end(page: NodePage, name: str) -> None:
     assert await page.run(
