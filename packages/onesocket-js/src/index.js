@@ -13,6 +13,7 @@ export { Heartbeat } from './protocols/heartbeat.js';
 export { Login } from './protocols/login.js';
 export { Pace, Protocol } from './protocols/protocol.js';
 export { Requests } from './protocols/requests.js';
+export { LastValues, SnapshotHook } from './protocols/snapshot.js';
 export { SubscriptionAnswer, Subscriptions } from './protocols/subscriptions.js';
 export { TokenQuery, TokenSubprotocol } from './token-places.js';
 export { CallableSink, ConsoleSink, Notices } from './notices.js';

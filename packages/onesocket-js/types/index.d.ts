@@ -218,6 +218,7 @@ export declare class Protocol<M = unknown, S = unknown> {
   pace: Pace | null;
   requests: Requests | null;
   subscriptions: Subscriptions | null;
+  snapshot: LastValues | SnapshotHook | null;
   ghostSeconds: number;
   prepare(target: Target, token: string | null): Target;
   opened(token: string | null, now: number): Action<M>[];
@@ -283,6 +284,18 @@ export declare class Subscriptions<M = any> {
   });
   keysOf(message: M): unknown[];
 }
+/** The newest message of each key, for late readers. */
+export declare class LastValues<M = any> {
+  constructor(options?: { key?: string | ((message: M) => unknown) | null; limit?: number });
+}
+/** What late readers begin with, kept by functions of the program. */
+export declare class SnapshotHook<M = any> {
+  constructor(options: {
+    messages: () => Iterable<M>;
+    update?: ((message: M) => unknown) | null;
+    reset?: (() => unknown) | null;
+  });
+}
 export interface CodecOptions<M = any, S = any> {
   login?: Login | null;
   /** The key of an event's name in a message, or a function that finds it. */
@@ -295,6 +308,8 @@ export interface CodecOptions<M = any, S = any> {
   onReady?: (() => Iterable<S>) | null;
   requests?: Requests | null;
   subscriptions?: Subscriptions | null;
+  /** What late readers begin with; null: with the next message. */
+  snapshot?: LastValues<M> | SnapshotHook<M> | null;
   closed?: ((code: number, reason: string) => OnesocketError | null | undefined) | null;
   ghostSeconds?: number;
 }

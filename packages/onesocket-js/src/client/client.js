@@ -4,12 +4,14 @@ import { InvalidOption } from '../errors.js';
 import * as events from '../lifecycle/events.js';
 import { Outcome, State } from '../lifecycle/table.js';
 import { redact } from '../urls.js';
+import { Gap } from './gap.js';
 import { makeParts, MessageClient } from './message-client.js';
 import { checkOptions, checkSeconds } from './options.js';
 import { OutageLog } from './outage-log.js';
 import { RequestTracker } from './request-tracker.js';
 import { Runner } from './runner.js';
 import { Sender } from './sender.js';
+import { makeSnapshotKeeper } from './snapshot-keeper.js';
 import { Subscription } from './subscription.js';
 import { UpstreamSubscriptions } from './upstream-subscriptions.js';
 import { Delivery } from './delivery.js';
@@ -21,6 +23,8 @@ export const ADOPT = Symbol('adopt');
 export const DESCRIBE = Symbol('describe');
 /** Method that returns the subscriptions of the connection, for the readers of others; throws `InvalidOption`. */
 export const KEYS = Symbol('keys');
+/** Method that returns what late readers begin with, as `{item, about}`; null: they begin with the next message. */
+export const SNAPSHOT = Symbol('snapshot');
 
 /**
  * Exactly one WebSocket, however many ask for it.
@@ -34,6 +38,7 @@ export class Client extends MessageClient {
   #sender;
   #requests = null;
   #keys = null;
+  #keeper;
   #runner;
   #lastLoss = null;
   #lastLostAt = null;
@@ -60,12 +65,15 @@ export class Client extends MessageClient {
       const encode = (message) => protocol.encode(message);
       this.#requests = new RequestTracker({ requests: protocol.requests, encode, sender: this.#sender, platform, report });
     }
+    this.#keeper = makeSnapshotKeeper(protocol, report);
+    if (this.#keeper !== null) fanOut.useSnapshots(this.#keeper, (add) => add(this[SNAPSHOT]()));
     const { subscriptions } = protocol;
     if (subscriptions !== null) {
       this.#keys = new UpstreamSubscriptions({
         subscriptions,
         encode: (message) => protocol.encode(message),
         requests: this.#requests,
+        keeper: this.#keeper,
         platform,
         report,
         onChange: () => this.#sender.sourceChanged(),
@@ -185,6 +193,11 @@ export class Client extends MessageClient {
 
   [DESCRIBE](message) {
     return this.#fanOut.describe(message, { isForOthers: true });
+  }
+
+  [SNAPSHOT]() {
+    const describe = (item) => (item instanceof Gap ? null : this[DESCRIBE](item));
+    return this.#keeper?.items().map((item) => ({ item, about: describe(item) })) ?? null;
   }
 
   [KEYS]() {

@@ -25,6 +25,8 @@ export class FanOut {
   #open = new Set();
   #byKey = new Map();
   #keys = null;
+  #keeper = null;
+  #beginLate = null;
   #keysOf;
   epoch = 0;
   delivered = 0;
@@ -44,6 +46,12 @@ export class FanOut {
   /** Has the keys of readers subscribed to: by `keys.add(reader, keys)` and `keys.drop(reader)`; `reader.refused` takes errors. */
   useKeys(keys) {
     this.#keys = keys;
+  }
+
+  /** `keeper` keeps what late readers begin with (null: it is elsewhere); `beginLate(add)` has it added for a late reader. */
+  useSnapshots(keeper, beginLate) {
+    this.#keeper = keeper;
+    this.#beginLate = beginLate;
   }
 
   get subscribers() {
@@ -95,7 +103,7 @@ export class FanOut {
     const wanted = keys === null ? null : checkKeys(keys);
     if (wanted !== null) this.checkKeys();
     const refused = (error) => (reader.queue === null ? this.#reportError(error) : reader.queue.refuse(error));
-    const reader = { event, queue: null, keys: wanted?.length > 0 ? wanted : null, refused, ...rest };
+    const reader = { event, queue: null, keys: wanted?.length > 0 ? wanted : null, refused, isGone: false, ...rest };
     return reader;
   }
 
@@ -109,11 +117,13 @@ export class FanOut {
   }
 
   #remove(reader) {
-    if (!this.#readers.delete(reader) || this.#open.delete(reader)) return;
+    if (reader.isGone) return;
+    reader.isGone = true;
+    this.#readers.delete(reader);
+    if (this.#open.delete(reader) || reader.keys === null) return;
     for (const key of reader.keys) {
       const readers = this.#byKey.get(key);
-      readers.delete(reader);
-      if (readers.size === 0) this.#byKey.delete(key);
+      if (readers?.delete(reader) && readers.size === 0) this.#byKey.delete(key);
     }
     this.#keys.drop(reader);
   }
@@ -127,20 +137,35 @@ export class FanOut {
   #add(reader) {
     if (this.#isEnded) return;
     if (reader.keys !== null) this.#keys.add(reader, reader.keys); // may throw
-    this.#readers.add(reader);
-    if (reader.keys === null) this.#open.add(reader);
-    for (const key of reader.keys ?? []) this.#byKey.set(key, (this.#byKey.get(key) ?? new Set()).add(reader));
     const takesAll = reader.event === null && reader.where === null && reader.keys === null;
     if (this.#keepsEarly) {
+      this.#insert(reader);
       if (takesAll && this.#earlyDropped > 0) {
         this.#deliver(reader, new Gap(GapReason.OVERFLOW, { epoch: this.epoch, missed: this.#earlyDropped }));
       }
       for (const { item, about } of this.#early) if (isAbout(reader, about)) this.#offer(reader, item);
+    } else if (this.#beginLate === null) {
+      this.#insert(reader);
+    } else {
+      this.#beginLate((items) => this.#insertLate(reader, items));
     }
     if (takesAll) {
       this.#keepsEarly = false;
       this.#early = [];
     }
+  }
+
+  #insert(reader) {
+    this.#readers.add(reader);
+    if (reader.keys === null) this.#open.add(reader);
+    for (const key of reader.keys ?? []) this.#byKey.set(key, (this.#byKey.get(key) ?? new Set()).add(reader));
+  }
+
+  /** A reader begins with a snapshot of this moment: messages and gaps as `{item, about}`. */
+  #insertLate(reader, items) {
+    if (reader.isGone || this.#isEnded) return;
+    this.#insert(reader);
+    for (const { item, about } of items) if (isAbout(reader, about)) this.#offer(reader, item);
   }
 
   /** Returns the name of a message's event; null: there is none, or the protocol's function fails on it. */
@@ -168,12 +193,14 @@ export class FanOut {
   publish(message, about = this.describe(message)) {
     this.delivered += 1;
     this.#keep(message, about);
+    this.#keeper?.put(message);
     for (const reader of this.#readersOf(about)) if (this.#readers.has(reader)) this.#offer(reader, message);
   }
 
   /** Delivers a gap to all readers that take them. */
   announce(gap) {
     this.#keep(gap, null);
+    this.#keeper?.lose(gap);
     for (const reader of [...this.#readers]) if (this.#readers.has(reader)) this.#offer(reader, gap);
   }
 

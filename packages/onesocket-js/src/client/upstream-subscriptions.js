@@ -35,6 +35,7 @@ export class UpstreamSubscriptions {
   #declared;
   #encode;
   #requests;
+  #keeper;
   #platform;
   #report;
   #onChange;
@@ -56,8 +57,9 @@ export class UpstreamSubscriptions {
   #pending = [];
   #cancelTurn = null;
 
-  /** `requests`: the tracker, if the messages are requests; `onChange()`: there may be frames. */
-  constructor({ subscriptions, encode, requests, platform, report, onChange }) {
+  /** `requests`: the tracker, if the messages are requests; `keeper`: of the snapshot, or null; `onChange()`: there may be frames. */
+  constructor({ subscriptions, encode, requests, keeper, platform, report, onChange }) {
+    this.#keeper = keeper;
     this.#declared = subscriptions;
     this.#encode = encode;
     this.#requests = subscriptions.requests ? requests : null;
@@ -75,7 +77,9 @@ export class UpstreamSubscriptions {
     const added = keys.filter((key) => !this.#counts.has(key));
     const refused = limit === null ? [] : added.slice(Math.max(0, limit - this.#counts.size));
     const fitting = keys.filter((key) => !refused.includes(key));
-    for (const key of this.#counts.add(subscriber, fitting)) if (!this.#unwanted.delete(key)) this.#missing.add(key);
+    const expected = this.#counts.add(subscriber, fitting);
+    this.#keeper?.expect(expected);
+    for (const key of expected) if (!this.#unwanted.delete(key)) this.#missing.add(key);
     this.#changed();
     if (refused.length === 0) return;
     subscriber.refused(SubscriptionRefused.of(refused, `a connection has at most ${limit} keys`, { retryable: true }));
@@ -83,7 +87,9 @@ export class UpstreamSubscriptions {
 
   /** Removes a subscriber with all its keys. */
   drop(subscriber) {
-    for (const key of this.#counts.drop(subscriber)) if (!this.#missing.delete(key)) this.#unwanted.add(key);
+    const gone = this.#counts.drop(subscriber);
+    this.#keeper?.forget(gone);
+    for (const key of gone) if (!this.#missing.delete(key)) this.#unwanted.add(key);
     this.#changed();
   }
 
@@ -298,6 +304,7 @@ export class UpstreamSubscriptions {
   /** Wants these keys no more, and tells their subscribers why. */
   #refuse(keys, reason) {
     this.#forgetAll(keys);
+    this.#keeper?.forget(keys);
     const losers = this.#counts.refuse(keys);
     this.#changed();
     for (const [subscriber, lost] of losers) subscriber.refused(SubscriptionRefused.of(lost, reason));

@@ -6,6 +6,7 @@ import { Heartbeat, HeartbeatSchedule } from './heartbeat.js';
 import { Login } from './login.js';
 import { deliver, fail, Pace, Protocol, ready, send } from './protocol.js';
 import { Requests } from './requests.js';
+import { checkSnapshot } from './snapshot.js';
 import { checkSubscriptions } from './subscriptions.js';
 
 const LOGIN_REFUSED_CODE = 4001;
@@ -37,6 +38,7 @@ export class CodecProtocol extends Protocol {
     onReady = null,
     requests = null,
     subscriptions = null,
+    snapshot = null,
     closed = null,
     ghostSeconds = LIMITS.ghostSeconds,
     ...unknown
@@ -51,6 +53,7 @@ export class CodecProtocol extends Protocol {
     this.#closed = closed;
     this.requests = checkKind('requests', requests, Requests);
     this.subscriptions = checkSubscriptions(subscriptions, requests);
+    this.snapshot = checkSnapshot(snapshot, subscriptions);
     this.pace = checkKind('pace', pace, Pace);
     this.subprotocols = [...subprotocols];
     this.tokenPlace = tokenPlace;

@@ -32,6 +32,8 @@ export class Protocol {
   requests = null;
   /** Subscriptions to keys, of the class `Subscriptions`; null: none are known. */
   subscriptions = null;
+  /** What late readers begin with: `LastValues` or a `SnapshotHook`; null: with the next message. */
+  snapshot = null;
   /** Seconds for which the server may count a connection after its end. */
   ghostSeconds = LIMITS.ghostSeconds;
 

@@ -1,7 +1,7 @@
 // The owner of a connection that tabs share: it has the client, and serves the members, each of which is one tab.
 
 import { ClientClosed, EncodeError, OptionConflict, TokenFailed, UsageError, VersionMismatch } from '../errors.js';
-import { ADOPT, DESCRIBE, KEYS } from '../client/client.js';
+import { ADOPT, DESCRIBE, KEYS, SNAPSHOT } from '../client/client.js';
 import { packError, packItem, packState, unpackError } from './serialization.js';
 
 /** Seconds that the server gets to notice the end of the last owner's socket, before the next one dials. */
@@ -56,6 +56,7 @@ export class Owner {
     else if (type === 'withdraw') this.#calls.get(`${member} ${message.id}`)?.abort();
     else if (type === 'token') this.#answerQuestion(message);
     else if (type === 'subscribe') this.#subscribe(member, message);
+    else if (type === 'snapshot') this.#post(member, { type, owner: this.id, id: message.id, items: this.#packSnapshot() ?? [] });
     else if (type === 'stream') this.#openStream(member, message);
     else if (type === 'stream close') this.#streams.get(`${member} ${message.id}`)?.close();
     else if (type === 'unsubscribe') this.#unsubscribe(`${member} ${message.id}`);
@@ -90,9 +91,15 @@ export class Owner {
     // What this member has seen of an earlier owner is gone on with.
     const outage = earlier.outage && { ...earlier.outage, error: unpackError(earlier.outage.error) };
     this.#client[ADOPT]({ ...earlier, outage, wait: this.#takeOverSeconds });
-    this.#post(member, { type: 'welcome', owner: this.id, status: packState(this.#client.status) });
+    const status = packState(this.#client.status);
+    this.#post(member, { type: 'welcome', owner: this.id, status, snapshot: this.#packSnapshot() });
     // The lock is free when the tab is closed, or killed.
     if (isNew) this.#locks.request(memberLock(member), () => this.#leave(member)).catch(() => {});
+  }
+
+  /** Returns what late readers begin with; null: they begin with the next message. */
+  #packSnapshot() {
+    return this.#client?.[SNAPSHOT]()?.map(({ item, about }) => packItem(item, () => about)) ?? null;
   }
 
   #refuse(member, error) {

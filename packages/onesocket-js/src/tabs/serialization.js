@@ -49,6 +49,10 @@ export function unpackGap({ reason, error, ...rest }) {
   return new Gap(reason, { ...rest, error: unpackError(error) });
 }
 
+export function unpackItem({ gap, item, about }) {
+  return gap ? { item: unpackGap(gap), about: null } : { item, about };
+}
+
 /** Returns a change or a status of a client as a plain object. */
 export function packState(state) {
   const packed = { ...state };

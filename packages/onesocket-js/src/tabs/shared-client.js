@@ -10,7 +10,7 @@ import { ChannelLink } from './channel-link.js';
 import { memberLock, VERSION } from './owner.js';
 import { KeyReaders } from './key-readers.js';
 import { PendingCalls } from './pending-calls.js';
-import { packError, unpackError, unpackGap, unpackState } from './serialization.js';
+import { packError, unpackError, unpackGap, unpackItem, unpackState } from './serialization.js';
 import { WorkerLink } from './worker-link.js';
 
 const REQUEST_TIMEOUT = 10;
@@ -57,6 +57,11 @@ export class SharedClient extends MessageClient {
   #statusAt = 0;
   #lastEpoch = 0;
   #wasConnected = false;
+  /** True once an owner has welcomed this tab. */
+  #isMember = false;
+  /** Readers that wait for the snapshot with which they begin. */
+  #lateReaders = new Map();
+  #numbers = 0;
   /** The loss of the last owner, until the next one is connected; and the last one, which is kept. */
   #loss = null;
   #lastLoss = null;
@@ -152,6 +157,7 @@ export class SharedClient extends MessageClient {
     switch (message.type) {
       case 'welcome':
         this.#adopt(unpackState(message.status), 'OwnerFound');
+        this.#beginWith(message.snapshot);
         this.#readers.open();
         this.#streams.ownerFound(message.status.epoch);
         this.#calls.open();
@@ -160,8 +166,11 @@ export class SharedClient extends MessageClient {
         this.#refused(unpackError(message.error));
         break;
       case 'item':
-        if (message.gap) this.#fanOut.announce(unpackGap(message.gap));
-        else this.#fanOut.publish(message.item, message.about);
+        if (this.#isMember) this.#publish(message); // what came before is in the snapshot, if there is one
+        break;
+      case 'snapshot':
+        this.#lateReaders.get(message.id)?.(message.items.map(unpackItem));
+        this.#lateReaders.delete(message.id);
         break;
       case 'change':
         this.#adopt(unpackState(message.status), message.change.cause, unpackState(message.change));
@@ -180,6 +189,28 @@ export class SharedClient extends MessageClient {
         break;
       default: // a sign of life, or of a later version
     }
+  }
+
+  #publish({ gap, item, about }) {
+    if (gap) this.#fanOut.announce(unpackGap(gap));
+    else this.#fanOut.publish(item, about);
+  }
+
+  /** A new member's first readers begin with the snapshot of this moment; null: there is none, for late readers either. */
+  #beginWith(snapshot) {
+    if (!this.#isMember) for (const item of snapshot ?? []) this.#publish(item);
+    this.#isMember = true;
+    if (snapshot !== null) this.#fanOut.useSnapshots(null, (add) => this.#beginLate(add));
+  }
+
+  #beginLate(add) {
+    if (this.#owner === null) {
+      add([]);
+      return;
+    }
+    this.#numbers += 1;
+    this.#lateReaders.set(this.#numbers, add);
+    this.#post({ type: 'snapshot', id: this.#numbers });
   }
 
   /** This tab is no member: calls fail, and the next one asks again. */
@@ -224,6 +255,8 @@ export class SharedClient extends MessageClient {
     const error = new OwnerLost('the tab that held the connection is gone; another one takes over');
     this.#calls.ownerLost();
     this.#readers.ownerLost();
+    for (const add of this.#lateReaders.values()) add([]);
+    this.#lateReaders.clear();
     this.#streams.ownerLost(error);
     this.#outage = this.#describeOutage();
     if (this.#status.state === State.CONNECTED || this.#status.state === State.BACKING_OFF) {
