@@ -308,3 +308,22 @@ async def test_keys_that_the_protocol_does_not_know_are_told_in_the_tab(page: No
         )
         == "InvalidOption"
     )
+
+
+async def test_a_token_that_comes_after_its_tab_has_left_is_dropped(page: NodePage) -> None:
+    assert (
+        await page.run(
+            """
+        let give;
+        const token = () => new Promise((resolve) => { give = resolve; });
+        const [leading, tab] = [kept.join(), kept.join({token})];
+        await kept.until(() => tab.status.url !== '');
+        const connecting = nameOf(leading.connect());
+        await kept.until(() => give);
+        await tab.close();
+        give('too late');
+        return connecting;
+        """
+        )
+        == "TokenFailed"
+    )

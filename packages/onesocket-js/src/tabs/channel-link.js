@@ -19,6 +19,7 @@ export class ChannelLink {
   #controller = new AbortController();
   #owner = null;
   #release = null;
+  #isClosed = false;
 
   constructor(key, { member, load, onMessage, onFailure }) {
     this.#key = key;
@@ -60,7 +61,10 @@ export class ChannelLink {
     // A channel of its own: one doesn't get what it has sent itself.
     const channel = new BroadcastChannel(`onesocket ${this.#key}`);
     const id = crypto.randomUUID();
-    const post = (to, message) => channel.postMessage({ ...message, to });
+    let isOver = false;
+    const post = (to, message) => {
+      if (!isOver) channel.postMessage({ ...message, to }); // calls of members may end later
+    };
     const owner = new Owner({
       id,
       post,
@@ -80,6 +84,7 @@ export class ChannelLink {
     announce();
     return new Promise((resolve) => {
       this.#release = () => {
+        isOver = true;
         channel.close();
         resolve();
       };
@@ -87,7 +92,7 @@ export class ChannelLink {
   }
 
   post(message) {
-    this.#channel.postMessage({ ...message, to: OWNER });
+    if (!this.#isClosed) this.#channel.postMessage({ ...message, to: OWNER }); // a token may come later
   }
 
   /** Leaves; the leading tab closes the connection first, and then another one leads. */
@@ -97,6 +102,7 @@ export class ChannelLink {
       await this.#owner.close();
       this.#release();
     }
+    this.#isClosed = true;
     this.#channel.close();
   }
 }
