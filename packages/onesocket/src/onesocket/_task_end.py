@@ -15,6 +15,10 @@ def hide_task(task: asyncio.Task[Any]) -> None:
     _unregister_task(task)
 
 
+def leave_alone(_: asyncio.Task[Any]) -> None:
+    """Take no note of a task: it's on a loop of the library's own, which nothing ends but itself."""
+
+
 def end_task(task: asyncio.Task[Any]) -> BaseException | None:
     """End a task that doesn't run at the moment, as the collector does; returns what it raises for that, if anything.
 

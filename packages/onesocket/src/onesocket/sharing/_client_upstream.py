@@ -75,6 +75,11 @@ class ClientUpstream:
         return self._internals.options.recorder
 
     @property
+    def is_member(self) -> bool:
+        """False: no other connection takes its place."""
+        return False
+
+    @property
     def can_move(self) -> bool:
         """True for a client that the library has made, without parts that are bound to one event loop."""
         options = self._internals.options

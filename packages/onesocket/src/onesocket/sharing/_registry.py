@@ -30,6 +30,9 @@ _PAUSE_TIMEOUT: Final = 1.0
 _MAIN_LOOP: Final = "main loop"
 """Marks the keys of connections that live on a loop of the main thread, beside those of the thread."""
 
+_MEMBER_SCOPES: Final = frozenset({"host", "cluster"})
+"""Scopes in which each loop of the main thread is a member of its own, as a process is."""
+
 LookupRunner = Callable[[Callable[[], SharedConnection | None]], SharedConnection | None]
 
 
@@ -115,7 +118,7 @@ class Registry:
                         predecessor=shared,
                     )
                     self._relocation.prepare(shared)
-                    if scope == "host":
+                    if scope in _MEMBER_SCOPES:
                         self._relocation.on_joined(shared)
                 if loop is not shared.host_loop.loop and isinstance(shared.host_loop, MainLoop):
                     self._relocation.set_refuge(shared, self._owner_thread())
@@ -136,7 +139,7 @@ class Registry:
         """Where a connection is found that is joined on this loop, or is to be put."""
         if scope == "loop":
             return key, id(loop)
-        if scope == "host" and loop is not None and is_main_thread():
+        if scope in _MEMBER_SCOPES and loop is not None and is_main_thread():
             # A member of the host's connection beside that of the thread, as another process: it needs no thread.
             mine = key, _MAIN_LOOP, id(loop)
             if _is_usable(self._shared.get(mine)) or not (self._is_offered or _is_usable(self._shared.get((key,)))):
@@ -187,7 +190,7 @@ class Registry:
                 return offer
         if self._is_ending:
             raise UsageError("the interpreter is ending; nothing can be joined any more")
-        if loop is None or not (upstream.can_move or scope == "host") or not is_main_thread():
+        if loop is None or not (upstream.can_move or upstream.is_member) or not is_main_thread():
             return self._owner_thread()
         hosts = (shared.host_loop for shared in self._shared.values())
         found = next((host for host in hosts if isinstance(host, MainLoop) and host.loop is loop), None)
@@ -313,7 +316,7 @@ def offer_loop() -> contextlib.AbstractAsyncContextManager[None]:
 
     At the end of the block (which is also reached when `asyncio.run` ends) those connections are closed in order, and
     their clients become `CLOSED`; a later `join()` gets a new connection. Without it, one that is joined first on the
-    loop of the main thread lives there, too, but moves to a thread if others share it when that loop ends; with scope
-    "host" another process or thread has it then.
+    loop of the main thread lives there, too, but moves to a thread if others share it when that loop ends; with the
+    scopes "host" and "cluster" another process, thread or host has it then.
     """
     return current_registry().offering()

@@ -1,10 +1,11 @@
-"""Moves connections from an event loop of the program that ends to the thread of the library."""
+"""Moves connections from an event loop of the program that ends to the thread of the library, which watches it."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import functools
+import math
 import threading
 from collections.abc import Callable
 from typing import Final
@@ -71,7 +72,12 @@ class Relocation:
 
     def _needs_watch(self, shared: SharedConnection) -> bool:
         member = shared.member_upstream
-        return member is not None and (member.needs_watch or (member.is_owner and bool(self._others(shared))))
+        if member is None:
+            return False
+        if member.reset_in < math.inf:
+            return True
+        is_on_main_loop = isinstance(shared.host_loop, MainLoop)
+        return is_on_main_loop and (member.needs_watch or (member.is_owner and bool(self._others(shared))))
 
     def _others(self, shared: SharedConnection) -> list[SharedConnection]:
         """The other members of this process that share the same connection of the host."""
@@ -118,13 +124,13 @@ class Relocation:
             return shared.movable if is_here and shared.outlives_loop() else None
 
     def _look(self, thread: HostLoopThread) -> None:
-        """Move the connections whose loops have ended otherwise; in the thread."""
+        """Move the connections whose loops have ended otherwise, and reset those whose time is up; in the thread."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
         for shared in self._connections():
             host_loop = shared.host_loop
-            if shared.refuge is not thread or not isinstance(host_loop, MainLoop):
+            if shared.refuge is not thread or isinstance(host_loop, HostLoopThread):
                 continue
             member = shared.member_upstream
             with self._lock:
@@ -132,16 +138,27 @@ class Relocation:
                     _forget_refuge(shared)
                     self._on_idle()
                     continue
-            if self._timer is None:  # whatever becomes of this look
-                self._timer = thread.loop.call_later(LOOK_INTERVAL, self._look, thread)
+            reset_in = math.inf if member is None else member.reset_in
+            self._look_again(thread, min(LOOK_INTERVAL, max(reset_in, 0.0)))  # whatever becomes of this look
             if member is not None:
-                if host_loop.stands_still(2 * LOOK_INTERVAL) and (member.is_wanted or host_loop.is_dead):
+                if reset_in <= 0 or (
+                    isinstance(host_loop, MainLoop)
+                    and host_loop.stands_still(2 * LOOK_INTERVAL)
+                    and (member.is_wanted or host_loop.is_dead)
+                ):
                     self._take(shared, member, host_loop)
             elif host_loop.has_ended():
                 (shared.break_off_close if shared.is_closing else functools.partial(self._move, shared))()
 
-    def _take(self, shared: SharedConnection, member: MemberUpstream, host_loop: MainLoop) -> None:
-        """Leave a connection whose loop stands still to its other members: it is reset first."""
+    def _look_again(self, thread: HostLoopThread, delay: float) -> None:
+        at = thread.loop.time() + delay
+        if self._timer is None or at < self._timer.when():
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer = thread.loop.call_at(at, self._look, thread)
+
+    def _take(self, shared: SharedConnection, member: MemberUpstream, host_loop: HostLoop) -> None:
+        """Leave a connection whose loop stands still, or is late, to its other members: it is reset first."""
         host_loop.loop_inbox.post(member.break_off())
         with self._lock:
             _forget_refuge(shared)

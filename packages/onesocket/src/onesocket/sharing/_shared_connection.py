@@ -379,9 +379,9 @@ class SharedConnection:
 
     @property
     def member_upstream(self) -> MemberUpstream | None:
-        """The upstream, if it lives on a loop of the main thread as a member of an election; any thread may ask."""
+        """The upstream, if it lives on a loop of the program as a member of an election; any thread may ask."""
         upstream: Any = self.upstream
-        return upstream if not self.upstream.can_move and isinstance(self.inbox, ConnectionInbox) else None
+        return upstream if self.upstream.is_member and not isinstance(self.host_loop, HostLoopThread) else None
 
     @property
     def is_dead(self) -> bool:

@@ -71,6 +71,11 @@ class Upstream(Protocol):
         ...
 
     @property
+    def is_member(self) -> bool:
+        """True for a `MemberUpstream`."""
+        ...
+
+    @property
     def can_move(self) -> bool:
         """True if it may live on an event loop of the program: then it is a `MovableUpstream`."""
         ...
@@ -201,11 +206,19 @@ class MemberUpstream(Upstream, Protocol):
         """True while others use the connection that it has, or wait for it; in any thread."""
         ...
 
+    @property
+    def reset_in(self) -> float:
+        """Seconds after which its connection is reset if its loop has not closed it by then; inf: it may stay.
+
+        In any thread.
+        """
+        ...
+
     def live_with(self, adopt: Callable[[asyncio.Task[Any]], object], on_watch: Callable[[], object]) -> None:
         """Live on a loop of the program. Called before `attach`.
 
         `adopt`: called with the tasks that the loop's end must not cancel. `on_watch`: called when `needs_watch`
-        may have changed.
+        may have changed, or `reset_in` is no longer inf.
         """
 
     def break_off(self) -> Callable[[], object]:

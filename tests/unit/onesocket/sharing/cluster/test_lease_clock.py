@@ -1,5 +1,7 @@
 """The times of a lease."""
 
+import math
+
 import pytest
 
 from onesocket.errors import InvalidOption
@@ -70,3 +72,12 @@ def test_a_margin_of_a_third_is_taken_however_it_is_rounded(ttl: float, margin: 
 def test_the_clock_of_leases_never_goes_back() -> None:
     first = boot_time()
     assert boot_time() >= first > 0
+
+
+def test_another_thread_resets_the_connection_behind_the_close_and_before_the_end() -> None:
+    clock = LeaseClock(9.0, 2.0)
+    assert clock.reset_at == math.inf
+    clock.granted(100.0)
+    assert (clock.close_at, clock.reset_at) == (107.0, 108.5)
+    clock.ended()
+    assert clock.reset_at == math.inf

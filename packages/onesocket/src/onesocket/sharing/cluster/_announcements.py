@@ -10,9 +10,10 @@ from typing import Final
 
 import msgspec
 
+from ..._task_end import leave_alone
 from ...errors import OnesocketError
 from ._coordinator import Coordinator, Position
-from ._retrying import end_tasks
+from ._retrying import Adopt, end_tasks, start_task
 
 _PER_LEASE: Final = 3
 """Announcements in the time of a lease, ..."""
@@ -70,12 +71,18 @@ class Announcer:
     """
 
     def __init__(
-        self, coordinator: Coordinator, describe: Callable[[], tuple[Announcement, Position]], ttl: float
+        self,
+        coordinator: Coordinator,
+        describe: Callable[[], tuple[Announcement, Position]],
+        ttl: float,
+        *,
+        adopt: Adopt = leave_alone,
     ) -> None:
         """`describe`: the announcement, and the position up to which this member has read; `ttl`: of leases, s."""
         self._coordinator = coordinator
         self._describe = describe
         self._ttl = ttl
+        self._adopt = adopt
         self._changed = asyncio.Event()
         self._known: Hashable = None
         self._is_announced = False
@@ -88,7 +95,7 @@ class Announcer:
     def begin(self) -> None:
         """Announce this member from now on."""
         if self._running is None:
-            self._running = asyncio.get_running_loop().create_task(self._run(), name="onesocket cluster announcements")
+            self._running = start_task(self._run(), self._adopt, "onesocket cluster announcements")
 
     def note(self, what: Hashable) -> None:
         """Announce at once if this is not what was noted before."""

@@ -31,6 +31,7 @@ from ._cluster_operations import ClusterOperations
 from ._coordinator import Coordinator, LeaseInfo, Position
 from ._following import Following
 from ._leader_status import LeaderStatus
+from ._retrying import Adopt
 from ._session_hand_over import SessionHandOver
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ class ClusterFollower:
         stats: ConnectionStats,
         ttl: float,
         note: Callable[[Status], object],
+        adopt: Adopt,
     ) -> None:
         """`stats`: the counters so far; `ttl`: of leases, seconds; `note`: called with each status of the leader."""
         self._owner = owner
@@ -70,7 +72,7 @@ class ClusterFollower:
         """True once anything of the present leader was passed on."""
         self._due: Gap | None = None
         """Marker of a change of leaders; it goes before the first message of the next connection."""
-        self._following = Following(coordinator, self._relay, credentials, self, ttl)
+        self._following = Following(coordinator, self._relay, credentials, self, ttl, adopt=adopt)
 
     def __repr__(self) -> str:
         return f"<ClusterFollower {self._following!r}>"

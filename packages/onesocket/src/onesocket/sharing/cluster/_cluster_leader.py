@@ -22,7 +22,7 @@ from ._failed_dials import FailedDials
 from ._leadership import Leadership, LeadershipEnd
 from ._lease_clock import LeaseClock
 from ._remote_members import RemoteMembers
-from ._retrying import Backoff
+from ._retrying import Adopt, Backoff
 from ._role_memory import RoleMemory
 from ._session_hand_over import SessionHandOver
 
@@ -50,6 +50,7 @@ class ClusterLeader:
         now: Callable[[], float],
         memory: RoleMemory,
         room: int,
+        adopt: Adopt,
     ) -> None:
         """`now`: the time by which `clock` counts; `memory`: of the roles before; `room`: bytes that may wait."""
         self._owner = owner
@@ -62,6 +63,7 @@ class ClusterLeader:
         self._now = now
         self._memory = memory
         self._room = room
+        self._adopt = adopt
         self.leadership: Leadership | None = None
         """The present epoch, while this host uses the connection under it."""
         self.members = RemoteMembers(self, operations, credentials, 4 * clock.ttl)
@@ -106,7 +108,7 @@ class ClusterLeader:
         self.on_renewed()
 
     def _leadership_under(self, lease: Lease) -> Leadership:
-        return Leadership(self._coordinator, lease, self._clock, self._now, self._room)
+        return Leadership(self._coordinator, lease, self._clock, self._now, self._room, adopt=self._adopt)
 
     async def run(self) -> LeadershipEnd:
         """Lead until the lease is lost or can't be renewed."""
@@ -134,6 +136,7 @@ class ClusterLeader:
     def on_renewed(self) -> None:
         """Show that this host leads, and drop the members of which nothing is heard."""
         if self.leadership is not None:
+            self._owner.have_watched()
             self.members.drop_silent()
             self._add_session(self.leadership)
             self.leadership.feed.add_status(self._owner.present_status)

@@ -7,6 +7,7 @@ import contextlib
 import dataclasses
 import enum
 import logging
+import math
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
@@ -25,7 +26,7 @@ from ...protocols._protocol import Protocol
 from ...wire._handshake import Data
 from ..host._descriptor_reserve import DescriptorReserve
 from ..host._ipc_frames import Request, Verb
-from ..host._owner import HandOverDue, Owner
+from ..host._owner import HandOverDue, Owner, WatchChanged
 from ..host._owner_lock import OwnerLock
 from ..host._owner_operations import OwnerOperations
 from ._announcements import AnnouncedConnection, Announcement, Announcer, announcement
@@ -39,7 +40,7 @@ from ._counted_coordinator import CountedCoordinator
 from ._feed_payload import MIN_PAYLOAD
 from ._leadership import Leadership, LeadershipEnd
 from ._lease_clock import LeaseClock
-from ._retrying import Backoff, end_tasks
+from ._retrying import Backoff, end_tasks, start_task
 from ._role_memory import RoleMemory
 from ._session_hand_over import SessionHandOver
 
@@ -86,13 +87,19 @@ class ClusterOwner(Owner):
         self._memory = memory
         name, memory.led_as = memory.led_as or new_member_name(), None
         self._coordinator = CountedCoordinator(cluster.engine.open(cluster_key, name), memory.counters)
-        self._announcer = Announcer(self._coordinator, self._describe, cluster.lease)
+        self._announcer = Announcer(self._coordinator, self._describe, cluster.lease, adopt=self._adopt)
         operations = self._cluster_operations
         self._relay = operations.relay
         self._session = SessionHandOver(self.client, self._coordinator)
         parts = self, self._coordinator, given["credentials"], operations, self._snapshot
         self.leader = ClusterLeader(
-            *parts, session=self._session, clock=self._clock, now=now, memory=memory, room=self._options.buffer
+            *parts,
+            session=self._session,
+            clock=self._clock,
+            now=now,
+            memory=memory,
+            room=self._options.buffer,
+            adopt=self._adopt,
         )
         self.follower = ClusterFollower(
             *parts,
@@ -101,11 +108,31 @@ class ClusterOwner(Owner):
             stats=given["stats"],
             ttl=cluster.lease,
             note=lambda status: memory.note(status, now()),
+            adopt=self._adopt,
         )
         self._running: asyncio.Task[None] | None = None
         self._closing: asyncio.Task[None] | None = None
+        self._reset_at = math.inf
+        """Time at which the connection is reset when its leadership has ended, unless it is closed."""
         self.is_leaving = False
         """True from `hand_over` on: it leads no more."""
+
+    @property
+    def reset_in(self) -> float:
+        """As `Owner.reset_in`: the connection is closed before the lease can end, also by a loop that stands still."""
+        if self._lock.is_surrendered or self.client.state is State.CLOSED:
+            return math.inf
+        match self._phase_in_cluster:
+            case ClusterPhase.LEADING:
+                return self._clock.reset_at - self._now()
+            case ClusterPhase.OVER:
+                return self._reset_at - self._now()
+            case ClusterPhase.FOLLOWING | ClusterPhase.ALONE:
+                return math.inf
+
+    def have_watched(self) -> None:
+        """Have another thread see to it that the connection is closed in time, if it doesn't yet."""
+        self._emit(WatchChanged())
 
     def _make_operations(self, protocol: Protocol) -> OwnerOperations:
         self._cluster_operations = ClusterOperations(
@@ -233,7 +260,7 @@ class ClusterOwner(Owner):
     def _begin(self) -> None:
         if self._running is None and self._phase_in_cluster is ClusterPhase.FOLLOWING:
             self._cluster_operations.failure = None
-            self._running = self._loop.create_task(self._run(), name="onesocket cluster member")
+            self._running = start_task(self._run(), self._adopt, "onesocket cluster member")
 
     async def _run(self) -> None:
         """Lead whenever the lease is free, and follow while it isn't."""
@@ -349,6 +376,7 @@ class ClusterOwner(Owner):
     def _begin_leading(self) -> None:
         """Dial, and perform what the processes of this host wait for."""
         self._phase_in_cluster = ClusterPhase.LEADING
+        self.have_watched()
         self._base_epoch, self._base_stats = self.status.epoch, self.follower.heard.stats
         self._cluster_operations.set_state_known()
         # A leader that ended while it closed may have meant to go on.
@@ -381,17 +409,19 @@ class ClusterOwner(Owner):
             _log.warning("%s: the engine of the cluster is away; this host goes on alone", self.status.url)
             return
         self._phase_in_cluster = ClusterPhase.OVER
+        is_lost = end is LeadershipEnd.LEASE_LOST
+        self._reset_at = self._now() + self._clock.margin / 4 if is_lost else self._clock.reset_at
         left = self._clock.close_at + self._clock.margin - self._now() if end is LeadershipEnd.ENGINE_LOST else 0.0
         _log.warning("%s: this host doesn't lead the cluster any more: %s", self.status.url, end.value)
         self._clock.ended()
         self._memory.led_as = self._coordinator.member
-        self._closing = self._loop.create_task(self._close_client(max(0.0, left / 2)))
+        self._closing = start_task(self._close_client(max(0.0, left / 2)), self._adopt)
         self._emit(HandOverDue(is_requested=False))
 
     async def _close_client(self, timeout: float) -> None:
         """Close in order for so many seconds, and then at once: the next leader may dial."""
         self._session.keep()
-        closing = self._loop.create_task(self.client.aclose())
+        closing = start_task(self.client.aclose(), self._adopt)
         await asyncio.wait([closing], timeout=timeout)
         runner = self.client.internals.runner
         for attempt in (runner.attempt, runner.side):

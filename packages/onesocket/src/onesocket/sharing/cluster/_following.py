@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Final, Protocol
 
+from ..._task_end import leave_alone
 from ...errors import (
     EncodeError,
     EngineFull,
@@ -36,7 +37,7 @@ from ._coordinator import START, Coordinator, LeaseInfo, Position, Record, Recor
 from ._feed_payload import FeedReader
 from ._leadership import MAX_BATCH
 from ._relay import Relay
-from ._retrying import Backoff, end_tasks, set_within, until_done
+from ._retrying import Adopt, Backoff, end_tasks, set_within, start_task, until_done
 
 _WAIT: Final = 5.0
 """Seconds for which the engine is asked to wait for records, at most."""
@@ -84,6 +85,8 @@ class Following:
         credentials: JoinCredentials,
         events: FollowingEvents,
         ttl: float,
+        *,
+        adopt: Adopt = leave_alone,
     ) -> None:
         """`ttl`: of leases, seconds."""
         self._coordinator = coordinator
@@ -91,6 +94,7 @@ class Following:
         self._credentials = credentials
         self._events = events
         self._ttl = ttl
+        self._adopt = adopt
         self._loop = asyncio.get_running_loop()
         self.epoch = 0
         """The newest epoch that this member has heard of."""
@@ -155,7 +159,7 @@ class Following:
     async def run(self, lease: LeaseInfo) -> None:
         """Follow the member with this lease, until the lease is free, or may be."""
         self._begin(lease)
-        tasks = [asyncio.ensure_future(self._read_all()), asyncio.ensure_future(self._submit_all())]
+        tasks = [start_task(each, self._adopt) for each in (self._read_all(), self._submit_all())]
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in done:

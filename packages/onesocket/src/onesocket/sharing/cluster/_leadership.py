@@ -8,12 +8,13 @@ import enum
 from collections.abc import Callable
 from typing import Final
 
+from ..._task_end import leave_alone
 from ...errors import EngineFull, EngineUnavailable, Fenced, OnesocketError
 from ._byte_queue import ByteQueue
 from ._coordinator import Coordinator, Lease, Position, Submission
 from ._feed_payload import FeedWriter
 from ._lease_clock import LeaseClock
-from ._retrying import Backoff, end_tasks, until_done
+from ._retrying import Adopt, Backoff, end_tasks, start_task, until_done
 
 _WAIT: Final = 5.0
 """Seconds for which the engine is asked to wait for submissions."""
@@ -34,13 +35,21 @@ class Leadership:
     """Runs between a lease that was granted and its end. What is added to `feed` is published after `wake()`."""
 
     def __init__(
-        self, coordinator: Coordinator, lease: Lease, clock: LeaseClock, now: Callable[[], float], room: int
+        self,
+        coordinator: Coordinator,
+        lease: Lease,
+        clock: LeaseClock,
+        now: Callable[[], float],
+        room: int,
+        *,
+        adopt: Adopt = leave_alone,
     ) -> None:
         """`now`: the time by which `clock` counts; `room`: bytes that may wait for the engine."""
         self._coordinator = coordinator
         self.epoch = lease.epoch
         self._clock = clock
         self._now = now
+        self._adopt = adopt
         self.feed = FeedWriter(room)
         self._most = min(coordinator.max_payload, MAX_BATCH)
         self._position = lease.position
@@ -78,7 +87,7 @@ class Leadership:
 
     async def hold(self, seconds: float) -> LeadershipEnd | None:
         """Only renew the lease, for so long: the connection before may still be open. Returns the end, if it comes."""
-        renewing = asyncio.ensure_future(self._renew(lambda: None))
+        renewing = start_task(self._renew(lambda: None), self._adopt)
         try:
             await asyncio.wait((renewing,), timeout=seconds)
             return await renewing if renewing.done() else None
@@ -88,7 +97,7 @@ class Leadership:
     async def run(self, on_submission: Callable[[Submission], None], on_renewed: Callable[[], None]) -> LeadershipEnd:
         """Renew, publish, take and answer until the lease is lost or can't be renewed."""
         tasks: list[asyncio.Task[LeadershipEnd]] = [
-            asyncio.ensure_future(each)
+            start_task(each, self._adopt)
             for each in (self._renew(on_renewed), self._publish(), self._take(on_submission), self._answer())
         ]
         try:

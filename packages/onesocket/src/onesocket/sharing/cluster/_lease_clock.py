@@ -56,6 +56,11 @@ class LeaseClock:
         """Time at which the connection is closed, unless the lease was renewed."""
         return self._until - self.margin
 
+    @property
+    def reset_at(self) -> float:
+        """Time at which another thread resets the connection, if the event loop has not closed it; inf: no lease."""
+        return math.inf if math.isinf(self._until) else self._until - self.margin / 4
+
     def may_send(self, now: float) -> bool:
         """True while the connection may be used; asked before each use, as timers don't count suspended time."""
         return now < self.close_at

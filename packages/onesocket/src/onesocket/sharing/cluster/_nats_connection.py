@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple
 import nats.errors
 from nats.aio.client import Client as RawClient
 
+from ..._task_end import hide_task
 from ...errors import EngineLoginRefused, EngineUnavailable, OnesocketError, TLSFailed
 from ._engine_url import hosts_text
 from ._nats_address import NatsAddress
@@ -79,6 +80,7 @@ class NatsConnection:
                 await made._connect(address, host, name, context)
                 made._inbox = made._raw.new_inbox()
                 await made._raw.subscribe(f"{made._inbox}.*", cb=made._answered)
+                made._spare_tasks()
         except BaseException as error:
             await made.aclose(_FAILED_CLOSE_TIMEOUT)
             if isinstance(error, TimeoutError) and not made._failures:
@@ -123,6 +125,19 @@ class NatsConnection:
             **options,
         )
         self._check_encrypted(address)
+        self._spare_tasks()
+
+    def _spare_tasks(self) -> None:
+        """Have the end of a loop that cancels all its tasks spare these: the lease is released after that."""
+        for task in self._tasks:
+            hide_task(task)
+
+    @property
+    def _tasks(self) -> set[asyncio.Task[Any]]:
+        """Tasks of nats-py, which has no other access to them."""
+        tasks: set[Any] = {getattr(self._raw, name) for name in _TASKS}
+        tasks |= {each._wait_for_msgs_task for each in self._raw._subs.values()}  # noqa: SLF001
+        return tasks - {None}
 
     def _check_encrypted(self, address: NatsAddress) -> None:
         # nats-py goes on without TLS if the server does not ask for it; called before it writes a password.
@@ -195,9 +210,11 @@ class NatsConnection:
 
         subject = self._raw.new_inbox()
         try:
-            return subject, await self._raw.subscribe(subject, cb=came)
+            subscription = await self._raw.subscribe(subject, cb=came)
         except (nats.errors.Error, OSError) as error:
             raise EngineUnavailable(f"{self.where}: the connection is lost") from error
+        self._spare_tasks()
+        return subject, subscription
 
     async def unsubscribe(self, subscription: Any) -> None:
         """End a subscription; no error if the connection is lost."""
@@ -210,13 +227,11 @@ class NatsConnection:
 
     async def aclose(self, timeout: float = _CLOSE_TIMEOUT) -> None:
         """Close the connection. Idempotent."""
-        # nats-py cancels its tasks, and does not wait for them.
-        tasks: set[Any] = {getattr(self._raw, name) for name in _TASKS}
-        tasks |= {each._wait_for_msgs_task for each in self._raw._subs.values()}  # noqa: SLF001 - there is no other way
+        tasks = self._tasks  # nats-py cancels them, and does not wait for their end
         try:
             async with asyncio.timeout(timeout):
                 await self._raw.close()
-                await asyncio.gather(*tasks - {None}, return_exceptions=True)
+                await asyncio.gather(*tasks, return_exceptions=True)
         except (nats.errors.Error, OSError, TimeoutError):
             pass  # a connection that can't be closed in order is gone
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import Any, Final, TypeVar
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Final, TypeAlias, TypeVar
 
 from ...errors import EngineFull, EngineUnavailable, MailboxFull
 
 T = TypeVar("T")
+Adopt: TypeAlias = Callable[[asyncio.Task[Any]], object]
+"""Called with each task that is made: the end of a loop of the program may have to spare it."""
 _FIRST_DELAY: Final = 0.02
 _MAX_DELAY: Final = 0.5
 _CANCEL_AGAIN: Final = 0.25
@@ -53,17 +55,25 @@ async def set_within(event: asyncio.Event, timeout: float | None) -> bool:
     return True
 
 
+def start_task(work: Coroutine[Any, Any, T], adopt: Adopt, name: str | None = None) -> asyncio.Task[T]:
+    """Start a task on the running loop, and have it adopted."""
+    task = asyncio.get_running_loop().create_task(work, name=name)
+    adopt(task)
+    return task
+
+
 async def end_tasks(*tasks: asyncio.Task[Any], again: float = _CANCEL_AGAIN) -> None:
     """Cancel tasks, every `again` seconds until they have ended. Their errors are not raised.
 
     Once is not enough: a client of an engine can lose a cancellation, as `asyncio.wait_for` of Python 3.11 does when it
     comes with a result; and what repeats operations would go on for ever.
     """
-    waiting = set(tasks)
+    waiting = {task for task in tasks if not task.get_loop().is_closed()}  # with their loop, they have ended
+    ending = tuple(waiting)
     while waiting:
         for task in waiting:
             task.cancel()
         _, waiting = await asyncio.wait(waiting, timeout=again)
-    for task in tasks:
+    for task in ending:
         if not task.cancelled():
             task.exception()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import logging
+import math
 import os
 import random
 import weakref
@@ -165,6 +166,11 @@ class HostUpstream:
         return isinstance(role, Owner) and role.holds_connection
 
     @property
+    def is_member(self) -> bool:
+        """True: it is one member of those that share the connection."""
+        return True
+
+    @property
     def can_move(self) -> bool:
         """False: its sockets and locks live on one event loop."""
         return False
@@ -184,10 +190,16 @@ class HostUpstream:
         role = self._membership.role
         return isinstance(role, Owner) and role.is_wanted
 
+    @property
+    def reset_in(self) -> float:
+        """Seconds after which the connection is reset if this loop has not closed it by then; in any thread."""
+        role = self._membership.role
+        return role.reset_in if isinstance(role, Owner) else math.inf
+
     def live_with(self, adopt: Callable[[asyncio.Task[Any]], object], on_watch: Callable[[], object]) -> None:
         """Live on a loop of the program, whose end cancels no task that is passed to `adopt`.
 
-        `on_watch`: called when `needs_watch` may have changed.
+        `on_watch`: called when `needs_watch` or `reset_in` may have changed.
         """
 
         def keep(task: asyncio.Task[Any]) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
+from ..._task_end import leave_alone
 from ...errors import (
     ClientClosed,
     ForeignUser,
@@ -91,7 +92,7 @@ class Membership:
         self._retry_delay = retry_delay
         """Returns the seconds until the next try after so many failures in a row; None: there is none."""
         self._emit = emit
-        self.adopt: Callable[[asyncio.Task[Any]], object] = _leave_alone
+        self.adopt: Callable[[asyncio.Task[Any]], object] = leave_alone
         """Called with each task of the membership and its role; the end of a loop may have to spare it."""
         self._election = Election(options)
         self.role: Role | None = None
@@ -411,10 +412,6 @@ class Membership:
         lock, self._lock = self._lock, None
         if lock is not None:
             lock.release()
-
-
-def _leave_alone(_: asyncio.Task[Any]) -> None:
-    """Spare no task: the loop is a thread's own."""
 
 
 def _typed_error(error: Exception) -> OnesocketError:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import dataclasses
 import enum
+import math
 import os
 import socket
 import time
@@ -13,6 +14,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
+from ..._task_end import leave_alone
 from ...client._client import Client
 from ...client._gap import Gap
 from ...client._status import Change, ConnectionStats, Status
@@ -70,7 +72,7 @@ class HandOverDue:
 
 @dataclass(frozen=True, slots=True)
 class WatchChanged:
-    """The value of `needs_watch` may have changed."""
+    """The value of `needs_watch` or `reset_in` may have changed."""
 
 
 OwnerEvent: TypeAlias = (
@@ -85,10 +87,6 @@ OwnerEvent: TypeAlias = (
     | WatchChanged
 )
 """Frames as they go to followers, `HandOverDue` and `WatchChanged`."""
-
-
-def _leave_alone(_: asyncio.Task[Any]) -> None:
-    """Spare no task: the loop is a thread's own."""
 
 
 class OwnerPhase(enum.Enum):
@@ -117,7 +115,7 @@ class Owner:
         emit: Callable[[OwnerEvent], object],
         key: str | None = None,
         expects_followers: bool = False,
-        adopt: Callable[[asyncio.Task[Any]], object] = _leave_alone,
+        adopt: Callable[[asyncio.Task[Any]], object] = leave_alone,
     ) -> None:
         self.client = client
         self._adopt = adopt
@@ -203,6 +201,11 @@ class Owner:
     def is_wanted(self) -> bool:
         """True while other members use the connection, or wait to be accepted; in any thread."""
         return bool(self._followers) or self._files.is_asked
+
+    @property
+    def reset_in(self) -> float:
+        """Seconds after which the connection is reset if this loop has not closed it; inf: there is no such time."""
+        return math.inf
 
     @property
     def epoch(self) -> int:
