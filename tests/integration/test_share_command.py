@@ -412,6 +412,8 @@ async def test_the_hub_keeps_the_pace_whatever_its_clients_send(environment: dic
         (["--discord", "--token", "x", "--request-id", "s"], "--request-id has no effect with --discord"),
         (["ws://h/", "--request-id", ""], "id must be the key of the id"),
         (["--discord", "--token", "x", "--pace", "5"], "--discord can't be combined with --merge, --gap-message"),
+        (["--discord", "--token", "x", "--cluster", "xy://h"], "must begin with one of redis:"),
+        (["--discord", "--token", "x", "--scope", "host", "--linger", "1"], "can't be combined with --linger"),
         (["ws://h/", "--intents", "3"], "--intents has no effect without --discord"),
         (["ws://h/", "--allow-origin", "example"], "'example' is the origin of no web page"),
     ],

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import msgspec
 
-from onesocket.client._gap import Gap
+from onesocket.client._gap import Gap, GapReason
 from onesocket.errors import DecodeError
 from onesocket.hub._counters import HubCounters
 from onesocket.hub._frame_backlog import FrameBacklog
@@ -43,6 +43,7 @@ from ._connection import FrontendConnection
 from ._event_intents import DIRECT_EVENT_INTENTS, GUILD_EVENT_INTENTS
 from ._member_requests import MemberRequests
 from ._message_content import MessageLocation, without_content
+from ._shared_session import SharedSession
 
 log = logging.getLogger("onesocket")
 
@@ -58,11 +59,17 @@ _encode: Final = msgspec.json.Encoder().encode
 
 
 class DiscordFrontend:
-    """A hub's `Frontend` for a `DiscordClient` upstream."""
+    """A hub's `Frontend` for one Discord session upstream.
+
+    It is that of a `DiscordClient`, or a shared one: then this hub may come late, or miss something, and asks for the
+    present state instead of waiting for the next READY.
+    """
 
     kind = "discord"
 
-    def __init__(self, client: DiscordClient, options: HubOptions, *, heartbeat_interval: float = 41.25) -> None:
+    def __init__(
+        self, client: DiscordClient | SharedSession, options: HubOptions, *, heartbeat_interval: float = 41.25
+    ) -> None:
         self.member_requests = MemberRequests()
         self._client = client
         self._max_clients = options.max_clients
@@ -77,6 +84,8 @@ class DiscordFrontend:
             failed=(CloseCode.UNKNOWN_ERROR, REASONS[CloseCode.UNKNOWN_ERROR]),
         )
         self._cache = GuildCache()
+        self._is_current = False
+        """True while the cache is that of the present session, as far as is known."""
         self._connections: dict[FrontendConnection, None] = {}
         self.sessions = ServedSessions[ServedSession](self.options.session_ttl)
         self._unflushed: list[FrontendConnection] = []
@@ -109,6 +118,7 @@ class DiscordFrontend:
     def open(self, hub: Hub) -> None:
         """Start to serve, as part of this hub."""
         self._hub = hub
+        self._ask_state()
 
     # --- requests -----------------------------------------------------------------------------------------------------
 
@@ -150,7 +160,7 @@ class DiscordFrontend:
         if wanted.shard not in (None, self._shard):
             raise ClientViolation(CloseCode.INVALID_SHARD, f"The hub is shard {self._shard[0]} of {self._shard[1]}")
         connection.pending_identify = wanted
-        if self._cache.ready is not None:
+        if self._is_current:
             self._begin_session(connection, wanted)
 
     def resume(self, connection: FrontendConnection, wanted: Resume) -> None:
@@ -220,7 +230,24 @@ class DiscordFrontend:
         return len(bytes(_raw_body(message)))
 
     def gap(self, gap: Gap) -> None:
-        """Do nothing: the READY that follows a gap resets the clients."""
+        """Reset the clients of a shared session, as no READY need follow; that of a session of its own resets them."""
+        if isinstance(self._client, SharedSession) and gap.reason is not GapReason.UNDECODABLE:
+            self._end_sessions()
+            self._ask_state()
+
+    def _ask_state(self) -> None:
+        if isinstance(self._client, SharedSession):
+            self._client.ask_snapshot(self._take_state)
+
+    def _take_state(self, dispatches: list[Any]) -> None:
+        """Begin with READY and the guilds as they are by now, unless a READY has come meanwhile."""
+        if self._is_current:
+            return
+        if dispatches:
+            self.messages([each for each in dispatches if not isinstance(each, Gap)])
+        elif self._cache.ready is not None:
+            log.warning("no host knows the guilds: clients begin with those that this hub knows")
+            self._begin_sessions()
 
     def _dispatch(self, dispatch: Dispatch) -> None:
         event = dispatch.event
@@ -262,11 +289,21 @@ class DiscordFrontend:
     def _begin(self, ready: JsonObject) -> None:
         """Reset the clients for a new upstream session: those with a session of the last one identify again."""
         self._cache.begin(ready)
+        self._end_sessions()
+        self._begin_sessions()
+
+    def _end_sessions(self) -> None:
+        self._is_current = False
         self.member_requests.clear()
+        if isinstance(self._client, SharedSession):
+            self._presence = None  # it may have gone with the upstream session: clients bring it when they identify
         for session in self.sessions:
             self.sessions.end(session)
             if session.connection is not None:
                 session.connection.invalidate()
+
+    def _begin_sessions(self) -> None:
+        self._is_current = True
         for connection in tuple(self._connections):
             if connection.pending_identify is not None:
                 self._begin_session(connection, connection.pending_identify)

@@ -314,7 +314,15 @@ def share(
         }
         names = tuple(subprotocol or ())
         make = (
-            partial(_make_discord_hub, options, url=url, intents=intents, **given)
+            partial(
+                _make_discord_hub,
+                options,
+                url=url,
+                intents=intents,
+                own=None if chosen_scope == "process" else own,
+                cluster=_named_cluster(cluster) if chosen_scope == "cluster" else None,
+                **given,
+            )
             if discord
             else partial(
                 _make_hub,
@@ -370,8 +378,8 @@ def _chosen_scope(context: typer.Context, scope: str, own: str) -> str:
         scope = "cluster"
     if scope == "process" and _is_given(context, "own"):
         fail("--own has no effect without --scope host or cluster")
-    if scope != "process" and (given["discord"] or given["linger"] is not None):
-        fail(f"--scope {scope} can't be combined with --discord or --linger: other processes may need the connection")
+    if scope != "process" and given["linger"] is not None:
+        fail(f"--scope {scope} can't be combined with --linger: other processes may need the connection")
     return scope
 
 
