@@ -14,6 +14,7 @@ from onesocket.sharing._connection_key import ConnectionKey
 from onesocket.sharing.cluster._boot_time import boot_time
 from onesocket.sharing.cluster._cluster_options import ClusterOptions
 from onesocket.sharing.cluster._coordinator import ClusterEngine
+from onesocket.sharing.cluster._lease_clock import LeaseClock
 from onesocket.sharing.cluster._memory_engine import MemoryEngine
 from onesocket_discord import DiscordClient, Intents
 from onesocket_discord.pytest_plugin import chat_server as chat_server_fixture
@@ -310,3 +311,39 @@ async def test_a_disconnect_ends_the_session(fleet: BotHosts) -> None:
     await leader.upstream.aclose()
     await other.upstream.reconnect()
     assert fleet.counts == (2, 0)
+
+
+@pytest.mark.parametrize("loss", ["engine", "records"])
+async def test_a_host_that_missed_the_end_of_a_leader_is_told_though_the_session_goes_on(
+    fleet: BotHosts, loss: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(LeaseClock, "dial_delay", lambda *_: 0.0)
+    leader, next_leader, deaf = await fleet.connected(3)
+    await fleet.say("before")
+    for host in fleet.hosts:
+        await heard(host, "before")
+    member = deaf.owner._coordinator.member
+
+    def fail(name: str, operation: str) -> None:
+        if (name, operation) in {(member, "follow"), (member, "acquire")}:
+            raise EngineUnavailable("it hears nothing")
+
+    fleet.engine.before = fail
+    fleet.engine.interrupt_waits()
+    await fleet.say("missed")
+    await heard(next_leader, "before", "missed")
+    model = fleet.engine.model(leader.owner_key)
+    if loss == "engine":
+        model.lose_everything()
+    await leader.upstream.aclose()
+    if loss == "engine":
+        end_lease(fleet, next_leader)
+    await fleet.server.wait_for(lambda stats: stats.resumes == 1)
+    while model._feed and model._feed[0].position.epoch < model._end.epoch:
+        model._feed.popleft()  # as an engine drops the oldest records
+    fleet.engine.before = None
+    fleet.engine.interrupt_waits()
+    await fleet.say("after")
+    await deaf.until(lambda host: texts(host)[-1:] == ["after"])
+    assert "reconnected" in texts(deaf)
+    assert fleet.counts[0] == 1

@@ -64,6 +64,9 @@ class Play:
     def on_leader_gone(self, error: OnesocketError) -> None:
         self.events.append("gone")
 
+    def on_missed(self) -> None:
+        self.events.append("missed")
+
     def on_silence(self, error: OnesocketError) -> None:
         self.events.append("silence")
 
@@ -497,3 +500,56 @@ def test_a_new_member_that_leads_has_nothing_to_read() -> None:
         assert play.events == []
 
     play(main)
+
+
+@pytest.mark.parametrize("dropped", [1, 2, 3])
+def test_an_end_of_an_epoch_that_nothing_counts_is_told_once(dropped: int) -> None:
+    """The engine has dropped a record with messages, also the end, also the next epoch's beginning."""
+
+    async def main(play: Play) -> None:
+        running = await attached(play)
+        await stopped(running)
+        play.feed.add_batch(["missed"])
+        await play.publish()
+        await play.release()
+        await play.lead()
+        for _ in range(2 + dropped):  # the first two were read
+            play.engine.model(KEY)._feed.popleft()
+        play.feed.add_for("b", [SnapshotAnswer(0, ["state"])])
+        await play.publish()
+        running = await play.follow()
+        assert play.events.count("missed") == 1
+        await stopped(running)
+
+    play(main)
+
+
+def test_records_that_a_later_one_counts_are_told_by_their_number_alone() -> None:
+    async def main(play: Play) -> None:
+        running = await attached(play)
+        await stopped(running)
+        for message in ("missed", "read"):
+            play.feed.add_batch([message])
+            await play.publish()
+        del play.engine.model(KEY)._feed[2]
+        running = await play.follow()
+        await play.release()
+        await play.lead()
+        play.feed.add_batch(["next"])
+        await play.publish()
+        running = await play.follow()
+        (gap,) = [each.gap for each in play.events if isinstance(each, GapNotice)]
+        assert gap.missed == 1
+        assert "missed" not in play.events
+        await stopped(running)
+
+    play(main)
+
+
+async def attached(play: Play) -> asyncio.Task[None]:
+    """Follow, with the state of the leader, which is the second record."""
+    running = await play.follow()
+    play.feed.add_for("b", [SnapshotAnswer(0, ["state"])])
+    await play.publish()
+    await settle()
+    return running

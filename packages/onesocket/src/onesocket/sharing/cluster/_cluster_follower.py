@@ -72,6 +72,8 @@ class ClusterFollower:
         """True once anything of the present leader was passed on."""
         self._due: Gap | None = None
         """Marker of a change of leaders; it goes before the first message of the next connection."""
+        self._is_incomplete = False
+        """True if that marker stands whatever the next leader tells: this member has not read all of the last one."""
         self._following = Following(coordinator, self._relay, credentials, self, ttl, adopt=adopt)
 
     def __repr__(self) -> str:
@@ -107,6 +109,7 @@ class ClusterFollower:
 
     def leads_itself(self, epoch: int) -> None:
         """Note that this member has the lease: the epoch before is over."""
+        self._is_incomplete = False
         self._following.leads_itself(epoch)
 
     async def read_rest(self, epoch: int) -> None:
@@ -136,7 +139,7 @@ class ClusterFollower:
         due = self._due
         if due is None or status.state is not State.CONNECTED:
             return None
-        self._due = None
+        self._due, self._is_incomplete = None, False
         if self._owner.holds_connection and self._session.goes_on:
             return None  # this host has resumed the session of the leader before
         gap = dataclasses.replace(due, epoch=status.epoch)
@@ -176,7 +179,7 @@ class ClusterFollower:
 
     def _on_batch(self, batch: MessageBatch) -> None:
         self._session.heard.take(batch)
-        if isinstance(batch, SessionBatch) and batch.goes_on:
+        if isinstance(batch, SessionBatch) and batch.goes_on and not self._is_incomplete:
             self._due = None
         if batch.messages:
             if self._snapshot is not None:
@@ -200,6 +203,10 @@ class ClusterFollower:
                 self._due = Gap(GapReason.RECONNECTED, self._owner.status.epoch, error=error)
         self._is_heard, self.heard.present = False, None
         self.on_silence(error)
+
+    def on_missed(self) -> None:
+        """As `FollowingEvents.on_missed`."""
+        self._is_incomplete = True
 
     def on_silence(self, error: OnesocketError) -> None:
         """As `FollowingEvents.on_silence`."""

@@ -65,6 +65,9 @@ class FollowingEvents(Protocol):
     def on_leader_gone(self, error: OnesocketError) -> None:
         """Note that the epoch ended: the next frame is of another leader."""
 
+    def on_missed(self) -> None:
+        """Note that messages may be missing before the next frame, and that nothing of the feed will tell it."""
+
     def on_silence(self, error: OnesocketError) -> None:
         """Note that the engine has been away for a while."""
 
@@ -107,6 +110,8 @@ class Following:
         self._answer_splitter = FrameSplitter()
         self._is_led = False
         """True while the epoch has not ended, as far as is known."""
+        self._has_missed = False
+        """True if records are missing behind which no frame of their epoch was read, so no count has told of them."""
         self._expires = 0.0
         """Time of the loop at which the lease may have ended, if nothing is heard."""
         self._is_silent = False
@@ -169,6 +174,7 @@ class Following:
 
     def leads_itself(self, epoch: int) -> None:
         """Note that this member has the lease: the epoch before is over."""
+        self._has_missed = False  # it goes on where it stands, or begins anew
         self._end_epoch(OwnerLost("another host held the connection, and let go of it, or is gone"), in_order=False)
         self.epoch = epoch
 
@@ -199,6 +205,9 @@ class Following:
 
     def _begin_epoch(self, epoch: int, *, from_start: bool) -> None:
         self._end_epoch(OwnerLost("the host that held the connection let go of it, or is gone"), in_order=False)
+        if self._has_missed:
+            self._has_missed = False
+            self._events.on_missed()
         if epoch != self.epoch:
             self._submitted = 0
         self.epoch, self._is_led, self._is_rejected = epoch, True, False
@@ -282,6 +291,7 @@ class Following:
         self._feed = record.position
         epoch = record.position.epoch
         if record.kind is RecordKind.MISSED:
+            self._has_missed = True
             if epoch == self.epoch:
                 self._reader.miss()
                 if self._reader.is_waiting:  # the leader's state may be among what is gone
@@ -300,7 +310,10 @@ class Following:
             frames = self._reader.read(payload, self.connection_epoch)
         except IpcError:
             self._reader.miss()
+            self._has_missed = True
             return
+        if frames:
+            self._has_missed = False
         for frame in frames:
             self._events.on_frame(frame)
 
