@@ -9,7 +9,7 @@ from onesocket_discord.client._identify_budget import IdentifyBudget, SessionSta
 from onesocket_discord.client._identify_slots import IdentifySlots
 from onesocket_discord.client._token_state import GATEWAY_INFO_TTL, TokenState, TokenStates
 from onesocket_discord.protocol import IdentifyBudgetExhausted
-from onesocket_discord.protocol._limits import IDENTIFY_PERIOD, IDENTIFY_RESET
+from onesocket_discord.protocol._limits import IDENTIFY_PERIOD, IDENTIFY_RESET, IDENTIFY_TOTAL
 from onesocket_discord.protocol._session_state import SpentIdentifies
 from tests.unit.virtual_time import on_virtual_time
 
@@ -163,6 +163,18 @@ def test_the_next_host_of_a_cluster_counts_what_the_one_before_has_used() -> Non
     with pytest.raises(IdentifyBudgetExhausted) as caught:
         second.reserve(0, 7.0, None)
     assert caught.value.retry_after == 598.0
+
+
+def test_hosts_that_lead_by_turns_count_what_all_of_them_have_used() -> None:
+    hosts = IdentifyBudget(), IdentifyBudget()
+    spent = SpentIdentifies(1000, None, 0.0)
+    for turn in range(6):
+        leading = hosts[turn % 2]
+        leading.restore(spent, 0, 7.0, wall=5000.0)
+        leading.reserve(0, 7.0, None)
+        leading.sent(0, 7.0)
+        spent = leading.spent(0, 7.0, wall=5000.0)
+    assert spent.remaining == IDENTIFY_TOTAL - 6
 
 
 def test_a_wrong_clock_of_the_host_before_delays_by_one_period_at_most() -> None:

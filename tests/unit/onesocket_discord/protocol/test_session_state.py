@@ -4,12 +4,12 @@ from typing import Any
 
 import pytest
 
-from onesocket_discord.protocol import Dispatch
+from onesocket_discord.protocol import Dispatch, Identification, Intents
 from onesocket_discord.protocol._identify_scheduler import ImmediateIdentify
 from onesocket_discord.protocol._session_state import SessionState, SpentIdentifies, open_state, seal_state, state_key
 from tests.unit.onesocket_discord.protocol.gateway_driver import RESUME_URL, TOKEN, URL, GatewayDriver
 
-STATE = SessionState(URL, "the-session", RESUME_URL, 7, has_lost=False, spent=None)
+STATE = SessionState(URL, "the-session", RESUME_URL, 7, has_lost=False, spent=None, login="1 0/1")
 
 
 class Slots(ImmediateIdentify):
@@ -84,6 +84,15 @@ def test_a_state_that_is_not_of_this_token_brings_the_token_nowhere(state: bytes
     assert second.request is not None
     assert second.request.url.startswith(URL)
     assert second.only["op"] == 2
+
+
+@pytest.mark.parametrize("other", [{"intents": Intents.GUILD_MESSAGES}, {"shard": (1, 2)}])
+def test_a_session_of_another_shard_or_with_other_intents_is_not_resumed(other: dict[str, Any]) -> None:
+    first, slots = GatewayDriver(scheduler=Slots()).up(), Slots()
+    identification = Identification(**{"intents": Intents.GUILDS, **other})
+    second = handed_over(state_of(first), identification=identification, scheduler=slots).open().hello()
+    assert second.only["op"] == 2
+    assert slots.restored == [SpentIdentifies(900, None, 5.0)]
 
 
 def test_a_changed_state_is_no_state() -> None:

@@ -92,8 +92,9 @@ class IdentifyBudget:
     def restore(self, spent: SpentIdentifies, shard: int, now: float, wall: float) -> None:
         """Count those of another host as well. A clock that differs can't delay by more than the periods are long."""
         with self._lock:
-            if spent.reset_at is not None and spent.reset_at > wall and self._reset_at is None:
-                self._reset_at = now + min(spent.reset_at - wall, IDENTIFY_RESET)
+            if spent.reset_at is not None and spent.reset_at > wall:
+                reset_at = now + min(spent.reset_at - wall, IDENTIFY_RESET)
+                self._reset_at = reset_at if self._reset_at is None else min(self._reset_at, reset_at)
                 self._remaining = min(self._remaining, spent.remaining)
             bucket = self._bucket(shard)
             slot = now + min(spent.next_slot - wall, IDENTIFY_PERIOD)

@@ -115,7 +115,7 @@ class DiscordGateway(Protocol[Dispatch]):
         self._sequence = Sequence()
         self._dialled: str | None = None
         self._avoid_resume_url = False
-        self._transfer = SessionTransfer()
+        self._transfer = SessionTransfer(identification.fixed)
         self._reset_connection(None)
 
     def __repr__(self) -> str:

@@ -57,6 +57,12 @@ class Identification:
         if given is not None and (not isinstance(given, int) or not least <= given <= most):
             raise InvalidOption(f"large_threshold must be a whole number from {least} to {most}, not {given!r}")
 
+    @property
+    def fixed(self) -> str:
+        """The intents and the shard: they are those of a session for as long as it lives."""
+        number, count = self.shard or (0, 1)
+        return f"{int(self.intents)} {number}/{count}"
+
     def body(self, token: str) -> dict[str, Any]:
         """The JSON object that is sent."""
         body: dict[str, Any] = {

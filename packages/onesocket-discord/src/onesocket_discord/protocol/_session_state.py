@@ -43,17 +43,19 @@ class SessionState(msgspec.Struct, array_like=True, frozen=True):
     has_lost: bool
     """True if a number before it is missing."""
     spent: SpentIdentifies | None
+    login: str
+    """The part of Identify that a Resume can't change (`Identification.fixed`)."""
 
     def __repr__(self) -> str:
         return f"<SessionState sequence={self.sequence}>"  # not the id: see `Session`
 
     @classmethod
-    def of(cls, url: str | None, session: Session | None, spent: SpentIdentifies | None) -> SessionState:
+    def of(cls, url: str | None, session: Session | None, spent: SpentIdentifies | None, login: str) -> SessionState:
         """The state of a host."""
         if session is None:
-            return cls(url, None, None, None, has_lost=False, spent=spent)
-        sequence = session.sequence
-        return cls(url, session.id, session.resume_url, sequence.last, has_lost=sequence.is_incomplete, spent=spent)
+            return cls(url, None, None, None, has_lost=False, spent=spent, login=login)
+        last, has_lost = session.sequence.last, session.sequence.is_incomplete
+        return cls(url, session.id, session.resume_url, last, has_lost=has_lost, spent=spent, login=login)
 
 
 def state_key(token: str) -> bytes:

@@ -13,7 +13,9 @@ from ._session_state import SessionState, SpentIdentifies, open_state, seal_stat
 class SessionTransfer:
     """Seals the session for the next host by the token, and opens that of the host before when the token is known."""
 
-    def __init__(self) -> None:
+    def __init__(self, login: str) -> None:
+        """`login`: as of `SessionState`."""
+        self._login = login
         self._key: bytes | None = None
         """Of the newest token."""
         self._expected: tuple[bytes, list[Any]] | None = None
@@ -26,20 +28,20 @@ class SessionTransfer:
         """The sealed state; b"": there was no token yet. None: that of the host before holds."""
         if self._expected is not None:
             return None
-        return b"" if self._key is None else seal_state(SessionState.of(url, session, spent), self._key)
+        return b"" if self._key is None else seal_state(SessionState.of(url, session, spent, self._login), self._key)
 
     def expect(self, state: bytes, heard: Iterable[Any]) -> None:
         """Keep a sealed state for the next token, and the dispatches that were heard after it."""
         self._expected = state, list(heard)
 
     def take(self, token: str | None) -> tuple[SessionState, Session | None] | None:
-        """Open the state that was kept, with its session, if there is one; None: it is not of this token."""
+        """Open the state that was kept, with its session, if it is of this login; None: it is not of this token."""
         expected, self._expected = self._expected, None
         self._key = None if token is None else state_key(token)
         state = None if expected is None or self._key is None else open_state(expected[0], self._key)
         if expected is None or state is None:
             return None
-        return state, _session_of(state, expected[1])
+        return state, _session_of(state, expected[1]) if state.login == self._login else None
 
 
 def _session_of(state: SessionState, heard: list[Any]) -> Session | None:
