@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
-import enum
 import logging
 import math
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
-from ...client._cluster_status import ClusterRole, ClusterStatus
+from ...client._cluster_status import ClusterStatus
 from ...client._gap import Gap
 from ...client._status import Change, ConnectionStats, Status
 from ...errors import (
@@ -29,34 +28,25 @@ from ..host._ipc_frames import Request, Verb
 from ..host._owner import HandOverDue, Owner, WatchChanged
 from ..host._owner_lock import OwnerLock
 from ..host._owner_operations import OwnerOperations
-from ._announcements import AnnouncedConnection, Announcement, Announcer, announcement
+from ._announcements import Announcement, Announcer
 from ._boot_time import boot_time
+from ._client_close import ClientClose
 from ._cluster_follower import WANTED_STATES, ClusterFollower
 from ._cluster_leader import FINISH_TIMEOUT, ClusterLeader
 from ._cluster_operations import ClusterOperations
 from ._cluster_options import ClusterOptions, OnEngineLost
-from ._coordinator import START, ClusterKey, Lease, Position, new_member_name
+from ._cluster_phase import ClusterPhase
+from ._coordinator import ClusterKey, Lease, Position, new_member_name
 from ._counted_coordinator import CountedCoordinator
 from ._feed_payload import MIN_PAYLOAD
 from ._leadership import Leadership, LeadershipEnd
 from ._lease_clock import LeaseClock
+from ._member_report import MemberReport
 from ._retrying import Backoff, end_tasks, start_task
 from ._role_memory import RoleMemory
 from ._session_hand_over import SessionHandOver
 
 _log: Final = logging.getLogger("onesocket")
-
-
-class ClusterPhase(enum.Enum):
-    """Part of a host."""
-
-    FOLLOWING = "following"
-    """Another host leads, or none does."""
-    LEADING = "leading"
-    ALONE = "alone"
-    """The host has the connection without a lease, as the engine is away (`on_engine_lost="keep"`)."""
-    OVER = "over"
-    """The lease is lost, and the connection is being closed."""
 
 
 class ClusterOwner(Owner):
@@ -87,6 +77,7 @@ class ClusterOwner(Owner):
         self._memory = memory
         name, memory.led_as = memory.led_as or new_member_name(), None
         self._coordinator = CountedCoordinator(cluster.engine.open(cluster_key, name), memory.counters)
+        self._report = MemberReport(self, memory.counters)
         self._announcer = Announcer(self._coordinator, self._describe, cluster.lease, adopt=self._adopt)
         operations = self._cluster_operations
         self._relay = operations.relay
@@ -111,9 +102,7 @@ class ClusterOwner(Owner):
             adopt=self._adopt,
         )
         self._running: asyncio.Task[None] | None = None
-        self._closing: asyncio.Task[None] | None = None
-        self._reset_at = math.inf
-        """Time at which the connection is reset when its leadership has ended, unless it is closed."""
+        self._close = ClientClose(self.client, self._adopt)
         self.is_leaving = False
         """True from `hand_over` on: it leads no more."""
 
@@ -126,7 +115,7 @@ class ClusterOwner(Owner):
             case ClusterPhase.LEADING:
                 return self._clock.reset_at - self._now()
             case ClusterPhase.OVER:
-                return self._reset_at - self._now()
+                return self._close.reset_at - self._now()
             case ClusterPhase.FOLLOWING | ClusterPhase.ALONE:
                 return math.inf
 
@@ -179,58 +168,22 @@ class ClusterOwner(Owner):
         return self._phase_in_cluster is not ClusterPhase.FOLLOWING
 
     @property
+    def phase_in_cluster(self) -> ClusterPhase:
+        """Part of this host."""
+        return self._phase_in_cluster
+
+    @property
     def cluster_part(self) -> str:
         """Part of this host, and the leader's name."""
-        match self._phase_in_cluster:
-            case ClusterPhase.FOLLOWING:
-                leader = self.follower.leader_name
-                return f"follows {leader}" if leader else "looks for a leader"
-            case ClusterPhase.LEADING:
-                return "leads"
-            case ClusterPhase.ALONE:
-                return "alone"
-            case ClusterPhase.OVER:
-                return "lets go"
+        return self._report.part
 
     @property
     def cluster_status(self) -> ClusterStatus:
         """Part of this host, for metrics."""
-        counters, role = self._memory.counters, self._cluster_role
-        leads = role is ClusterRole.LEADER
-        lag = None if self.holds_connection else counters.lag
-        return ClusterStatus(
-            role=role,
-            epoch=counters.epoch,
-            lease_remaining=max(0.0, self._clock.close_at + self._clock.margin - self._now()) if leads else None,
-            renewal_duration=counters.renewal_duration if leads else None,
-            lag_records=None if lag is None else lag.records,
-            lag_seconds=None if lag is None else lag.seconds,
-            leader_changes=counters.leader_changes,
-            fenced_writes=counters.fenced_writes,
-            engine_errors=counters.engine_errors,
-        )
-
-    @property
-    def _cluster_role(self) -> ClusterRole:
-        match self._phase_in_cluster:
-            case ClusterPhase.FOLLOWING:
-                return ClusterRole.FOLLOWER if self.follower.leader_name else ClusterRole.CANDIDATE
-            case ClusterPhase.LEADING:
-                return ClusterRole.LEADER
-            case ClusterPhase.ALONE:
-                return ClusterRole.ALONE
-            case ClusterPhase.OVER:
-                return ClusterRole.CANDIDATE
+        return self._report.status(self._clock.close_at + self._clock.margin - self._now())
 
     def _describe(self) -> tuple[Announcement, Position]:
-        """This member as observers see it, and the position up to which it has read."""
-        if not self.holds_connection:
-            return announcement(self._cluster_role, self._cluster_operations.failure), self.follower.position
-        status = self.status
-        error = None if status.is_connected or status.last_error is None else type(status.last_error).__name__
-        return announcement(
-            self._cluster_role, connection=AnnouncedConnection(status.state.value, status.epoch, error)
-        ), START
+        return self._report.announcement(self._cluster_operations.failure)
 
     @property
     def epoch(self) -> int:
@@ -334,8 +287,7 @@ class ClusterOwner(Owner):
         """As `Owner.hand_over`; the lease is renewed until the connection is closed, and released then."""
         self.is_leaving = True
         self._session.keep()
-        if self._closing is not None:
-            await asyncio.wait([self._closing])
+        await self._close.finished()
         await super().hand_over()
 
     async def _before_release(self) -> None:
@@ -409,25 +361,16 @@ class ClusterOwner(Owner):
             _log.warning("%s: the engine of the cluster is away; this host goes on alone", self.status.url)
             return
         self._phase_in_cluster = ClusterPhase.OVER
+        now, clock = self._now(), self._clock
         is_lost = end is LeadershipEnd.LEASE_LOST
-        self._reset_at = self._now() + self._clock.margin / 4 if is_lost else self._clock.reset_at
-        left = self._clock.close_at + self._clock.margin - self._now() if end is LeadershipEnd.ENGINE_LOST else 0.0
+        left = 0.0 if is_lost else max(0.0, clock.close_at + clock.margin - now)
+        reset_at = now + clock.margin / 4 if is_lost else clock.reset_at
         _log.warning("%s: this host doesn't lead the cluster any more: %s", self.status.url, end.value)
-        self._clock.ended()
+        clock.ended()
         self._memory.led_as = self._coordinator.member
-        self._closing = start_task(self._close_client(max(0.0, left / 2)), self._adopt)
-        self._emit(HandOverDue(is_requested=False))
-
-    async def _close_client(self, timeout: float) -> None:
-        """Close in order for so many seconds, and then at once: the next leader may dial."""
         self._session.keep()
-        closing = start_task(self.client.aclose(), self._adopt)
-        await asyncio.wait([closing], timeout=timeout)
-        runner = self.client.internals.runner
-        for attempt in (runner.attempt, runner.side):
-            if attempt is not None:
-                attempt.abort()
-        await closing
+        self._close.begin(left / 2, reset_at)
+        self._emit(HandOverDue(is_requested=False))
 
     def _may_send(self) -> bool:
         return super()._may_send() and self._may_use()
@@ -470,7 +413,7 @@ class ClusterOwner(Owner):
         self.leader.publish_status(status)
         if self._phase_in_cluster is ClusterPhase.LEADING and self.leader.note_dial(status):
             self._emit(HandOverDue(is_requested=False))
-        self._announcer.note((self._cluster_role, status.state, self._cluster_operations.failure))
+        self._announcer.note((self._report.role, status.state, self._cluster_operations.failure))
         due = self.follower.due_gap(status)
         if due is not None:
             super().deliver_gap(due)  # each host has its own

@@ -7,37 +7,29 @@ from typing import Final, Protocol
 
 from ..._task_end import leave_alone
 from ...errors import (
-    EncodeError,
-    EngineFull,
     EngineUnavailable,
-    Fenced,
     IpcError,
-    MailboxFull,
     OnesocketError,
     OwnerLost,
 )
 from .._host_options import Own
 from ..host._ipc_frames import (
     Answer,
-    Ask,
     FrameSplitter,
     Rejection,
     Results,
-    SendMessages,
     Shutdown,
     SubscriptionRefusal,
     ToFollower,
-    ToOwner,
     decode_owner_frame,
     encode_ipc_frame,
 )
 from ..host._join_credentials import JoinCredentials
-from ._byte_queue import ByteQueue
 from ._coordinator import START, Coordinator, LeaseInfo, Position, Record, RecordKind
 from ._feed_payload import FeedReader
-from ._leadership import MAX_BATCH
 from ._relay import Relay
-from ._retrying import Adopt, Backoff, end_tasks, set_within, start_task, until_done
+from ._retrying import Adopt, Backoff, end_tasks, start_task, until_done
+from ._submitter import Submitter
 
 _WAIT: Final = 5.0
 """Seconds for which the engine is asked to wait for records, at most."""
@@ -97,6 +89,7 @@ class Following:
         self._credentials = credentials
         self._events = events
         self._ttl = ttl
+        self._submitter = Submitter(coordinator, relay, ttl)
         self._adopt = adopt
         self._loop = asyncio.get_running_loop()
         self.epoch = 0
@@ -117,21 +110,6 @@ class Following:
         self._is_silent = False
         self._is_rejected = False
         """True if the leader keeps this member out."""
-        self._hello: bytes = b""
-        """Introduces this member to the leader; submitted before all else."""
-        self._queue = ByteQueue()
-        """Frames that were taken from the relay."""
-        self._is_first = False
-        """True if nothing of those was submitted."""
-        self._submitting: bytes | None = None
-        """The newest payload, until the engine has it for certain."""
-        self._was_refused = True
-        """True if the engine certainly doesn't have it."""
-        self._submitted = 0
-        """Its number."""
-        self._wake = asyncio.Event()
-        self._epoch_over = asyncio.Event()
-        self._idle: asyncio.Future[None] | None = None
 
     def __repr__(self) -> str:
         return f"<Following epoch={self.epoch}{' led' if self._is_led else ''} feed={tuple(self._feed)}>"
@@ -153,18 +131,16 @@ class Following:
 
     def wake(self) -> None:
         """Submit what the relay has."""
-        self._wake.set()
+        self._submitter.wake()
 
     def idle(self) -> asyncio.Future[None]:
         """Done once the engine has everything that was to be submitted."""
-        self._idle = self._loop.create_future()
-        self._wake.set()
-        return self._idle
+        return self._submitter.idle()
 
     async def run(self, lease: LeaseInfo) -> None:
         """Follow the member with this lease, until the lease is free, or may be."""
         self._begin(lease)
-        tasks = [start_task(each, self._adopt) for each in (self._read_all(), self._submit_all())]
+        tasks = [start_task(each, self._adopt) for each in (self._read_all(), self._submitter.run())]
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
@@ -208,10 +184,8 @@ class Following:
         if self._has_missed:
             self._has_missed = False
             self._events.on_missed()
-        if epoch != self.epoch:
-            self._submitted = 0
         self.epoch, self._is_led, self._is_rejected = epoch, True, False
-        self._epoch_over.clear()
+        self._submitter.begin_epoch(epoch)
         self._reader.begin(from_start=from_start)
         self._introduce(is_known=from_start)
 
@@ -219,21 +193,16 @@ class Following:
         """Have the leader take this member as a new one."""
         self._answer_splitter = FrameSplitter()
         nonce = nonce_for(self._coordinator.member, self.epoch)
-        self._hello = encode_ipc_frame(self._credentials.hello(nonce, Own.ALLOW, _IS_KNOWN if is_known else 0))
-        self._queue = ByteQueue()
-        self._relay.begin_epoch()
-        self._wake.set()
+        hello = self._credentials.hello(nonce, Own.ALLOW, _IS_KNOWN if is_known else 0)
+        self._submitter.introduce(encode_ipc_frame(hello))
 
     def _end_epoch(self, error: OnesocketError, *, in_order: bool) -> None:
         if self._is_led:
             self._is_led = False
-            if self._submitting is not None and self._was_refused and self._is_first:
-                self._relay.put_back()
-            self._submitting = None
+            self._submitter.end_epoch()
             self._relay.leader_gone(in_order=in_order)
             self._events.on_leader_gone(error)
-            self._epoch_over.set()
-            self._wake.set()
+            self._submitter.note_end()
 
     # --- reading ----------------------------------------------------------------------------------------------------
 
@@ -341,12 +310,12 @@ class Following:
             case Results():
                 self._relay.on_results(frame)
                 if self._relay.has_frames:
-                    self._wake.set()
+                    self._submitter.wake()
             case Answer():
                 self._relay.on_answer(frame)
             case SubscriptionRefusal():
                 self._relay.on_refusal(frame)
-                self._wake.set()
+                self._submitter.wake()
             case Rejection(error):
                 self._is_rejected = True
                 self._relay.leader_gone(in_order=True)
@@ -360,72 +329,3 @@ class Following:
         """Introduce this member anew: the leader doesn't know it any more, or its answers are lost."""
         self._relay.leader_gone(in_order=False)
         self._introduce(is_known=is_known)
-
-    # --- submitting -------------------------------------------------------------------------------------------------
-
-    async def _submit_all(self) -> None:
-        most = min(self._coordinator.max_payload, MAX_BATCH)
-        while True:
-            if not self._is_led:
-                self._note_idle()
-                await self._awake(None)
-                continue
-            if self._submitting is None:
-                self._fill_queue()
-                if not self._queue:
-                    self._note_idle()
-                    if not await self._awake(self._ttl):
-                        self._queue.put(encode_ipc_frame(self._relay.bounds()))  # a sign of life
-                    continue
-                self._submitting, self._was_refused = self._queue.take(most), True
-                self._submitted += 1
-            await self._submit(Position(self.epoch, self._submitted), self._submitting)
-
-    def _note_idle(self) -> None:
-        if self._idle is not None and not self._idle.done():
-            self._idle.set_result(None)
-
-    def _fill_queue(self) -> None:
-        hello, self._hello = self._hello, b""
-        if hello:
-            self._queue.put(hello)
-            self._is_first = False
-        elif not self._queue:
-            self._is_first = True
-            for frame in self._relay.take_frames():
-                self._encode(frame)
-
-    def _encode(self, frame: ToOwner) -> None:
-        """Add a frame to the queue; the error of an operation that can't be encoded is its result alone."""
-        try:
-            self._queue.put(encode_ipc_frame(frame))
-        except (IpcError, EncodeError) as error:
-            if isinstance(frame, SendMessages) and len(frame.messages) > 1:
-                for number, message in enumerate(frame.messages, frame.first):
-                    self._encode(SendMessages(number, [message]))
-            elif isinstance(frame, SendMessages | Ask):
-                number = frame.first if isinstance(frame, SendMessages) else frame.number
-                self._relay.on_results(Results([(number, None, error)]))
-
-    async def _submit(self, position: Position, payload: bytes) -> None:
-        """Submit one payload, again and again while that may help."""
-        backoff = Backoff()
-        while self._submitting is payload and self.epoch == position.epoch:
-            try:
-                await self._coordinator.submit(position, payload)
-            except MailboxFull:
-                await backoff.wait()
-            except (EngineUnavailable, EngineFull):
-                self._was_refused = False
-                await backoff.wait()
-            except Fenced:
-                await set_within(self._epoch_over, self._ttl)  # its end comes with the feed
-            else:
-                if self._submitting is payload:
-                    self._submitting = None
-                    self._is_first = False
-
-    async def _awake(self, timeout: float | None) -> bool:
-        """Wait until there may be something to do; False: the time is up."""
-        self._wake.clear()
-        return await set_within(self._wake, timeout)
