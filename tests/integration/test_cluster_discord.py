@@ -346,4 +346,5 @@ async def test_a_host_that_missed_the_end_of_a_leader_is_told_though_the_session
     await fleet.say("after")
     await deaf.until(lambda host: texts(host)[-1:] == ["after"])
     assert "reconnected" in texts(deaf)
+    assert await snapshot_of(deaf) == ["READY", "GUILD_CREATE"]
     assert fleet.counts[0] == 1

@@ -248,6 +248,8 @@ class DiscordFrontend:
         elif self._cache.ready is not None:
             log.warning("no host knows the guilds: clients begin with those that this hub knows")
             self._begin_sessions()
+        elif self._hub.status.is_connected:
+            log.warning("no host knows the guilds of the present session: clients wait for the next one")
 
     def _dispatch(self, dispatch: Dispatch) -> None:
         event = dispatch.event

@@ -207,6 +207,7 @@ class ClusterFollower:
     def on_missed(self) -> None:
         """As `FollowingEvents.on_missed`."""
         self._is_incomplete = True
+        self._operations.forget_state()
 
     def on_silence(self, error: OnesocketError) -> None:
         """As `FollowingEvents.on_silence`."""

@@ -114,6 +114,10 @@ class ClusterOperations(OwnerOperations):
             await asyncio.wait([self._first_outcome])
         return await super()._request(verb)
 
+    def forget_state(self) -> None:
+        """Have late readers wait: what they begin with is out of date, and the leader was asked for it."""
+        self._has_state = False
+
     def set_state_known(self) -> None:
         """Answer late readers, those that wait first: what they begin with is known."""
         self._has_state = True

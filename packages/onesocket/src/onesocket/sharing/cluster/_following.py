@@ -181,13 +181,14 @@ class Following:
 
     def _begin_epoch(self, epoch: int, *, from_start: bool) -> None:
         self._end_epoch(OwnerLost("the host that held the connection let go of it, or is gone"), in_order=False)
-        if self._has_missed:
+        is_whole = not self._has_missed
+        if not is_whole:
             self._has_missed = False
             self._events.on_missed()
         self.epoch, self._is_led, self._is_rejected = epoch, True, False
         self._submitter.begin_epoch(epoch)
         self._reader.begin(from_start=from_start)
-        self._introduce(is_known=from_start)
+        self._introduce(is_known=from_start and is_whole)
 
     def _introduce(self, *, is_known: bool) -> None:
         """Have the leader take this member as a new one."""
