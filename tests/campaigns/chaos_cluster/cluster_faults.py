@@ -32,6 +32,7 @@ _LONGEST_PAUSE: Final = 0.1
 _LONGEST_CUT: Final = 2.2 * LEASE
 _SHORT: Final = 0.4 * LEASE
 """Less than what is left of a lease that is renewed in time."""
+_BLOCKED_FOR: Final = 3 * LEASE
 _LONGEST_DELAY: Final = 0.08
 """Each way; a command may take 0.5 s."""
 
@@ -40,6 +41,7 @@ LEADER_OFF: Final = "the leader's host is powered off"
 PROCESS_LEAVES: Final = "the leader's process leaves"
 HOST_LEAVES: Final = "the leader's host leaves"
 FROZEN: Final = "the leader stands still past its lease"
+BLOCKED: Final = "the leader's event loop is blocked past its lease"
 DATA_LOST: Final = "the engine is killed, and its data is lost"
 LEADER_CUT: Final = "the leader is cut off from the engine"
 UPSTREAM_CUT: Final = "the leader is cut off from the upstream server"
@@ -51,6 +53,7 @@ WEIGHTS: Final = {
     HOST_LEAVES: 3,
     "the leader stands still, and goes on in time": 2,
     FROZEN: 2,
+    BLOCKED: 3,
     LEADER_CUT: 4,
     "a follower is cut off from the engine": 2,
     UPSTREAM_CUT: 3,
@@ -204,6 +207,16 @@ class ClusterFaults:
             await self._recover(f"{what}; it goes on", time.monotonic(), self._host.members, is_new=True)
             await self._harness.server.wait_until(lambda counts: counts.sockets_now == 1, DEADLINE)
 
+    async def _block(self, what: str) -> None:
+        """A thread of its process resets the connection in time: there is never a second one."""
+        self._harness.mark_broken()
+        rest = [each for each in self._harness.all_members if each is not self._leader]
+        begun = time.monotonic()
+        order = self._leader.tell("block", seconds=_BLOCKED_FOR)
+        await self._recover(what, begun, rest, is_new=True)
+        await self._leader.result(order)
+        await self._recover(f"{what}; it goes on", begun + _BLOCKED_FOR, [self._leader], is_new=True)
+
     def _counted_apart(self, what: str) -> AbstractContextManager[None]:
         census = self._harness.census
         return contextlib.nullcontext() if census is None else census.window(what)
@@ -294,6 +307,7 @@ class ClusterFaults:
         HOST_LEAVES: _leave,
         "the leader stands still, and goes on in time": _stop_leader,
         FROZEN: _freeze,
+        BLOCKED: _block,
         LEADER_CUT: _cut_engine,
         "a follower is cut off from the engine": _cut_engine,
         UPSTREAM_CUT: _cut_upstream,
