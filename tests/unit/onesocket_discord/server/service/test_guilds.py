@@ -282,3 +282,17 @@ async def test_members_and_guilds_are_paged() -> None:
         assert await names(None, None) == ["onesocket"]
         assert await names(None, guild) == ["second"]
         assert await names(2**63 - 1, None) == ["third"]
+
+
+async def test_what_was_never_there_is_not_acknowledged() -> None:
+    async with running_service() as world:
+        owner, member, _, at = await private_guild(world)
+        newest = int((await world.say(owner, at["channel"], "x"))["id"])
+        await world.service.messages.delete(owner, at["channel"], newest)
+        for future in (newest + 1, 2**62):
+            with expect_api_error(404, 10008):
+                await world.service.channels.acknowledge(member, at["channel"], future)
+        assert (await world.service.ready_data(member)).read_states == []
+        await world.service.channels.acknowledge(member, at["channel"], newest)  # deleted since it was seen
+        (state,) = (await world.service.ready_data(member)).read_states
+        assert state["last_message_id"] == str(newest)

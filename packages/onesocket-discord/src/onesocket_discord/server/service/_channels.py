@@ -8,7 +8,7 @@ from sqlalchemy import BigInteger, Row, bindparam, delete, func, insert, select,
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ...protocol._intents import Intents
-from .._api_error import ApiError, missing_permissions
+from .._api_error import ApiError, missing_permissions, unknown_resource
 from .._field_reader import FieldReader
 from .._ports import Account, Event, Json
 from ..store import UnitOfWork
@@ -141,8 +141,13 @@ class ChannelService(Service):
 
     @concurrent_transaction
     async def acknowledge(self, work: UnitOfWork, account: Account, channel_id: int, message_id: int) -> None:
-        """Move the account's read state forward to this message."""
-        await channel_access(work.connection, account, channel_id)
+        """Move the account's read state forward to this message, which may have been deleted since.
+
+        `ApiError` (10008) for an id after all that the channel ever had: it would count what comes later as read.
+        """
+        access = await channel_access(work.connection, account, channel_id)
+        if message_id > access.row.sequence:
+            raise unknown_resource("Message")
         if await mark_read(work, account.user_id, channel_id, message_id):
             data = {"channel_id": str(channel_id), "message_id": str(message_id), "version": 1}
             self._context.publish(work, "MESSAGE_ACK", data, frozenset({account.user_id}))
