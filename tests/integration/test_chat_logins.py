@@ -257,3 +257,20 @@ async def test_what_waits_to_be_sent_is_sent_with_the_new_token(chat_server: Cha
         await ada.press("f5")
         await ada.until_said("waits")
         await ada.until(lambda: not ada.pending)
+
+
+async def test_registering_by_invite_asks_for_one_and_says_why() -> None:
+    async with ChatServer(registration="invite") as server, running_app(ChatApp(server.api_url), NARROW) as driver:
+        await driver.until(lambda: driver.app.screen.query("#password"))
+        form = driver.app.screen
+        form.query_one("#name", Input).value = "ada"
+        form.query_one("#password", Input).value = PASSWORD
+        assert not form.query_one("#invited").display
+        await driver.press("f2")
+        await driver.until_toast("sign-in-failed")
+        assert "by invite only" in driver.toasts["sign-in-failed"]
+        await driver.until(lambda: form.query_one("#invite").has_focus)
+        made = await server.service.invites.create_for_server(server.service.default_guild, max_age=60, max_uses=1)
+        await driver.press(*made["code"], "enter")
+        await driver.until(lambda: isinstance(driver.app.screen, ChatScreen), "the chat")
+        assert "sign-in-failed" not in driver.toasts

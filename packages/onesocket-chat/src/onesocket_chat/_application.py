@@ -26,6 +26,7 @@ from .screens._logins import LoginsScreen
 from .screens._password import PasswordScreen
 from .screens._sign_in import SignInScreen
 from .session import DEFAULT_SERVER, ChatSession, DraftFiles, ServerAddress, SessionOptions, sign_in
+from .session._sign_in_errors import needs_invite, sign_in_error_text
 
 _SIGN_IN_GROUP: Final = "sign-in"
 
@@ -112,12 +113,15 @@ class ChatApp(App[None]):
                 wanted.name,
                 wanted.password,
                 register=wanted.register,
+                invite=wanted.invite,
                 timeout=self._options.request_timeout,
             )
             if self._remember is not None:
                 save(Credentials(server.api_url, wanted.name, token), self._remember)
         except OnesocketError as error:
-            self._failed(str(error))
+            self._failed(sign_in_error_text(error))
+            if needs_invite(error):
+                form.ask_for_invite()
         except OSError as error:
             self._failed(f"the token can't be kept in {self._remember}: {error.strerror}")
         else:

@@ -14,7 +14,7 @@ from argon2.profiles import CHEAPEST
 
 from onesocket_discord.server._api_error import ApiError
 from onesocket_discord.server._ports import Account, Event, Json
-from onesocket_discord.server.service import ChatService, PasswordService
+from onesocket_discord.server.service import ChatService, PasswordService, Registration
 
 START = 1_800_000_000.0
 
@@ -101,11 +101,14 @@ default_place = ":memory:"
 
 @asynccontextmanager
 async def running_service(
-    where: str | Path | None = None, *, shared: bool = False
+    where: str | Path | None = None, *, shared: bool = False, registration: Registration = "open"
 ) -> AsyncGenerator[ServiceFixture, None]:
     heard, clock = RecordingGateway(), ManualClock()
     place = default_place if where is None else where
-    async with ChatService.open(place, heard, shared=shared, clock=clock, passwords=quick_passwords()) as service:
+    opening = ChatService.open(
+        place, heard, shared=shared, clock=clock, passwords=quick_passwords(), registration=registration
+    )
+    async with opening as service:
         yield ServiceFixture(service, heard, clock)
 
 

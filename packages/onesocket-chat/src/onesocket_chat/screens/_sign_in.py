@@ -25,12 +25,13 @@ class SignInScreen(Screen[None]):
     class SignInRequested(Message):
         """The sign-in form was submitted."""
 
-        def __init__(self, server: str, name: str, password: str, *, register: bool) -> None:
+        def __init__(self, server: str, name: str, password: str, *, register: bool, invite: str = "") -> None:
             super().__init__()
             self.server = server
             self.name = name
             self.password = password
             self.register = register
+            self.invite = invite
 
     def __init__(self, server: str, user: str) -> None:
         super().__init__()
@@ -47,6 +48,9 @@ class SignInScreen(Screen[None]):
             yield Input(self._user, id="name", max_length=64)
             yield Static("Password", classes="label")
             yield Input(id="password", password=True, max_length=256)
+            with Vertical(id="invited"):
+                yield Static("Invite", classes="label")
+                yield Input(id="invite", max_length=64)
             with Horizontal(id="buttons"):
                 yield Button("Sign in", id="go", variant="primary")
                 yield Button("Register", id="register")
@@ -54,6 +58,7 @@ class SignInScreen(Screen[None]):
 
     def on_mount(self) -> None:
         """Focus the first empty field."""
+        self.query_one("#invited").display = False
         self.query_one("#password" if self._user else "#name", Input).focus()
 
     def begin_again(self, server: str, user: str) -> None:
@@ -68,6 +73,11 @@ class SignInScreen(Screen[None]):
         """Clear the password field."""
         self.query_one("#password", Input).value = ""
 
+    def ask_for_invite(self) -> None:
+        """Show the field for an invite, which most servers don't ask for."""
+        self.query_one("#invited").display = True
+        self.query_one("#invite", Input).focus()
+
     def show_busy(self, *, busy: bool) -> None:
         """Disable the buttons during a request."""
         for button in self.query(Button):
@@ -79,6 +89,8 @@ class SignInScreen(Screen[None]):
         event.stop()
         if event.input.id == "password":
             self.action_go(register=False)
+        elif event.input.id == "invite":
+            self.action_go(register=True)
         else:
             self.focus_next(Input)
 
@@ -90,5 +102,7 @@ class SignInScreen(Screen[None]):
 
     def action_go(self, register: bool) -> None:  # noqa: FBT001 - from a key binding
         """Post `SignInRequested` with the fields' values."""
-        server, name, password = (self.query_one(f"#{one}", Input).value for one in ("server", "name", "password"))
-        self.post_message(self.SignInRequested(server, name.strip(), password, register=register))
+        fields = ("server", "name", "password", "invite")
+        server, name, password, invite = (self.query_one(f"#{one}", Input).value for one in fields)
+        wanted = self.SignInRequested(server, name.strip(), password, register=register, invite=invite.strip())
+        self.post_message(wanted)

@@ -71,11 +71,19 @@ _DEFAULT: Final = SessionOptions()
 
 
 async def sign_in(
-    server: ServerAddress, name: str, password: str, *, register: bool = False, timeout: float = 20.0
+    server: ServerAddress,
+    name: str,
+    password: str,
+    *,
+    register: bool = False,
+    invite: str = "",
+    timeout: float = 20.0,
 ) -> str:
     """Register an account, or sign in; returns the token. Raises the errors of `Accounts`."""
     accounts = Accounts(server.api_url, timeout=timeout, user_agent=USER_AGENT)
-    return await (accounts.register if register else accounts.login)(name, password)
+    if register:
+        return await accounts.register(name, password, invite or None)
+    return await accounts.login(name, password)
 
 
 class ChatSession:

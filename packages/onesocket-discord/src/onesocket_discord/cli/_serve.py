@@ -1,20 +1,20 @@
-"""``onesocket serve``: runs the chat server, and manages its accounts, backups and faults."""
+"""``onesocket serve``: runs the chat server, copies its database, and lets something go wrong in it."""
 
 from __future__ import annotations
 
 import asyncio
-import http.client
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from onesocket.cli._stop_signal import StopSignal
-from onesocket.cli._usage import EXIT_FAILED, EXIT_USAGE, fail
+from onesocket.cli._usage import EXIT_FAILED, fail
 
+from ._account_commands import bot_app, invite, user_app
+from ._control_client import DatabaseOption, DataOption, ErrorReporting, ask_server
 from ._server_place import ServerPlace
 
 if TYPE_CHECKING:
@@ -27,25 +27,11 @@ serve_app = typer.Typer(
 )
 
 _PORT = 8720
-_TIMEOUT = 10.0
 _MIN_OPEN_FILES = 65_536
 
-DataOption = Annotated[
-    Path | None,
-    typer.Option(
-        metavar="PATH",
-        help="The SQLite file, or the directory for it. Default: chat.db in the user's data directory.",
-    ),
-]
-DatabaseOption = Annotated[
-    str | None,
-    typer.Option(
-        metavar="URL",
-        envvar="ONESOCKET_DATABASE",
-        help="postgresql+asyncpg://USER@HOST/DATABASE in place of a file. A password is seen by others in a command "
-        "line: give it by PGPASSWORD, ~/.pgpass or this variable.",
-    ),
-]
+serve_app.add_typer(bot_app, name="bot")
+serve_app.add_typer(user_app, name="user")
+serve_app.command()(invite)
 
 
 @serve_app.callback()
@@ -94,6 +80,14 @@ def serve(
             "be repeated. Pages of this machine and of the server's own address may.",
         ),
     ] = None,
+    registration: Annotated[
+        Literal["open", "invite", "closed"],
+        typer.Option(
+            metavar="WHO",
+            help="Who may make an account: everybody (open), whoever has an invite (invite; `onesocket serve invite` "
+            "makes one), or nobody but `onesocket serve user add` (closed).",
+        ),
+    ] = "open",
 ) -> None:
     """Run a chat server that speaks Discord's gateway and HTTP API, version 10.
 
@@ -102,7 +96,7 @@ def serve(
     """
     if context.invoked_subcommand is not None:
         return
-    with _ErrorReporting():
+    with ErrorReporting():
         from ..server import ChatServer, GatewayOptions
 
         options = GatewayOptions(heartbeat_interval=heartbeat_interval, identify_interval=identify_interval)
@@ -121,69 +115,9 @@ def serve(
             cluster=cluster,
             public_gateway_url=gateway_url,
             origins=origin or (),
+            registration=registration,
         )
         asyncio.run(_run(server, place.options))
-
-
-@serve_app.command()
-def bot(
-    name: Annotated[str, typer.Argument(help="2 to 32 characters; not taken yet.")],
-    *,
-    data: DataOption = None,
-    database: DatabaseOption = None,
-) -> None:
-    """Make a bot and print its token. It is shown this once.
-
-    Works while the server runs, and while it doesn't.
-    """
-    with _ErrorReporting():
-        place = ServerPlace.find(data, database)
-        answer = _ask_server(place, "bots", {"name": name})
-        if answer is None:
-            place.make_directory()
-            answer = asyncio.run(_manage_database(place, "bot", {"name": name}))
-        typer.echo(answer["token"])
-
-
-user_app = typer.Typer(help="People and bots: list them, change a password, remove one.", no_args_is_help=True)
-serve_app.add_typer(user_app, name="user")
-
-
-@user_app.command("list")
-def list_users(*, data: DataOption = None, database: DatabaseOption = None) -> None:
-    """Print each account: its id, whether it is a bot, how many logins it has, and its name."""
-    for one in _manage(data, database, "list", {})["users"]:
-        kind = "bot" if one["bot"] else "person"
-        typer.echo(f"{one['id']}  {kind:6}  {one['logins']:3}  {one['username']}")
-
-
-@user_app.command()
-def passwd(
-    name: Annotated[str, typer.Argument(help="The person.")],
-    *,
-    data: DataOption = None,
-    database: DatabaseOption = None,
-) -> None:
-    """Give a person another password. They are signed out everywhere.
-
-    It is asked for, or read from standard input if that is no terminal.
-    """
-    if sys.stdin.isatty():
-        password = typer.prompt(f"New password for {name}", hide_input=True, confirmation_prompt=True, err=True)
-    else:
-        password = sys.stdin.readline().rstrip("\r\n")
-    _manage(data, database, "passwd", {"name": name, "password": password})
-
-
-@user_app.command()
-def remove(
-    name: Annotated[str, typer.Argument(help="A person or a bot.")],
-    *,
-    data: DataOption = None,
-    database: DatabaseOption = None,
-) -> None:
-    """Remove an account: signed out everywhere, out of every guild, its name free again. Its messages stay."""
-    _manage(data, database, "remove", {"name": name})
 
 
 @serve_app.command()
@@ -197,7 +131,7 @@ def backup(
 
     (A copy of the database's file alone misses the newest messages while the server runs.)
     """
-    with _ErrorReporting():
+    with ErrorReporting():
         from onesocket.errors import InvalidOption
 
         from ..server.store._sqlite import backup as copy
@@ -255,9 +189,9 @@ def fault(
     arguments: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
     if compression is not None:
         arguments["name"] = None if compression == "none" else compression
-    with _ErrorReporting():
+    with ErrorReporting():
         place = ServerPlace.find(data, database)
-        answer = _ask_server(place, f"faults/{name.replace('-', '_')}", arguments)
+        answer = ask_server(place, f"faults/{name.replace('-', '_')}", arguments)
         if answer is None:
             text = f"no server is running on {place.name} here; start one with `onesocket serve{place.options}`"
             fail(text, EXIT_FAILED)
@@ -278,73 +212,6 @@ async def _run(server: ChatServer, option: str) -> None:
         sys.stdout.flush()
         await stop.wait()
         typer.echo("stopping: clients are asked to reconnect", err=True)
-
-
-def _manage(data: Path | None, database: str | None, what: str, body: dict[str, Any]) -> dict[str, Any]:
-    """Send a control request to the running server, or without one open its database."""
-    with _ErrorReporting():
-        place = ServerPlace.find(data, database)
-        answer = _ask_server(place, f"users/{what}", body)
-        if answer is not None:
-            return answer
-        if place.file is not None and not place.file.is_file():
-            fail(f"there is no database at {place.file}; name it with --data", EXIT_FAILED)
-        return asyncio.run(_manage_database(place, what, body))
-
-
-async def _manage_database(place: ServerPlace, what: str, body: dict[str, Any]) -> dict[str, Any]:
-    from ..server._control_endpoint import manage_accounts
-    from ..server.gateway import GatewayServer
-    from ..server.service import ChatService
-
-    # Beside the servers of a cluster, which publish what this changes.
-    async with ChatService.open(place.database, GatewayServer(), shared=place.file is None) as service:
-        return await manage_accounts(service.accounts, what, body)
-
-
-def _ask_server(place: ServerPlace, what: str, body: dict[str, Any]) -> dict[str, Any] | None:
-    """Send a control request to the server of this file; returns None without one."""
-    try:
-        control = json.loads(place.control_file.read_text(encoding="utf-8"))
-        url, headers = urlsplit(str(control["url"])), {"Authorization": f"Control {control['token']}"}
-    except (OSError, ValueError, KeyError):
-        return None
-    connection = http.client.HTTPConnection(url.hostname or "", url.port, timeout=_TIMEOUT)
-    try:
-        connection.request("POST", f"{url.path}{what}", json.dumps(body), headers)
-        response = connection.getresponse()
-        status, answer = response.status, json.loads(response.read())
-    except ConnectionRefusedError:
-        return None  # it was killed, and its file is still there
-    except (OSError, ValueError, http.client.HTTPException) as error:
-        fail(f"the server at {url.netloc} doesn't answer: {error}", EXIT_FAILED)
-    finally:
-        connection.close()
-    if status == 401:
-        return None  # another server has the port now
-    if status != 200:
-        fail(str(answer.get("message", answer)), EXIT_FAILED)
-    found: dict[str, Any] = answer
-    return found
-
-
-class _ErrorReporting:
-    """Prints typed errors in one line; errors of usage exit with 2, others with 1."""
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
-        from onesocket.errors import InvalidOption, MissingExtra, OnesocketError
-
-        if isinstance(error, OnesocketError):
-            fail(_error_text(error), EXIT_USAGE if isinstance(error, InvalidOption | MissingExtra) else EXIT_FAILED)
-
-
-def _error_text(error: Exception) -> str:
-    """The error's text, with the invalid fields."""
-    fields = getattr(error, "errors", None)
-    return f"{error}: {json.dumps(fields)}" if fields else str(error)
 
 
 def _raise_file_limit() -> None:

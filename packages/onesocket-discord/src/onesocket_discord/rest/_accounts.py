@@ -22,6 +22,7 @@ _FIELD_NAMES: Final = {
     "login": "the name",
     "password": "the password",
     "new_password": "the new password",
+    "invite": "the invite",
 }
 
 
@@ -64,9 +65,13 @@ class Accounts:
     def __repr__(self) -> str:
         return "<Accounts>"
 
-    async def register(self, username: str, password: str) -> str:
-        """Register an account; returns its token."""
-        return await self._token("POST", "/auth/register", {"username": username, "password": password})
+    async def register(self, username: str, password: str, invite: str | None = None) -> str:
+        """Register an account; returns its token. `invite`: the code of an invite, where the server asks for one.
+
+        Raises `RestError`; one of its `problems` begins with ``invite`` where that is missing or not valid any more.
+        """
+        body = {"username": username, "password": password}
+        return await self._token("POST", "/auth/register", body if invite is None else {**body, "invite": invite})
 
     async def login(self, login: str, password: str) -> str:
         """Sign in; returns a token. Raises `RestError` when the name or the password is wrong."""

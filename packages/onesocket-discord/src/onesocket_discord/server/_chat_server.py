@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final, Self, get_args
 
 from aiohttp import web
 from argon2 import PasswordHasher
@@ -29,7 +29,7 @@ from .rest import (
     make_app,
     scripted_rate_limit_response,
 )
-from .service import LOGIN_LIFETIME, ChatService, PasswordService
+from .service import LOGIN_LIFETIME, ChatService, PasswordService, Registration
 
 if TYPE_CHECKING:
     from .cluster import ClusterNode
@@ -55,6 +55,7 @@ class ChatServer:
     - `cluster`: the URL of Redis or Valkey, ``redis://…``, by which the servers of one database are as one.
     - `public_gateway_url`: the gateway's address that clients are told; by default this server's own.
     - `origins`: the origins of web pages that may use the server, besides those of loopback and of its own address.
+    - `registration`: who may make an account by HTTP: ``"open"``, ``"invite"`` (whoever has one) or ``"closed"``.
 
     Its start raises `PortTaken` if a port is in use, `InvalidOption` for a place that can't be, `StoreInUse` if another
     server uses the database, `StoreUnreachable`, `StoreBroken` and `StoreTooNew` if it can't be used, and
@@ -75,6 +76,7 @@ class ChatServer:
         cluster: str | None = None,
         public_gateway_url: str | None = None,
         origins: Iterable[str] = (),
+        registration: Registration = "open",
     ) -> None:
         self._where = _MEMORY if path is None else path
         self._host = host
@@ -84,6 +86,9 @@ class ChatServer:
         self._proxies = TrustedProxies(trusted_proxies)
         self._login_lifetime = login_lifetime
         self._origins = OriginPolicy(origins)
+        if registration not in get_args(Registration):
+            raise InvalidOption(f"registration must be one of {', '.join(get_args(Registration))}")
+        self._registration: Registration = registration
         self._gateway = GatewayServer(options, public_gateway_url, self._origins.allows_gateway)
         self._public_gateway_url = public_gateway_url
         self._cluster = None if cluster is None else _cluster_node(cluster, self._gateway)
@@ -134,8 +139,11 @@ class ChatServer:
         return await self._gateway.state.stats_counter.wait_for(condition, timeout)
 
     async def create_user(self, name: str, password: str) -> str:
-        """Register a person; returns a token. Raises `ApiError` if the name is taken, or either is invalid."""
-        account = await self.service.accounts.register({"username": name, "password": password})
+        """Register a person, whoever else may; returns a token.
+
+        Raises `ApiError` if the name is taken, or either is invalid or easily guessed.
+        """
+        account = await self.service.accounts.add_person(name, password)
         return str(account["token"])
 
     async def create_bot(self, name: str) -> str:
@@ -157,6 +165,7 @@ class ChatServer:
                 shared=self._cluster is not None,
                 passwords=cheap,
                 login_lifetime=self._login_lifetime,
+                registration=self._registration,
                 files_url=lambda: self.api_url.removesuffix("/api/v10"),
             )
             self._service = await stack.enter_async_context(opening)
@@ -187,7 +196,7 @@ class ChatServer:
         self.api_url = f"http://{authority}/api/v10"
         if self._gateway_port is None:
             self._gateway.serve(self.service, f"ws://{authority}/")
-        control = ControlEndpoint(self._gateway.state, self.faults, self.service.accounts)
+        control = ControlEndpoint(self._gateway.state, self.faults, self.service)
         app = make_app(
             self.service,
             gateway_url=lambda: self._public_gateway_url or self.gateway_url,

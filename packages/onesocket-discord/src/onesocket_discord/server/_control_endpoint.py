@@ -18,10 +18,11 @@ from onesocket.errors import OnesocketError
 from onesocket.hub._endpoint import is_loopback
 
 from ._fault_injector import FaultInjector, describe_fault
+from ._management import manage_service
 from ._ports import Json
 from .gateway._gateway_state import GatewayState
 from .rest import is_address
-from .service._accounts import AccountService
+from .service import ChatService
 
 _PREFIX: Final = "/control/"
 _MAX_BODY_SIZE: Final = 64 << 10
@@ -30,10 +31,10 @@ _MAX_BODY_SIZE: Final = 64 << 10
 class ControlEndpoint:
     """A hook that answers ``/control/...`` on loopback to requests with the control token."""
 
-    def __init__(self, state: GatewayState, faults: FaultInjector, accounts: AccountService) -> None:
+    def __init__(self, state: GatewayState, faults: FaultInjector, service: ChatService) -> None:
         self._state = state
         self._faults = faults
-        self._accounts = accounts
+        self._service = service
         self._token = secrets.token_urlsafe(32)
 
     def __repr__(self) -> str:
@@ -75,34 +76,14 @@ class ControlEndpoint:
                 return {"standing": [describe_fault(fault) for fault in self._state.fault_schedule.active]}
             case "POST", "faults":
                 return await self._faults.perform(name, await _body(request))
-            case "POST", "bots":
-                return await manage_accounts(self._accounts, "bot", await _body(request))
-            case "POST", "users":
-                return await manage_accounts(self._accounts, name, await _body(request))
+            case "POST", _:
+                return await manage_service(self._service, f"{what}/{name}".strip("/"), await _body(request))
             case _:
                 raise _InvalidControlRequest(f"there is no {request.method} {request.path}")
 
     def _is_authorized(self, request: web.Request) -> bool:
         given = request.headers.get("Authorization", "").removeprefix("Control ")
         return secrets.compare_digest(given.encode(), self._token.encode())
-
-
-async def manage_accounts(accounts: AccountService, what: str, body: Json) -> Json:
-    """Perform a command of the server's owner: `bot`, `list`, `passwd` or `remove`. Raises `OnesocketError`."""
-    name = str(body.get("name", ""))
-    match what:
-        case "bot":
-            token, _ = await accounts.create_bot(name)
-            return {"token": token}
-        case "list":
-            return {"users": await accounts.list_accounts()}
-        case "passwd":
-            await accounts.set_password(name, str(body.get("password", "")))
-        case "remove":
-            await accounts.remove(name)
-        case _:
-            raise _InvalidControlRequest(f"there is no users/{what}; there are list, passwd and remove")
-    return {}
 
 
 class _InvalidControlRequest(OnesocketError):

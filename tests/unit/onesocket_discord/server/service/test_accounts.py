@@ -194,4 +194,121 @@ async def test_the_helper_that_makes_worlds_closes_them() -> None:
         pass
     assert isinstance(world, ServiceFixture)
     with expect_api_error(503, 0):
+        await world.bot("ann")
+
+
+# --- who may register, and how ---------------------------------------------------------------------------------
+
+
+def refused_codes(error: ApiError, field: str) -> list[str]:
+    errors: list[dict[str, str]] = (error.errors or {})[field]["_errors"]
+    return [one["code"] for one in errors]
+
+
+async def test_a_closed_server_takes_only_those_whom_its_owner_adds() -> None:
+    async with running_service(registration="closed") as world:
+        with expect_api_error(403, 40006):
+            await world.service.accounts.register({"username": "eve", "password": "correct horse"})
+        added = await world.service.accounts.add_person("ann", "correct horse", signs_in=False)
+        assert set(added) == {"user_id"}
+        ann = await world.account((await world.service.accounts.login(sign_in("ann")))["token"])
+        assert (await world.service.guilds.get(ann, world.service.default_guild))["owner_id"] == added["user_id"]
+
+
+def sign_in(name: str) -> dict[str, str]:
+    return {"login": name, "password": "correct horse"}
+
+
+async def test_an_invite_lets_as_many_in_as_it_may_and_into_its_guild() -> None:
+    async with running_service(registration="invite") as world:
+        accounts, body = world.service.accounts, {"username": "eve", "password": "correct horse"}
+        for more, code in (({}, "INVITE_REQUIRED"), ({"invite": "wrong"}, "INVITE_INVALID")):
+            with expect_api_error(400, 50035) as refused:
+                await accounts.register({**body, **more})
+            assert refused_codes(refused.value, "invite") == [code]
+        first = await world.service.invites.create_for_server(world.service.default_guild, max_age=60, max_uses=1)
+        ann = await world.account(
+            (await accounts.register({**body, "username": "ann", "invite": first["code"]}))["token"]
+        )
+        club = await world.service.guilds.create(ann, {"name": "club"})
+        made = await world.service.invites.create(ann, int(club["channels"][0]["id"]), {"max_uses": 1})
+
+        async def try_to_register(name: str) -> object:
+            return await accounts.register({**body, "username": name, "invite": made["code"]})
+
+        tries = await asyncio.gather(*map(try_to_register, ("bob", "cat", "dan", "eve")), return_exceptions=True)
+        entered = [one for one in tries if not isinstance(one, BaseException)]
+        assert len(entered) == 1
+        refusals = [one for one in tries if isinstance(one, ApiError)]
+        assert [refused_codes(one, "invite") for one in refusals] == [["INVITE_INVALID"]] * 3
+        assert len(await world.service.guilds.members(ann, int(club["id"]), limit=10)) == 2
+        assert len(await world.service.guilds.members(ann, world.service.default_guild, limit=10)) == 2
+        assert (await accounts.list_accounts())[0]["username"] == "ann"
+
+
+async def test_invites_of_a_removed_person_let_nobody_in() -> None:
+    async with running_service(registration="open") as world:
+        ann = await world.person("ann")
+        made = await world.service.invites.create(ann, await world.general(ann), {"max_age": 0})
+        await world.service.accounts.remove("ann")
+        with expect_api_error(404, 10006):
+            await world.service.invites.get(made["code"])
+
+
+async def test_what_looks_like_a_taken_name_is_refused_when_registering_and_renaming() -> None:
+    async with running_service() as world:
+        await world.person("Bill")
+        await world.person("сосо")  # in Cyrillic
+        eve = await world.person("eve")
+        for name, code in (
+            ("BILL", "USERNAME_ALREADY_TAKEN"),
+            ("Bi11", "USERNAME_LOOKS_TAKEN"),
+            ("coco", "USERNAME_LOOKS_TAKEN"),
+            ("onesocket", "USERNAME_RESERVED"),
+            ("аdmin", "USERNAME_MIXED_SCRIPTS"),
+            ("Deleted User 7", "USERNAME_RESERVED"),
+        ):
+            with expect_api_error(400, 50035) as registering:
+                await world.service.accounts.register({"username": name, "password": "correct horse"})
+            with expect_api_error(400, 50035) as renaming:
+                await world.service.accounts.rename(eve, {"username": name})
+            for refused in (registering, renaming):
+                assert refused_codes(refused.value, "username") == [code], name
+        assert (await world.service.accounts.rename(eve, {"username": "EVE"}))["username"] == "EVE"
+
+
+async def test_the_servers_owner_gives_away_reserved_names_but_no_mentions() -> None:
+    async with running_service() as world:
+        await world.service.accounts.add_person("Admin", "correct horse")
+        await world.bot("moderator")
+        for name in ("everyone", "here", "deleted user 1"):
+            with expect_api_error(400, 50035):
+                await world.service.accounts.add_person(name, "correct horse")
+
+
+async def test_a_guessed_password_is_refused_wherever_one_is_set() -> None:
+    async with running_service() as world:
+        ann = await world.person("ann")
+        accounts = world.service.accounts
+        for password, code in (("Password1!", "PASSWORD_TOO_COMMON"), ("ann-2026", "PASSWORD_IS_NAME")):
+            for field, setting in (
+                ("password", accounts.add_person("Ann2", password.replace("ann", "Ann2"))),
+                (
+                    "new_password",
+                    accounts.change_password(ann, {"password": "correct horse", "new_password": password}),
+                ),
+                ("password", accounts.set_password("ann", password)),
+            ):
+                with expect_api_error(400, 50035) as refused:
+                    await setting
+                assert refused_codes(refused.value, field) == [code]
+        await world.service.accounts.login(sign_in("ann"))
+
+
+async def test_the_caretaker_of_the_guild_gets_no_token() -> None:
+    async with running_service() as world:
+        with expect_api_error(400, 50035):
+            await world.service.accounts.renew_bot_token("onesocket")
         await world.person("ann")
+        with expect_api_error(400, 50035):
+            await world.service.accounts.remove("ann", only_bot=True)

@@ -53,7 +53,7 @@ MATRIX: dict[str, tuple[Action, tuple[int, int] | None, tuple[int, int]]] = {
 
 async def private_guild(world: ServiceFixture) -> tuple[Account, Account, Account, dict[str, int]]:
     """A guild with an owner and two members, and an account outside."""
-    owner, member, other, outsider = [await world.person(name) for name in ("owner", "member", "other", "stranger")]
+    owner, member, other, outsider = [await world.person(name) for name in ("olga", "member", "other", "stranger")]
     bot = await world.bot("helper")
     guild = await world.service.guilds.create(owner, {"name": "private"})
     channel = int(guild["channels"][0]["id"])

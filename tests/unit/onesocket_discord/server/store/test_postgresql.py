@@ -14,7 +14,7 @@ from onesocket_discord.server.store._concurrent_writer import _CommitOrder
 from onesocket_discord.server.store._migration import StoreTooNew
 from onesocket_discord.server.store._postgresql import StoreUnreachable
 from onesocket_discord.server.store._sqlite import StoreInUse
-from onesocket_discord.server.store._tables import channels, guilds, users
+from onesocket_discord.server.store._tables import channels, guilds, read_states, users
 from tests.support.postgresql import PostgresqlServer
 from tests.unit.onesocket_discord.server.service_fixture import expect_api_error
 
@@ -262,20 +262,29 @@ async def test_a_database_of_an_earlier_release_becomes_what_a_new_one_is(
         "WHERE table_schema = 'public' ORDER BY 1, 2"
     )
     async with Store.open(where) as store:
-        at = {"id": 7, "type": 0, "position": 0, "last_message_id": 5}
-        await store.write(lambda work: work.execute(insert(channels).values(at)))
+
+        async def fill(work: UnitOfWork) -> None:
+            at = {"id": 7, "type": 0, "position": 0, "last_message_id": 5}
+            await work.execute(insert(channels).values(at))
+            await work.execute(insert(users).values({**row(3), "username": "Bi11"}))
+            await work.execute(insert(read_states).values(user_id=3, channel_id=7, last_message_id=6))
+
+        await store.write(fill)
     new = postgresql.sql(shape, database=name_of(where))
     postgresql.sql(
         "ALTER TABLE guilds DROP COLUMN members_version",
         "ALTER TABLE channels DROP COLUMN sequence",
         "ALTER TABLE messages DROP COLUMN attachments",
         "DROP TABLE attachments",
+        "ALTER TABLE users DROP COLUMN username_skeleton",
         "UPDATE alembic_version SET version_num = '0003'",
         database=name_of(where),
     )
     async with Store.open(where) as store, store.reading() as connection:
         assert await connection.scalar(select(channels.c.sequence)) == 5
         assert await connection.scalar(select(func.count()).select_from(guilds)) == 0
+        assert await connection.scalar(select(users.c.username_skeleton)) == "bill"
+        assert await connection.scalar(select(read_states.c.last_message_id)) == 5  # 6 was never there
     assert postgresql.sql(shape, database=name_of(where)) == new
 
 

@@ -8,9 +8,10 @@ from aiohttp import web
 
 from .._api_error import invalid_field
 from .._field_reader import FieldReader
+from .._names import name_key
+from .._password_rules import MIN_PASSWORD_LENGTH
 from .._ports import Json
 from ..service import _serialization as serialize
-from ..service._accounts import name_key
 from ..service._search import MAX_OFFSET, MAX_SEARCH_LENGTH, MessageQuery
 from ._request_context import RequestContext
 from ._responses import json_response
@@ -26,6 +27,11 @@ async def _get_gateway(context: RequestContext) -> Json:
 async def _get_gateway_bot(context: RequestContext) -> Json:
     limit = await context.settings.session_start_limit(context.account)
     return {"url": context.settings.gateway_url(), "shards": 1, "session_start_limit": limit}
+
+
+async def _get_registration(context: RequestContext) -> Json:
+    """Tell a page what its form has to ask for; Discord has no such route."""
+    return {"registration": context.service.accounts.registration, "min_password_length": MIN_PASSWORD_LENGTH}
 
 
 async def _register(context: RequestContext) -> Json:
@@ -123,6 +129,7 @@ ROUTES = (
     # accounts and the gateway's address
     Route("GET", "/gateway", lambda _: _get_gateway, open=True),
     Route("GET", "/gateway/bot", lambda _: _get_gateway_bot),
+    Route("GET", "/auth/registration", lambda _: _get_registration, open=True),
     Route("POST", "/auth/register", lambda _: _register, open=True, status=201),
     Route("POST", "/auth/login", lambda _: _login, open=True),
     Route("POST", "/auth/logout", lambda service: service.accounts.logout),

@@ -2,58 +2,103 @@
 
 from __future__ import annotations
 
-import unicodedata
-from typing import Any
+from typing import Any, Literal
 
-from sqlalchemy import Row, func, insert, select, update
+from sqlalchemy import Row, delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ...protocol._intents import Intents
 from .._api_error import ApiError, field_error, invalid_field, invalid_form
 from .._field_reader import FieldReader
+from .._names import name_key, name_problem, name_skeleton, removed_name
+from .._password_rules import MAX_PASSWORD_LENGTH, MIN_PASSWORD_LENGTH, password_problem
 from .._ports import Account, Json, token_digest
 from ..store import UnitOfWork
-from ..store._tables import guilds, members, tokens, users
+from ..store._tables import guilds, invites, members, tokens, users
 from . import _serialization as serialize
 from ._access import find_user
+from ._invites import count_use, find_invite
 from ._logins import LoginService, account_from_row
 from ._membership import join_guild, leave_guild
 from ._passwords import PasswordService
 from ._service_context import Service, ServiceContext, transaction
 
-_FORBIDDEN_CHARACTERS = frozenset("@#:`")
+Registration = Literal["open", "invite", "closed"]
+"""Who may make an account: everybody, whoever has an invite, or nobody but the server's owner."""
 
 
 class AccountService(Service):
     """Registers, signs in and out, changes and removes accounts."""
 
     def __init__(
-        self, context: ServiceContext, passwords: PasswordService, logins: LoginService, default_guild: int
+        self,
+        context: ServiceContext,
+        passwords: PasswordService,
+        logins: LoginService,
+        default_guild: int,
+        registration: Registration = "open",
     ) -> None:
         super().__init__(context)
         self._passwords = passwords
         self._logins = logins
         self._default_guild = default_guild
+        self.registration: Registration = registration
+        """Who may register."""
 
     # --- people -----------------------------------------------------------------------------------------------------
 
     async def register(self, body: Json, client: str = "") -> Json:
-        """Create a person's account from ``username`` and ``password``; returns ``token`` and ``user_id``."""
+        """Create a person's account from ``username`` and ``password``; returns ``token`` and ``user_id``.
+
+        ``invite``: the code of an invite, whose guild is entered at once. `ApiError` (40006) if registration is closed.
+        """
+        if self.registration == "closed":
+            raise ApiError(403, 40006, "This server takes no new accounts. Ask its owner for one.")
         fields = FieldReader(body)
         name = _username(fields)
-        password = fields.text("password", least=8, most=256, required=True) or ""
+        password = _new_password(fields, "password", name)
+        code = fields.text("invite", most=64) or None
+        if code is None and self.registration == "invite":
+            fields.add_error("invite", "INVITE_REQUIRED", "This server takes new accounts by invite only.")
         fields.check()
-        return await self._register(name, await self._passwords.hash(password), client)
+        async with self.reading() as connection:  # what is refused anyway costs no hash
+            await _check_username_free(connection, name)
+            if code is not None:
+                await self._invited_to(connection, code)
+        return await self._register(name, await self._passwords.hash(password), client, code)
+
+    async def add_person(self, name: str, password: str, *, signs_in: bool = True) -> Json:
+        """Register a person for the server's owner, whoever else may: with a reserved name too, without an invite.
+
+        `signs_in`: whether a token is made, as `register` does.
+        """
+        fields = FieldReader({"username": name, "password": password})
+        name = _username(fields, by_owner=True)
+        password = _new_password(fields, "password", name)
+        fields.check()
+        password_hash = await self._passwords.hash(password)
+        return await self._register(name, password_hash, "" if signs_in else None, None)
+
+    async def _invited_to(self, connection: AsyncConnection, code: str) -> int:
+        try:
+            return int((await find_invite(self._context, connection, code)).guild_id)
+        except ApiError:
+            raise invalid_field("invite", "INVITE_INVALID", "This invite is not valid, or has expired.") from None
 
     @transaction
-    async def _register(self, work: UnitOfWork, name: str, password_hash: str, client: str) -> Json:
+    async def _register(
+        self, work: UnitOfWork, name: str, password_hash: str, client: str | None, invite: str | None
+    ) -> Json:
         account = await self._add(work, name, bot=False, password_hash=password_hash)
+        if invite is not None:  # again, in the transaction that counts its use
+            await join_guild(self._context, work, account, await self._invited_to(work.connection, invite))
+            await count_use(work, invite)
         # The first person becomes the owner of the default guild.
         guild = (await work.execute(select(guilds).where(guilds.c.id == self._default_guild))).one_or_none()
         if guild is not None and await _is_caretaker(work.connection, guild.owner_id):
             await self._hand_over(work, guild, account.user_id)
         await self._enter(work, account)
-        return await self._issue(work, account, client)
+        return {"user_id": str(account.user_id)} if client is None else await self._issue(work, account, client)
 
     async def login(self, body: Json, client: str = "") -> Json:
         """Sign in with ``login`` (the name) and ``password``; returns ``token`` and ``user_id``."""
@@ -75,7 +120,7 @@ class AccountService(Service):
         """Change the account's own password, end all of its logins, and return a new token."""
         fields = FieldReader(body)
         old = fields.text("password", most=256, required=True) or ""
-        new = fields.text("new_password", least=8, most=256, required=True) or ""
+        new = _new_password(fields, "new_password", account.username)
         fields.check()
         async with self.reading() as connection:
             row = await find_user(connection, account.user_id)
@@ -86,7 +131,7 @@ class AccountService(Service):
     async def set_password(self, name: str, password: str) -> None:
         """Set a person's password for the server's owner, and end all of that person's logins."""
         fields = FieldReader({"password": password})
-        fields.text("password", least=8, most=256, required=True)
+        _new_password(fields, "password", name)
         fields.check()
         row = await self._find(name)
         if row is None or row.bot:
@@ -111,19 +156,20 @@ class AccountService(Service):
             rows = (await connection.execute(usable)).all()
         return [{"id": str(row.id), "username": row.username, "bot": row.bot, "logins": row.logins} for row in rows]
 
-    async def remove(self, name: str) -> None:
+    async def remove(self, name: str, *, only_bot: bool = False) -> None:
         """Remove a person or a bot for the server's owner: end its logins and memberships, and free its name.
 
         Messages stay. A guild that the account owns goes to its oldest member.
         """
         row = await self._find(name)
-        if row is None or (row.bot and row.owner_id == row.id):
-            raise _unknown_user(name)
+        if row is None or (row.bot and row.owner_id == row.id) or (only_bot and not row.bot):
+            raise _unknown_bot(name) if only_bot else _unknown_user(name)
         await self._remove(row)
 
     @transaction
     async def _remove(self, work: UnitOfWork, row: Row[Any]) -> None:
         await self._logins.void_within(work, row.id)
+        await work.execute(delete(invites).where(invites.c.inviter_id == row.id))  # they let nobody in any more
         joined = await work.scalars(select(members.c.guild_id).where(members.c.user_id == row.id))
         for guild_id in joined.all():
             await leave_guild(self._context, work, serialize.user_from_row(row), guild_id)
@@ -132,8 +178,7 @@ class AccountService(Service):
             people = select(members.c.user_id).join(users).where(members.c.guild_id == guild.id, ~users.c.bot)
             oldest = await work.scalar(people.order_by(members.c.joined_at, members.c.user_id).limit(1))
             await self._hand_over(work, guild, oldest or await work.scalar(caretaker))
-        freed = f"deleted user {row.id}"
-        values = {"username": freed, "username_key": name_key(freed), "password_hash": None}
+        values = {**_name_columns(removed_name(row.id)), "password_hash": None}
         await work.execute(update(users).where(users.c.id == row.id).values(values))
 
     async def rename(self, account: Account, body: Json) -> Json:
@@ -149,8 +194,7 @@ class AccountService(Service):
     async def _rename(self, work: UnitOfWork, account: Account) -> Json:
         user_id, name = account.user_id, account.username
         await _check_username_free(work.connection, name, besides=user_id)
-        values = {"username": name, "username_key": name_key(name)}
-        await work.execute(update(users).where(users.c.id == user_id).values(values))
+        await work.execute(update(users).where(users.c.id == user_id).values(_name_columns(name)))
         work.after_commit(lambda: self._logins.forget(user_id))
         self._context.account_changed(work, user_id)
         mine = serialize.current_user(account)
@@ -167,7 +211,7 @@ class AccountService(Service):
     async def create_bot(self, work: UnitOfWork, name: str, *, owner: int | None = None) -> tuple[str, int]:
         """Make a bot in the default guild: its token (shown this once) and its id. `ApiError` for an invalid name."""
         fields = FieldReader({"username": name})
-        name = _username(fields)
+        name = _username(fields, by_owner=True)
         fields.check()
         if owner is not None:
             await find_user(work.connection, owner)
@@ -178,10 +222,12 @@ class AccountService(Service):
     @transaction
     async def renew_bot_token(self, work: UnitOfWork, name: str) -> tuple[str, int]:
         """Give a bot a new token and void the old one: the token and the bot's id. `ApiError` if there is none."""
-        wanted = select(users).where(users.c.username_key == name_key(name), users.c.bot)
+        # The caretaker of the default guild, which owns itself, signs in nowhere.
+        usable = users.c.bot & (users.c.owner_id.is_(None) | (users.c.owner_id != users.c.id))
+        wanted = select(users).where(users.c.username_key == name_key(name), usable)
         row = (await work.execute(wanted)).one_or_none()
         if row is None:
-            raise invalid_field("name", "BOT_UNKNOWN", f"There is no bot called {name!r}.")
+            raise _unknown_bot(name)
         await self._logins.void_within(work, row.id)
         return await self._logins.issue(work, account_from_row(row)), row.id
 
@@ -221,7 +267,7 @@ class AccountService(Service):
     async def _add(self, work: UnitOfWork, name: str, *, bot: bool, **values: Any) -> Account:
         await _check_username_free(work.connection, name)
         account = Account(self._context.ids.next(), name, bot)
-        row = {"id": account.user_id, "username": name, "username_key": name_key(name), "bot": bot, **values}
+        row = {"id": account.user_id, **_name_columns(name), "bot": bot, **values}
         await work.execute(insert(users).values(row))
         return account
 
@@ -231,24 +277,35 @@ class AccountService(Service):
             await join_guild(self._context, work, account, there)
 
 
-def name_key(name: str) -> str:
-    """The key by which names are compared."""
-    return unicodedata.normalize("NFKC", name).casefold()[:128]
-
-
-def _username(fields: FieldReader) -> str:
+def _username(fields: FieldReader, *, by_owner: bool = False) -> str:
     name = fields.text("username", least=2, most=32, required=True) or ""
-    if name and (name != name.strip() or not name.isprintable() or _FORBIDDEN_CHARACTERS & set(name)):
-        fields.add_error(
-            "username", "USERNAME_INVALID", "Must be printable, without @ # : ` and without spaces at its ends."
-        )
+    problem = name_problem(name, by_owner=by_owner) if name else None
+    if problem is not None:
+        fields.add_error("username", *problem)
     return name
 
 
+def _new_password(fields: FieldReader, field: str, username: str) -> str:
+    password = fields.text(field, least=MIN_PASSWORD_LENGTH, most=MAX_PASSWORD_LENGTH, required=True) or ""
+    problem = password_problem(password, username) if password else None
+    if problem is not None:
+        fields.add_error(field, *problem)
+    return password
+
+
+def _name_columns(name: str) -> Json:
+    return {"username": name, "username_key": name_key(name), "username_skeleton": name_skeleton(name)}
+
+
 async def _check_username_free(connection: AsyncConnection, name: str, besides: int | None = None) -> None:
-    taken = await connection.scalar(select(users.c.id).where(users.c.username_key == name_key(name)))
-    if taken not in {None, besides}:
+    same = (users.c.username_key == name_key(name)) | (users.c.username_skeleton == name_skeleton(name))
+    others = (await connection.execute(select(users.c.username_key).where(same, users.c.id != (besides or 0)))).all()
+    if any(row.username_key == name_key(name) for row in others):
         raise invalid_field("username", "USERNAME_ALREADY_TAKEN", "Username is unavailable. Try another one.")
+    if others:
+        raise invalid_field(
+            "username", "USERNAME_LOOKS_TAKEN", "Looks like the name of somebody else. Try another one."
+        )
 
 
 async def _is_caretaker(connection: AsyncConnection, user_id: int) -> bool:
@@ -258,3 +315,7 @@ async def _is_caretaker(connection: AsyncConnection, user_id: int) -> bool:
 
 def _unknown_user(name: str) -> ApiError:
     return invalid_field("name", "USER_UNKNOWN", f"There is no user called {name!r}.")
+
+
+def _unknown_bot(name: str) -> ApiError:
+    return invalid_field("name", "BOT_UNKNOWN", f"There is no bot called {name!r}.")

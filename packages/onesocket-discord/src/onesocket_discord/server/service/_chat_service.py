@@ -13,11 +13,12 @@ from sqlalchemy import insert, select
 
 from ...protocol._snowflakes import SnowflakeGenerator
 from .._api_error import ApiError
+from .._names import name_key, name_skeleton
 from .._ports import Account, Json, Publisher, ReadyData
 from ..store import Store, UnitOfWork
 from ..store._tables import channels, guilds, members, read_states, users
 from . import _serialization as serialize
-from ._accounts import AccountService, name_key
+from ._accounts import AccountService, Registration
 from ._attachments import AttachmentService
 from ._channels import ChannelService, private_channels
 from ._commands import CommandService
@@ -46,13 +47,18 @@ class ChatService:
     """
 
     def __init__(
-        self, context: ServiceContext, passwords: PasswordService, default_guild: int, lifetime: float = LOGIN_LIFETIME
+        self,
+        context: ServiceContext,
+        passwords: PasswordService,
+        default_guild: int,
+        lifetime: float = LOGIN_LIFETIME,
+        registration: Registration = "open",
     ) -> None:
         self._context = context
         self.default_guild = default_guild
         """The id of the guild that every new account joins."""
         self.logins = LoginService(context, lifetime)
-        self.accounts = AccountService(context, passwords, self.logins, default_guild)
+        self.accounts = AccountService(context, passwords, self.logins, default_guild, registration)
         self.guilds = GuildService(context)
         self.channels = ChannelService(context)
         self.messages = MessageService(context)
@@ -83,17 +89,18 @@ class ChatService:
         passwords: PasswordService | None = None,
         login_lifetime: float = LOGIN_LIFETIME,
         files_url: Callable[[], str] = str,
+        registration: Registration = "open",
     ) -> AsyncGenerator[ChatService, None]:
         """Open the store (see `Store.open`), and create the default guild at the first start.
 
         `files_url` gives the server's address, `clock` seconds since 1970; a person's token is void `login_lifetime`
-        seconds after its last use.
+        seconds after its last use; `registration` says who may register.
         """
         passwords = await (passwords or PasswordService()).prepare()
         async with Store.open(where, shared=shared) as store:
             ids = SnowflakeGenerator(clock, await store.largest_id(), lambda: store.node)
             context = ServiceContext(store, ids, publisher, files_url=files_url)
-            service = cls(context, passwords, await _default_guild(context), login_lifetime)
+            service = cls(context, passwords, await _default_guild(context), login_lifetime, registration)
             expiring = asyncio.create_task(service._expire(), name="onesocket chat logins expire")
             try:
                 yield service
@@ -152,8 +159,12 @@ async def _default_guild(context: ServiceContext) -> int:
         if there is not None:
             return there
         keeper, guild, channel = (context.ids.next() for _ in range(3))
-        owner = {"id": keeper, "username": _CARETAKER, "username_key": name_key(_CARETAKER), "bot": True}
-        await work.execute(insert(users).values({**owner, "owner_id": keeper}))
+        name = {
+            "username": _CARETAKER,
+            "username_key": name_key(_CARETAKER),
+            "username_skeleton": name_skeleton(_CARETAKER),
+        }
+        await work.execute(insert(users).values({**name, "id": keeper, "bot": True, "owner_id": keeper}))
         values = {"id": guild, "name": "onesocket", "owner_id": keeper, "is_default": True}
         await work.execute(insert(guilds).values(values))
         general = {"id": channel, "type": serialize.GUILD_TEXT, "guild_id": guild, "name": "general", "position": 0}

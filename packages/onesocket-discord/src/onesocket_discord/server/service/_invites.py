@@ -18,7 +18,7 @@ from ..store._tables import channels, guilds, invites, members, users
 from . import _serialization as serialize
 from ._access import channel_access
 from ._membership import join_guild
-from ._service_context import Service, transaction
+from ._service_context import Service, ServiceContext, transaction
 
 _DAY = 86_400
 _INTENTS = (Intents.GUILD_INVITES, Intents.GUILD_INVITES)
@@ -39,6 +39,23 @@ class InviteService(Service):
         access = await channel_access(work.connection, account, channel_id)
         if access.guild_id is None:
             raise ApiError(403, 50003, "Cannot execute action on a DM channel")
+        made = await self._create(
+            work, channel_id, account.user_id, _DAY if max_age is None else max_age, max_uses or 0
+        )
+        await access.publish(self._context, work, "INVITE_CREATE", made, _INTENTS)
+        return made
+
+    @transaction
+    async def create_for_server(self, work: UnitOfWork, guild_id: int, *, max_age: int, max_uses: int) -> Json:
+        """Create an invite for the server's owner, in the name of the guild's. `ApiError` if it has no channel."""
+        owner_id = await work.scalar(select(guilds.c.owner_id).where(guilds.c.id == guild_id))
+        within = select(channels.c.id).where(channels.c.guild_id == guild_id).order_by(channels.c.position)
+        channel_id = await work.scalar(within.limit(1))
+        if channel_id is None or owner_id is None:
+            raise unknown_resource("Channel")
+        return await self._create(work, channel_id, owner_id, max_age, max_uses)
+
+    async def _create(self, work: UnitOfWork, channel_id: int, inviter: int, max_age: int, max_uses: int) -> Json:
         there = select(func.count()).where(invites.c.channel_id == channel_id)
         if (await work.scalar(there) or 0) >= _MAX_INVITES:
             raise ApiError(400, 30016, f"Maximum number of invites reached ({_MAX_INVITES})")
@@ -46,16 +63,14 @@ class InviteService(Service):
         values = {
             "code": code,
             "channel_id": channel_id,
-            "inviter_id": account.user_id,
+            "inviter_id": inviter,
             "created_at": self._context.ids.now(),
-            "max_age": _DAY if max_age is None else max_age,
-            "max_uses": max_uses or 0,
+            "max_age": max_age,
+            "max_uses": max_uses,
             "uses": 0,
         }
         await work.execute(insert(invites).values(values))
-        made = await self._shape(work.connection, await self._find(work.connection, code))
-        await access.publish(self._context, work, "INVITE_CREATE", made, _INTENTS)
-        return made
+        return await self._shape(work.connection, await self._find(work.connection, code))
 
     async def get(self, code: str) -> Json:
         """The guild and channel of an invite, or `ApiError` (10006)."""
@@ -70,8 +85,7 @@ class InviteService(Service):
         row = await self._find(work.connection, code)
         new = await join_guild(self._context, work, account, row.guild_id)
         if new:
-            used = update(invites).where(invites.c.code == code)
-            await work.execute(used.values(uses=invites.c.uses + 1))
+            await count_use(work, code)
         return {**await self._shape(work.connection, row), "new_member": new}
 
     @transaction
@@ -87,13 +101,7 @@ class InviteService(Service):
         return gone
 
     async def _find(self, connection: AsyncConnection, code: str) -> Row[Any]:
-        wanted = select(invites, channels.c.guild_id).join(channels).where(invites.c.code == code)
-        row = (await connection.execute(wanted)).one_or_none()
-        if row is None or (row.max_uses and row.uses >= row.max_uses):
-            raise unknown_resource("Invite")
-        if row.max_age and row.created_at + row.max_age <= self._context.ids.now():
-            raise unknown_resource("Invite")
-        return row
+        return await find_invite(self._context, connection, code)
 
     async def _shape(self, connection: AsyncConnection, row: Row[Any]) -> Json:
         guild = serialize.guild((await connection.execute(select(guilds).where(guilds.c.id == row.guild_id))).one())
@@ -118,3 +126,19 @@ class InviteService(Service):
             "uses": row.uses,
             "temporary": False,
         }
+
+
+async def find_invite(context: ServiceContext, connection: AsyncConnection, code: str) -> Row[Any]:
+    """Find an invite that can be used, with its `guild_id`, or raise `ApiError` (10006)."""
+    wanted = select(invites, channels.c.guild_id).join(channels).where(invites.c.code == code)
+    row = (await connection.execute(wanted)).one_or_none()
+    if row is None or (row.max_uses and row.uses >= row.max_uses):
+        raise unknown_resource("Invite")
+    if row.max_age and row.created_at + row.max_age <= context.ids.now():
+        raise unknown_resource("Invite")
+    return row
+
+
+async def count_use(work: UnitOfWork, code: str) -> None:
+    """Count a use of an invite, in the transaction that has found it: so it is used no more often than it may be."""
+    await work.execute(update(invites).where(invites.c.code == code).values(uses=invites.c.uses + 1))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from sqlalchemy import Column, Connection, MetaData, String, Table, insert, inspect, select, update
@@ -10,12 +10,22 @@ from sqlalchemy.schema import CreateIndex, CreateTable, ExecutableDDLElement
 
 from onesocket.errors import InvalidOption, UsageError
 
-from ._tables import METADATA, attachments
+from .._names import name_skeleton
+from ._tables import METADATA, attachments, users
 
 _VERSION: Final = Table("alembic_version", MetaData(), Column("version_num", String(32), primary_key=True))
 """Holds the version of the tables. Alembic wrote it once, so existing databases have it under this name."""
 _FIRST_VERSION: Final = "0001"
-MIGRATIONS: Final[Mapping[str, tuple[str | ExecutableDDLElement, ...]]] = {
+
+
+def _store_skeletons(connection: Connection) -> None:
+    """Fill the column that is new in version 0006."""
+    for row in connection.execute(select(users.c.id, users.c.username)).all():
+        changed = update(users).where(users.c.id == row.id)
+        connection.execute(changed.values(username_skeleton=name_skeleton(row.username)))
+
+
+MIGRATIONS: Final[Mapping[str, tuple[str | ExecutableDDLElement | Callable[[Connection], None], ...]]] = {
     "0002": ("ALTER TABLE messages ADD COLUMN forward JSON",),
     "0003": (
         "ALTER TABLE tokens ADD COLUMN last_used_at FLOAT",
@@ -31,8 +41,18 @@ MIGRATIONS: Final[Mapping[str, tuple[str | ExecutableDDLElement, ...]]] = {
         CreateTable(attachments),  # the type of its body differs between the two
         *map(CreateIndex, attachments.indexes),
     ),
+    "0006": (
+        "ALTER TABLE users ADD COLUMN username_skeleton VARCHAR(128) DEFAULT '' NOT NULL",
+        "CREATE INDEX ix_users_username_skeleton ON users (username_skeleton)",
+        _store_skeletons,
+        # Acknowledgements of messages that were never there were accepted once.
+        (
+            "UPDATE read_states SET last_message_id = (SELECT sequence FROM channels WHERE id = channel_id) "
+            "WHERE last_message_id > (SELECT sequence FROM channels WHERE id = channel_id)"
+        ),
+    ),
 }
-"""For each later version, in order, the statements that lead to it from the one before, on SQLite and PostgreSQL."""
+"""For each later version, in order, the steps that lead to it from the one before, on SQLite and PostgreSQL."""
 
 
 class StoreTooNew(UsageError):
@@ -60,9 +80,11 @@ def upgrade(connection: Connection) -> None:
         )
     else:
         for later in versions[versions.index(version) + 1 :]:
-            for statement in MIGRATIONS[later]:
-                if isinstance(statement, str):
-                    connection.exec_driver_sql(statement)
+            for step in MIGRATIONS[later]:
+                if isinstance(step, str):
+                    connection.exec_driver_sql(step)
+                elif isinstance(step, ExecutableDDLElement):
+                    connection.execute(step)
                 else:
-                    connection.execute(statement)
+                    step(connection)
         connection.execute(update(_VERSION).values(version_num=versions[-1]))

@@ -50,6 +50,8 @@ users = Table(
     Column("bot", Boolean, nullable=False),
     Column("password_hash", String(255)),
     Column("owner_id", BigInteger, ForeignKey("users.id", ondelete="SET NULL")),  # of a bot
+    Column("username_skeleton", String(128), nullable=False, server_default=""),  # equal for names that look alike
+    Index(None, "username_skeleton"),
 )
 
 tokens = Table(

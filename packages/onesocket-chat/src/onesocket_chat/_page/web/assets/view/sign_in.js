@@ -2,26 +2,35 @@ import { Api, ApiError } from '../net/api.js'
 import { login } from '../net/storage.js'
 import { fill, h } from './dom.js'
 
+const REGISTRATION = {
+  invite: 'This server takes new accounts by invite only. Paste the code of yours below.',
+  closed: 'This server takes no new accounts. Ask its owner for one.',
+}
+
 /** The form to sign in or to register. `onToken(token)` is called with a valid one. */
 export function signInView(root, { onToken, message = '' }) {
   let isNew = false
   const error = h('p.form-error', { role: 'alert', id: 'form-error' }, message)
   const name = h('input', { id: 'name', name: 'username', autocomplete: 'username', required: true, maxlength: '32', autocapitalize: 'none', spellcheck: 'false' })
   const password = h('input', { id: 'password', name: 'password', type: 'password', autocomplete: 'current-password', required: true, maxlength: '256' })
-  const hint = h('p.hint', { id: 'password-hint', hidden: true }, 'At least 8 characters.')
+  const hint = h('p.hint', { id: 'password-hint', hidden: true }, 'At least 8 characters, and none of those that everybody would guess.')
+  const notice = h('p.hint', { id: 'registration-hint', role: 'status', hidden: true })
+  const invite = h('input', { id: 'invite', name: 'invite', autocomplete: 'off', maxlength: '64', autocapitalize: 'none', spellcheck: 'false' })
+  const inviteLabel = h('label', { for: 'invite' }, 'Invite')
   const remember = h('input', { type: 'checkbox', id: 'remember' })
   const submit = h('button.primary', { type: 'submit' }, 'Sign in')
   const title = h('h1', {}, 'Sign in')
   const other = h('button.link', { type: 'button', onclick: toggle }, 'Create an account')
   const question = h('span', {}, 'New here? ')
   const form = h('form', { novalidate: true, onsubmit: send, 'aria-describedby': 'form-error' },
-    title, error,
+    title, notice, error,
     h('label', { for: 'name' }, 'Name'), name,
-    h('label', { for: 'password' }, 'Password'), password, hint,
+    h('label', { for: 'password' }, 'Password'), password, hint, inviteLabel, invite,
     h('label.check', { for: 'remember' }, remember, h('span', {}, 'Stay signed in on this computer')),
     submit,
     h('p.switch', {}, question, other))
   fill(root, h('main.sign-in', {}, h('div.brand', { 'aria-hidden': 'true' }, 'onesocket'), form))
+  showInvite(false)
   document.title = 'Sign in · onesocket chat'
   name.focus()
 
@@ -35,7 +44,30 @@ export function signInView(root, { onToken, message = '' }) {
     if (isNew) password.setAttribute('aria-describedby', 'password-hint')
     else password.removeAttribute('aria-describedby')
     error.textContent = ''
+    notice.hidden = true
+    showInvite(false)
+    if (isNew) readRegistration()
     name.focus()
+  }
+
+  /** Say who may register here, and ask for an invite where one is needed. */
+  async function readRegistration() {
+    let found
+    try {
+      found = await new Api().get('/auth/registration')
+    } catch (problem) {
+      if (!(problem instanceof ApiError)) throw problem
+      return // an older server has no such route, and takes everybody
+    }
+    if (!isNew) return
+    const text = REGISTRATION[found?.registration]
+    notice.textContent = text ?? ''
+    notice.hidden = !text
+    showInvite(found?.registration === 'invite')
+  }
+
+  function showInvite(isShown) {
+    invite.hidden = inviteLabel.hidden = !isShown
   }
 
   async function send(event) {
@@ -47,17 +79,29 @@ export function signInView(root, { onToken, message = '' }) {
     try {
       const api = new Api()
       const { token } = isNew
-        ? await api.post('/auth/register', { username: name.value.trim(), password: password.value })
+        ? await api.post('/auth/register', registration())
         : await api.post('/auth/login', { login: name.value.trim(), password: password.value })
       login.set(token, { remember: remember.checked })
       onToken(token)
     } catch (problem) {
       if (!(problem instanceof ApiError)) throw problem
-      show(problem.message, problem.fields.password && !problem.fields.login ? password : name)
+      if (problem.fields.invite) showInvite(true)
+      show(problem.message, fieldOf(problem.fields))
     } finally {
       submit.disabled = false
       submit.removeAttribute('aria-busy')
     }
+  }
+
+  function registration() {
+    const code = invite.hidden ? '' : invite.value.trim()
+    return { username: name.value.trim(), password: password.value, ...(code && { invite: code }) }
+  }
+
+  function fieldOf({ login: wrong, username, password: weak, invite: refused }) {
+    if (wrong || username) return name
+    if (weak) return password
+    return refused ? invite : name
   }
 
   function check() {
@@ -66,12 +110,13 @@ export function signInView(root, { onToken, message = '' }) {
     if (isNew && given.length < 2) return ['A name has at least 2 characters.', name]
     if (!password.value) return ['Type your password.', password]
     if (isNew && password.value.length < 8) return ['A password has at least 8 characters.', password]
+    if (isNew && !invite.hidden && !invite.value.trim()) return ['Paste the invite that you were given.', invite]
     return null
   }
 
   function show(text, field) {
     error.textContent = text
-    for (const one of [name, password]) one.toggleAttribute('aria-invalid', false)
+    for (const one of [name, password, invite]) one.toggleAttribute('aria-invalid', false)
     field.setAttribute('aria-invalid', 'true')
     field.focus()
     return false

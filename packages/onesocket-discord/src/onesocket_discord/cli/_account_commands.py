@@ -1,0 +1,120 @@
+"""``onesocket serve user``, ``bot`` and ``invite``: the accounts of a server, for its owner."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from ._control_client import DatabaseOption, DataOption, manage
+
+_DAY = 86_400
+
+PersonArgument = Annotated[str, typer.Argument(metavar="NAME", help="The person.")]
+BotArgument = Annotated[str, typer.Argument(metavar="NAME", help="The bot.")]
+AccountArgument = Annotated[str, typer.Argument(metavar="NAME", help="A person or a bot.")]
+NewNameArgument = Annotated[str, typer.Argument(metavar="NAME", help="2 to 32 characters; not taken yet.")]
+
+
+class _AddsByDefault(TyperGroup):
+    """Commands of which `add` may be left out: ``onesocket serve bot robo``."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # the class of contexts is a private one of Typer
+        """Put `add` in front of what begins with no command."""
+        if args and args[0] not in self.commands and args[0] not in ctx.help_option_names:
+            args = ["add", *args]
+        return super().parse_args(ctx, args)
+
+
+user_app = typer.Typer(help="People and bots: list, add and remove them, change a password.", no_args_is_help=True)
+bot_app = typer.Typer(
+    cls=_AddsByDefault,
+    help="Bots: make one (NAME, or add NAME), list and remove them, renew a token.",
+    no_args_is_help=True,
+)
+
+
+@user_app.command("list")
+def list_users(*, data: DataOption = None, database: DatabaseOption = None) -> None:
+    """Print each account: its id, whether it is a bot, how many logins it has, and its name."""
+    _print_accounts(manage(data, database, "users/list", {})["users"])
+
+
+@user_app.command("add")
+def add_user(name: NewNameArgument, *, data: DataOption = None, database: DatabaseOption = None) -> None:
+    """Make an account for a person, whoever else may register; the first one owns the server's guild.
+
+    The password is asked for, or read from standard input if that is no terminal.
+    """
+    body = {"name": name, "password": _read_password(f"Password for {name}")}
+    manage(data, database, "users/add", body, makes_database=True)
+
+
+@user_app.command()
+def passwd(name: PersonArgument, *, data: DataOption = None, database: DatabaseOption = None) -> None:
+    """Give a person another password. They are signed out everywhere.
+
+    It is asked for, or read from standard input if that is no terminal.
+    """
+    body = {"name": name, "password": _read_password(f"New password for {name}")}
+    manage(data, database, "users/passwd", body)
+
+
+@user_app.command("remove")
+def remove_user(name: AccountArgument, *, data: DataOption = None, database: DatabaseOption = None) -> None:
+    """Remove an account: signed out everywhere, out of every guild, its name free again. Its messages stay."""
+    manage(data, database, "users/remove", {"name": name})
+
+
+@bot_app.command("add")
+def add_bot(name: NewNameArgument, *, data: DataOption = None, database: DatabaseOption = None) -> None:
+    """Make a bot and print its token. It is shown this once.
+
+    Works while the server runs, and while it doesn't.
+    """
+    typer.echo(manage(data, database, "bots/add", {"name": name}, makes_database=True)["token"])
+
+
+@bot_app.command("list")
+def list_bots(*, data: DataOption = None, database: DatabaseOption = None) -> None:
+    """Print each bot: its id, how many tokens it has, and its name."""
+    _print_accounts(one for one in manage(data, database, "users/list", {})["users"] if one["bot"])
+
+
+@bot_app.command("renew")
+def renew_bot(name: BotArgument, *, data: DataOption = None, database: DatabaseOption = None) -> None:
+    """Give a bot a new token, and print it. The old one is void: its connections are closed with 4004."""
+    typer.echo(manage(data, database, "bots/renew", {"name": name})["token"])
+
+
+@bot_app.command("remove")
+def remove_bot(name: BotArgument, *, data: DataOption = None, database: DatabaseOption = None) -> None:
+    """Remove a bot: its token void, out of every guild, its name free again. Its messages stay."""
+    manage(data, database, "bots/remove", {"name": name})
+
+
+def invite(
+    *,
+    days: Annotated[float, typer.Option(min=0, max=365, help="For how long it is valid; 0: for ever.")] = 7.0,
+    uses: Annotated[int, typer.Option(min=0, max=1000, help="How many may use it; 0: any number.")] = 1,
+    data: DataOption = None,
+    database: DatabaseOption = None,
+) -> None:
+    """Make an invite to the server's guild, and print its code: for whoever registers with --registration invite."""
+    body = {"max_age": round(days * _DAY), "max_uses": uses}
+    typer.echo(manage(data, database, "invites/add", body, makes_database=True)["code"])
+
+
+def _print_accounts(accounts: Iterable[dict[str, Any]]) -> None:
+    for one in accounts:
+        kind = "bot" if one["bot"] else "person"
+        typer.echo(f"{one['id']}  {kind:6}  {one['logins']:3}  {one['username']}")
+
+
+def _read_password(prompt: str) -> str:
+    if sys.stdin.isatty():
+        return str(typer.prompt(prompt, hide_input=True, confirmation_prompt=True, err=True))
+    return sys.stdin.readline().rstrip("\r\n")

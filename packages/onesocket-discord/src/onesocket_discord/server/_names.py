@@ -1,0 +1,107 @@
+"""Names of accounts: the keys by which they are compared, and the rules for new ones.
+
+They are this project's own, over Python's Unicode database. The libraries for look-alikes have had no release for years
+(confusable-homoglyphs: January 2024), and Unicode's whole list takes ``i`` beside ``l`` for different and accents for
+decoration, which is not what a list of members needs.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from typing import Final
+
+_MAX_KEY: Final = 128
+_MAX_MARKS: Final = 3
+"""Combining marks after one character; more make a name cover the lines around it."""
+_FORBIDDEN: Final = frozenset("@#:`")
+# Shown as nothing or as a space, although `str.isprintable` is true of them (Default_Ignorable_Code_Point and U+2800).
+_INVISIBLE: Final = frozenset(
+    "\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u2800\u3164\uffa0"
+    "\ufe00\ufe01\ufe02\ufe03\ufe04\ufe05\ufe06\ufe07\ufe08\ufe09\ufe0a\ufe0b\ufe0c\ufe0d\ufe0e\ufe0f"
+)
+_VARIATION_SELECTORS: Final = ("\U000e0100", "\U000e01ef")
+"""The first and the last of the supplementary ones, which are shown as nothing as well."""
+# UTS 39, "Highly Restrictive": one script, or Latin beside those of Chinese, Japanese or Korean.
+_MIXTURES: Final = (
+    frozenset({"LATIN", "CJK", "HIRAGANA", "KATAKANA"}),
+    frozenset({"LATIN", "CJK", "BOPOMOFO"}),
+    frozenset({"LATIN", "CJK", "HANGUL"}),
+)
+# Letters and digits that look like others, with the case in which they do, so that a whole name in Cyrillic or Greek is
+# found to look like one in Latin. From Unicode's confusables.txt, without those that need a second look to be confused.
+_LOOK_ALIKES: Final = str.maketrans(
+    # Cyrillic
+    "АВЕЅІЈКМНОРСТУХаеорсухѕіјԁһԛԝ"
+    # Greek
+    "ΑΒΕΖΗΙΚΜΝΟΡΤΥΧαικνορυ"
+    # digits and others in Latin
+    "0I1|ı",
+    "ABESlJKMHOPCTYXaeopcyxsijdhqwABEZHlKMNOPTYXaikvopuOllli",
+)
+_RESERVED: Final = (
+    "admin", "administrator", "anyone", "bot", "everyone", "everybody", "here", "host", "mod", "moderator", "nobody",
+    "official", "onesocket", "operator", "owner", "root", "security", "server", "staff", "support", "sysadmin",
+    "system", "webmaster",
+)  # fmt: skip
+_MENTIONS: Final = ("everyone", "here")
+_REMOVED: Final = "deleted user"
+
+
+def name_key(name: str) -> str:
+    """The key by which names are compared: names that differ in case or form alone are one."""
+    return unicodedata.normalize("NFKC", name).casefold()[:_MAX_KEY]
+
+
+def name_skeleton(name: str) -> str:
+    """The same text for names that look alike: ``ann`` and ``аnn`` with a Cyrillic letter, ``bill`` and ``bi11``."""
+    shown = unicodedata.normalize("NFKC", " ".join(name.split())).translate(_LOOK_ALIKES)
+    return shown.casefold().replace("rn", "m")[:_MAX_KEY]
+
+
+def removed_name(user_id: int) -> str:
+    """The name that the messages of a removed account bear."""
+    return f"{_REMOVED} {user_id}"
+
+
+def name_problem(name: str, *, by_owner: bool = False) -> tuple[str, str] | None:
+    """The code and text of the rule that a new name breaks; None for a good one.
+
+    The server's owner may give away names that are reserved, but for those of mentions and of removed accounts.
+    """
+    if name != name.strip() or not name.isprintable() or _FORBIDDEN & set(name) or _is_hidden(name):
+        return "USERNAME_INVALID", "Must be printable, without @ # : ` and without spaces at its ends."
+    if not _is_one_script(name):
+        return "USERNAME_MIXED_SCRIPTS", "Must not mix letters of several alphabets."
+    letters = _reserved_form(name)
+    if letters.startswith(_REMOVED_FORM) or letters in _RESERVED_FORMS[by_owner]:
+        return "USERNAME_RESERVED", "This name is reserved. Try another one."
+    return None
+
+
+def _is_hidden(name: str) -> bool:
+    marks = 0
+    for character in unicodedata.normalize("NFC", name):
+        marks = marks + 1 if unicodedata.category(character) in {"Mn", "Me"} else 0
+        is_selector = _VARIATION_SELECTORS[0] <= character <= _VARIATION_SELECTORS[1]
+        if marks > _MAX_MARKS or character in _INVISIBLE or is_selector:
+            return True
+    return False
+
+
+def _is_one_script(name: str) -> bool:
+    """Whether all letters are of one script, by the first words of their names in Python's Unicode database."""
+    shown = unicodedata.normalize("NFKC", name)
+    letters = (one for one in shown if unicodedata.category(one) in {"Lu", "Ll", "Lt", "Lo"})
+    scripts = {unicodedata.name(one, "UNNAMED").partition(" ")[0] for one in letters}
+    return len(scripts) <= 1 or any(scripts <= mixture for mixture in _MIXTURES)
+
+
+def _reserved_form(name: str) -> str:
+    """The letters by which reserved names are known, without what is between them; i and l are one: ``ADM1N``."""
+    return "".join(filter(str.isalnum, name_skeleton(name))).replace("i", "l")
+
+
+_REMOVED_FORM: Final = _reserved_form(_REMOVED)
+_RESERVED_FORMS: Final = {
+    by_owner: frozenset(map(_reserved_form, names)) for by_owner, names in ((False, _RESERVED), (True, _MENTIONS))
+}
