@@ -389,3 +389,22 @@ def test_a_missing_redis_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setitem(sys.modules, "redis.asyncio", None)
     with pytest.raises(MissingExtra, match=r"onesocket-discord\[server,postgresql,redis\]"):
         ChatServer("postgresql://localhost/chat", cluster="redis://localhost")
+
+
+async def test_a_ban_by_one_server_reaches_the_sessions_at_the_other(nodes: Nodes) -> None:
+    token = await nodes.other.create_user("bob", "correct horse")
+    bob = await nodes.other.service.authenticate(token)
+    assert bob is not None
+    async with dial(nodes.other.gateway_url) as client:
+        await log_in(client, token)
+        await nodes.one.service.bans.ban(nodes.author, int(nodes.guild), bob.user_id, {}, reason="loud")
+        assert (await client.until("GUILD_DELETE"))["d"]["id"] == nodes.guild
+        with expect_api_error(403, 40007):
+            await nodes.other.service.guilds.enter(bob, int(nodes.guild))
+        await nodes.one.service.accounts.set_banned("bob", banned=True)
+        assert await client.close_code() == 4004
+    assert await nodes.other.service.authenticate(token) is None
+    async with dial(nodes.other.gateway_url) as client:
+        await client.hello()
+        await client.send(2, {"token": token, "intents": ALL_INTENTS})
+        assert await client.close_code() == 4004

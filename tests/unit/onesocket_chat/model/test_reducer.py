@@ -150,6 +150,25 @@ def test_edits_keep_the_reactions() -> None:
     assert changed.reactions[0].me
 
 
+def test_roles_let_one_delete_what_others_wrote() -> None:
+    moderator = {"id": "7", "permissions": str(1 << 13)}
+    mine = {"user": person(ADA), "roles": ["7"]}
+    world = state_after(("READY", ready()), ("GUILD_CREATE", guild(owner_id="99", roles=[moderator], members=[mine])))
+    assert world.may_delete(message(1))
+    for event, data in (
+        ("GUILD_ROLE_UPDATE", {"role": {"id": "7", "permissions": "2"}}),
+        ("GUILD_ROLE_DELETE", {"role_id": "7"}),
+        ("GUILD_MEMBER_UPDATE", {"user": person(ADA), "roles": []}),
+    ):
+        after = state_after((event, {"guild_id": str(GUILD), **data}), world=world)
+        assert not after.may_delete(message(1)), event
+        assert after.may_delete(message(1, ADA))
+    assert state_after(("GUILD_MEMBER_UPDATE", {"guild_id": str(GUILD), "user": person(BOB)}), world=world) == world
+    made = ("GUILD_ROLE_CREATE", {"guild_id": str(GUILD), "role": {"id": "8", "permissions": "8"}})
+    given = ("GUILD_MEMBER_UPDATE", {"guild_id": str(GUILD), "user": person(ADA), "roles": ["8"]})
+    assert state_after(made, given, world=world).may_delete(message(1))
+
+
 def test_deletes_of_one_and_of_many() -> None:
     where = {"channel_id": str(GENERAL)}
     world = state_after(("MESSAGE_DELETE", {"id": "2", **where}), world=loaded(1, 2, 3, 4))

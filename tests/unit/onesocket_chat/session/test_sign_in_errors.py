@@ -1,4 +1,4 @@
-"""What a person reads of a refused sign-in or registration."""
+"""Sentences for refused sign-ins and registrations."""
 
 import pytest
 

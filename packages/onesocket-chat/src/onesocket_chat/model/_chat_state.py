@@ -12,6 +12,8 @@ from ._models import Channel, Guild, Message, User
 from ._outbox import Outbox
 
 _EMPTY_HISTORY: Final = ChannelHistory()
+_DELETES_MESSAGES: Final = 1 << 3 | 1 << 13
+"""ADMINISTRATOR and MANAGE_MESSAGES."""
 
 
 class ChatState(Struct, frozen=True):
@@ -23,6 +25,8 @@ class ChatState(Struct, frozen=True):
     people: Mapping[int, User] = {}
     members: Mapping[int, frozenset[int]] = {}
     """The ids of the members of each guild."""
+    my_roles: Mapping[int, frozenset[int]] = {}
+    """The ids of the signed-in user's roles in each guild."""
     presences: Mapping[int, str] = {}
     """The status of present users: ``online``, ``idle`` or ``dnd``."""
     read: Mapping[int, int] = {}
@@ -78,5 +82,8 @@ class ChatState(Struct, frozen=True):
         """True if the signed-in user may delete the message."""
         channel = self.channels.get(message.channel_id)
         guild = self.guilds.get(channel.guild_id or 0) if channel is not None else None
-        owns = guild is not None and self.me is not None and guild.owner_id == self.me.id
-        return self.is_mine(message) or owns
+        if self.is_mine(message) or guild is None or self.me is None:
+            return self.is_mine(message)
+        held = self.my_roles.get(guild.id, frozenset())
+        allows = any(role.permissions & _DELETES_MESSAGES for role in guild.roles if role.id in held)
+        return allows or guild.owner_id == self.me.id

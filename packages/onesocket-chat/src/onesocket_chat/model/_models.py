@@ -95,12 +95,20 @@ class Channel(Struct, frozen=True):
         return f"#{self.name or '?'}"
 
 
+class Role(Struct, frozen=True):
+    """A role of a guild, with the bits of its permissions."""
+
+    id: int
+    permissions: int = 0
+
+
 class Guild(Struct, frozen=True):
     """A guild, without its channels and members."""
 
     id: int
     name: str = ""
     owner_id: int | None = None
+    roles: tuple[Role, ...] = ()
 
 
 def from_json(value: Any, kind: type[T]) -> T:

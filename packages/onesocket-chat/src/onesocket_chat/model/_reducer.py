@@ -12,7 +12,7 @@ from onesocket.errors import DecodeError
 
 from ._chat_state import ChatState
 from ._history import ChannelHistory
-from ._models import Channel, Emoji, Guild, Json, Message, Reaction, User, from_json
+from ._models import Channel, Emoji, Guild, Json, Message, Reaction, Role, User, from_json
 
 TYPING_TIMEOUT: Final = 10.0
 """Seconds for which a typing indicator is shown."""
@@ -111,6 +111,7 @@ def _guild_create(state: ChatState, data: Json, _now: float) -> ChatState:
     channels = [replace(from_json(one, Channel), guild_id=guild.id) for one in data.get("channels") or ()]
     people = [from_json(one["user"], User) for one in data.get("members") or ()]
     others = {key: channel for key, channel in state.channels.items() if channel.guild_id != guild.id}
+    mine = [one for one in data.get("members") or () if state.me is not None and int(one["user"]["id"]) == state.me.id]
     presences = {int(one["user"]["id"]): str(one["status"]) for one in data.get("presences") or ()}
     return replace(
         state,
@@ -118,6 +119,7 @@ def _guild_create(state: ChatState, data: Json, _now: float) -> ChatState:
         channels=others | {channel.id: channel for channel in channels},
         people={**state.people, **{person.id: person for person in people}},
         members=_with(state.members, guild.id, frozenset(person.id for person in people)),
+        my_roles=_with(state.my_roles, guild.id, _role_ids(mine[0]) if mine else frozenset()),
         presences={**state.presences, **presences},
     )
 
@@ -125,6 +127,28 @@ def _guild_create(state: ChatState, data: Json, _now: float) -> ChatState:
 def _guild_update(state: ChatState, data: Json, _now: float) -> ChatState:
     guild = from_json(data, Guild)
     return replace(state, guilds=_with(state.guilds, guild.id, guild)) if guild.id in state.guilds else state
+
+
+def _role(state: ChatState, data: Json, _now: float) -> ChatState:
+    """A new, changed or deleted role."""
+    guild = state.guilds.get(int(data["guild_id"]))
+    if guild is None:
+        return state
+    changed = from_json(data["role"], Role) if "role" in data else None
+    role_id = int(data["role_id"]) if changed is None else changed.id
+    others = tuple(role for role in guild.roles if role.id != role_id)
+    guild = replace(guild, roles=others if changed is None else (*others, changed))
+    return replace(state, guilds=_with(state.guilds, guild.id, guild))
+
+
+def _member_update(state: ChatState, data: Json, _now: float) -> ChatState:
+    if state.me is None or int(data["user"]["id"]) != state.me.id:
+        return state
+    return replace(state, my_roles=_with(state.my_roles, int(data["guild_id"]), _role_ids(data)))
+
+
+def _role_ids(member: Json) -> frozenset[int]:
+    return frozenset(map(int, member.get("roles") or ()))
 
 
 def _guild_delete(state: ChatState, data: Json, _now: float) -> ChatState:
@@ -298,6 +322,10 @@ _REDUCERS: Final[Mapping[str, Callable[[ChatState, Json, float], ChatState]]] = 
     "CHANNEL_DELETE": _channel_delete,
     "GUILD_MEMBER_ADD": _member_add,
     "GUILD_MEMBER_REMOVE": _member_remove,
+    "GUILD_MEMBER_UPDATE": _member_update,
+    "GUILD_ROLE_CREATE": _role,
+    "GUILD_ROLE_UPDATE": _role,
+    "GUILD_ROLE_DELETE": _role,
     "MESSAGE_CREATE": _message_create,
     "MESSAGE_UPDATE": _message_update,
     "MESSAGE_DELETE": _message_delete,

@@ -39,5 +39,5 @@ def sign_in_error_text(error: OnesocketError) -> str:
 
 
 def needs_invite(error: OnesocketError) -> bool:
-    """Whether the server asks for an invite, or for another one."""
+    """Return True if the server asks for an invite, or for another one."""
     return isinstance(error, RestError) and any(one.startswith("invite:") for one in error.problems)

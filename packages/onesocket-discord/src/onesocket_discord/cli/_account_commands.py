@@ -9,6 +9,8 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from onesocket._printable import printable
+
 from ._control_client import DatabaseOption, DataOption, manage
 
 _DAY = 86_400
@@ -29,6 +31,7 @@ class _AddsByDefault(TyperGroup):
         return super().parse_args(ctx, args)
 
 
+report_app = typer.Typer(help="Reported messages: list and close the reports.", no_args_is_help=True)
 user_app = typer.Typer(help="People and bots: list, add and remove them, change a password.", no_args_is_help=True)
 bot_app = typer.Typer(
     cls=_AddsByDefault,
@@ -61,6 +64,18 @@ def passwd(name: PersonArgument, *, data: DataOption = None, database: DatabaseO
     """
     body = {"name": name, "password": _read_password(f"New password for {name}")}
     manage(data, database, "users/passwd", body)
+
+
+@user_app.command("ban")
+def ban_user(name: AccountArgument, *, data: DataOption = None, database: DatabaseOption = None) -> None:
+    """Ban an account from the server: signed out everywhere, it can't sign in. It stays in its guilds."""
+    manage(data, database, "users/ban", {"name": name})
+
+
+@user_app.command("unban")
+def unban_user(name: AccountArgument, *, data: DataOption = None, database: DatabaseOption = None) -> None:
+    """Let a banned account sign in again. A bot needs a new token: `onesocket serve bot renew`."""
+    manage(data, database, "users/unban", {"name": name})
 
 
 @user_app.command("remove")
@@ -96,6 +111,26 @@ def remove_bot(name: BotArgument, *, data: DataOption = None, database: Database
     manage(data, database, "bots/remove", {"name": name})
 
 
+@report_app.command("list")
+def list_reports(*, data: DataOption = None, database: DatabaseOption = None) -> None:
+    """Print the open reports: id, time, who wrote the message, who reported it and why, and the message as it was."""
+    for one in manage(data, database, "reports/list", {})["reports"]:
+        who = f"{one['author']}, reported by {one['reporter']}"
+        typer.echo(f"{one['id']}  {one['created_at']}  {who}: {printable(one['reason'])}")
+        typer.echo(f"    {printable(one['content'])}")
+
+
+@report_app.command("close")
+def close_report(
+    report: Annotated[str, typer.Argument(metavar="ID", help="As `report list` prints it.")],
+    *,
+    data: DataOption = None,
+    database: DatabaseOption = None,
+) -> None:
+    """Close a report."""
+    manage(data, database, "reports/close", {"id": report})
+
+
 def invite(
     *,
     days: Annotated[float, typer.Option(min=0, max=365, help="For how long it is valid; 0: for ever.")] = 7.0,
@@ -111,7 +146,8 @@ def invite(
 def _print_accounts(accounts: Iterable[dict[str, Any]]) -> None:
     for one in accounts:
         kind = "bot" if one["bot"] else "person"
-        typer.echo(f"{one['id']}  {kind:6}  {one['logins']:3}  {one['username']}")
+        name = one["username"] + ("  (banned)" if one["banned"] else "")
+        typer.echo(f"{one['id']}  {kind:6}  {one['logins']:3}  {name}")
 
 
 def _read_password(prompt: str) -> str:

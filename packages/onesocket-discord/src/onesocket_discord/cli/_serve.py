@@ -13,7 +13,7 @@ import typer
 from onesocket.cli._stop_signal import StopSignal
 from onesocket.cli._usage import EXIT_FAILED, fail
 
-from ._account_commands import bot_app, invite, user_app
+from ._account_commands import bot_app, invite, report_app, user_app
 from ._control_client import DatabaseOption, DataOption, ErrorReporting, ask_server
 from ._server_place import ServerPlace
 
@@ -31,6 +31,7 @@ _MIN_OPEN_FILES = 65_536
 
 serve_app.add_typer(bot_app, name="bot")
 serve_app.add_typer(user_app, name="user")
+serve_app.add_typer(report_app, name="report")
 serve_app.command()(invite)
 
 

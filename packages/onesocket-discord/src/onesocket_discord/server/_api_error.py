@@ -69,7 +69,9 @@ _UNKNOWN_CODES = {
     "Invite": 10006,
     "Member": 10007,
     "Message": 10008,
+    "Role": 10011,
     "User": 10013,
     "Emoji": 10014,
+    "Ban": 10026,
     "application command": 10063,
 }

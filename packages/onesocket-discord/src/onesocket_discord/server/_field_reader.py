@@ -114,6 +114,18 @@ class FieldReader:
             return None
         return value
 
+    def bits(self, name: str, *, most: int) -> int | None:
+        """Read a bit set: a number, or, as it may have more bits than numbers of JSON, a text of its decimal digits."""
+        value = self._body.get(name)
+        if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= 20:
+            value = int(value)
+        if value is None:
+            return None
+        if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= most:
+            self.add_error(name, "NUMBER_TYPE_COERCE", "Value is not a set of permissions.")
+            return None
+        return value
+
     def flag(self, name: str) -> bool:
         """Read a boolean; absent is false."""
         value = self._body.get(name)

@@ -25,6 +25,15 @@ async def manage_service(service: ChatService, what: str, body: Json) -> Json:
             await accounts.set_password(name, str(body.get("password", "")))
         case "users/remove":
             await accounts.remove(name)
+        case "users/ban" | "users/unban":
+            await accounts.set_banned(name, banned=what == "users/ban")
+        case "reports/list":
+            return {"reports": await service.reports.list_open()}
+        case "reports/close":
+            fields = FieldReader(body)
+            report_id = fields.snowflake("id", required=True) or 0
+            fields.check()
+            await service.reports.close(report_id)
         case "bots" | "bots/add":
             token, _ = await accounts.create_bot(name)
             return {"token": token}

@@ -89,7 +89,7 @@ def _is_hidden(name: str) -> bool:
 
 
 def _is_one_script(name: str) -> bool:
-    """Whether all letters are of one script, by the first words of their names in Python's Unicode database."""
+    """Return True if all letters are of one script, by the first words of their names in Python's Unicode database."""
     shown = unicodedata.normalize("NFKC", name)
     letters = (one for one in shown if unicodedata.category(one) in {"Lu", "Ll", "Lt", "Lo"})
     scripts = {unicodedata.name(one, "UNNAMED").partition(" ")[0] for one in letters}

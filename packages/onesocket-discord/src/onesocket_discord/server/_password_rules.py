@@ -76,12 +76,12 @@ def password_problem(password: str, *names: str) -> tuple[str, str] | None:
 
 
 def _is_repeated(plain: str) -> bool:
-    """Whether it is a short piece again and again: ``aaaaaaaa``, ``abcabcabc``."""
+    """Return True for a short piece again and again: ``aaaaaaaa``, ``abcabcabc``."""
     return any(all(one == plain[at % size] for at, one in enumerate(plain)) for size in range(1, _MIN_OWN_PART + 1))
 
 
 def _is_row(plain: str) -> bool:
-    """Whether it is made of runs along the keyboard or the alphabet: ``12345678``, ``qwer1234``, ``87654321``."""
+    """Return True for runs along the keyboard or the alphabet: ``12345678``, ``qwer1234``, ``87654321``."""
     runs, at = 0, 0
     while at < len(plain):
         length = max((_run(plain, at, row) for row in _BOTH_WAYS), default=0)
@@ -103,7 +103,7 @@ def _run(plain: str, at: int, row: str) -> int:
 
 
 def _has_little_beside(plain: str, words: frozenset[str] | set[str]) -> bool:
-    """Whether it is one of the words, once or several times, with digits, signs or a few letters at its ends."""
+    """Return True for one of the words, once or twice, with digits, signs or a few letters at its ends."""
     for read in {plain, plain.translate(_LETTERS_FOR)}:
         core = _SIGNS.sub("", read)
         half = core[: len(core) // 2]

@@ -53,6 +53,8 @@ class ReadyData:
     private_channels: Sequence[Json] = ()
     read_states: Sequence[Json] = ()
     """For people: ``{"id": channel id, "last_message_id": ...}``."""
+    relationships: Sequence[Json] = ()
+    """For people: whom they have blocked."""
 
 
 class Publisher(Protocol):

@@ -137,7 +137,7 @@ def _ready_body(session: GatewaySession, ready_data: ReadyData, guilds: list[Jso
         "shard": list(session.shard),
         "application": {"id": application.get("id", ready_data.user["id"]), "flags": application.get("flags", 0)},
         "private_channels": list(ready_data.private_channels),
-        "relationships": [],
+        "relationships": list(ready_data.relationships),
         "user_settings": {},
         "_trace": [],
     }

@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import unquote
 
 import msgspec
 from aiohttp import web
@@ -75,6 +76,11 @@ class RequestContext:
         """The ``user_id`` of the path; the account's own for ``@me``, or without one."""
         text = self.request.match_info.get("user_id", "@me")
         return self.account.user_id if text == "@me" else _snowflake("user_id", text)
+
+    @property
+    def reason(self) -> str | None:
+        """The reason for the audit log, which is percent-encoded in a header."""
+        return unquote(self.request.headers.get("X-Audit-Log-Reason", "")).replace("\0", "")[:512] or None
 
     def text(self, name: str) -> str:
         """Read a text from the path."""

@@ -62,6 +62,8 @@ class RouteDefinition:
                 return lambda context: context.account
             case "token":
                 return lambda context: context.token
+            case "reason":
+                return lambda context: context.reason
             case "user_id":
                 return RequestContext.path_user_id
             case "limit":

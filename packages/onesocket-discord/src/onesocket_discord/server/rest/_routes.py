@@ -119,6 +119,8 @@ _CHANNEL = "/channels/{channel_id}"
 _GUILD = "/guilds/{guild_id}"
 _INVITE = "/invites/{code}"
 _MEMBER = f"{_GUILD}/members/{{user_id}}"
+_BAN = f"{_GUILD}/bans/{{user_id}}"
+_RELATIONSHIP = "/users/@me/relationships/{user_id}"
 _MESSAGES = f"{_CHANNEL}/messages"
 _MESSAGE = f"{_MESSAGES}/{{message_id}}"
 _REACTIONS = f"{_MESSAGE}/reactions"
@@ -151,6 +153,23 @@ ROUTES = (
     Route("GET", _MEMBER, lambda service: service.guilds.member),
     Route("PUT", _MEMBER, lambda service: service.guilds.add_member, status=201),
     Route("DELETE", _MEMBER, lambda service: service.guilds.remove),
+    # roles, bans, blocked users and reports
+    Route("GET", f"{_GUILD}/roles", lambda service: service.roles.all),
+    Route("POST", f"{_GUILD}/roles", lambda service: service.roles.create),
+    Route("PATCH", f"{_GUILD}/roles/{{role_id}}", lambda service: service.roles.edit),
+    Route("DELETE", f"{_GUILD}/roles/{{role_id}}", lambda service: service.roles.delete),
+    Route("PUT", f"{_MEMBER}/roles/{{role_id}}", lambda service: service.roles.give, fixed={"given": True}),
+    Route("DELETE", f"{_MEMBER}/roles/{{role_id}}", lambda service: service.roles.give, fixed={"given": False}),
+    Route("GET", f"{_GUILD}/bans", lambda service: service.bans.all, max_limit=1000),
+    Route("GET", _BAN, lambda service: service.bans.get),
+    Route("PUT", _BAN, lambda service: service.bans.ban),
+    Route("DELETE", _BAN, lambda service: service.bans.lift),
+    Route("GET", "/users/@me/relationships", lambda service: service.relationships.all),
+    Route("PUT", _RELATIONSHIP, lambda service: service.relationships.put),
+    Route("DELETE", _RELATIONSHIP, lambda service: service.relationships.delete),
+    Route("GET", "/users/@me/settings", lambda service: service.relationships.settings),
+    Route("PATCH", "/users/@me/settings", lambda service: service.relationships.edit_settings),
+    Route("POST", f"{_MESSAGE}/report", lambda service: service.reports.create, status=201),
     Route("POST", f"{_CHANNEL}/invites", lambda service: service.invites.create),
     Route("GET", _INVITE, lambda service: service.invites.get),
     Route("POST", _INVITE, lambda service: service.invites.accept),

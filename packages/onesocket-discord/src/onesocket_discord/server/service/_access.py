@@ -12,6 +12,7 @@ from .._ports import Account, Json
 from ..store import UnitOfWork
 from ..store._tables import channels, guilds, members, participants, users
 from . import _serialization as serialize
+from ._permissions import Permission, require_permission, standing_of
 from ._service_context import ServiceContext
 
 
@@ -24,7 +25,7 @@ class ChannelAccess:
         self.id: int = row.id
         self.guild_id: int | None = row.guild_id
         self.is_dm = row.guild_id is None
-        self.is_owner = row.owner_id == account.user_id
+        self.is_owner = bool(row.owner_id == account.user_id)
 
     @property
     def where(self) -> Json:
@@ -35,21 +36,29 @@ class ChannelAccess:
     @property
     def member(self) -> Json:
         """The account's membership, as messages have it; empty in a DM."""
-        return {} if self.is_dm else {"member": serialize.member(self.row.joined_at)}
+        return {} if self.is_dm else {"member": serialize.member(self.row)}
 
     @property
     def member_with_user(self) -> Json:
         """The account's membership, as events about it have it; empty in a DM."""
         user = serialize.user_from_account(self.account)
-        return {} if self.is_dm else {"member": serialize.member(self.row.joined_at, user)}
+        return {} if self.is_dm else {"member": serialize.member(self.row, user)}
 
     def intent_for(self, in_guild: int, in_dm: int) -> int:
         """The intent for events of the channel."""
         return in_dm if self.is_dm else in_guild
 
-    def require_owner(self) -> None:
-        """Raise `ApiError` unless the account owns the guild."""
-        if not self.is_owner:
+    async def may(self, connection: AsyncConnection, permission: Permission) -> bool:
+        """Return True if the account has this permission in the guild; nobody has any in a DM."""
+        if self.is_owner or self.is_dm:
+            return self.is_owner
+        guild = (await connection.execute(select(guilds).where(guilds.c.id == self.guild_id))).one()
+        standing = await standing_of(connection, guild, self.account.user_id, self.row.roles or ())
+        return standing.allows(permission)
+
+    async def require(self, connection: AsyncConnection, permission: Permission) -> None:
+        """Raise `ApiError` (50013) unless the account has this permission in the guild."""
+        if not await self.may(connection, permission):
             raise missing_permissions()
 
     async def recipients(self, context: ServiceContext, work: UnitOfWork) -> frozenset[int]:
@@ -81,7 +90,14 @@ class ChannelAccess:
 # Built once: every message needs it, and building a statement costs more than running it.
 _USER_PARAMETER = bindparam("me", type_=BigInteger)
 _CHANNEL_ACCESS = (
-    select(channels, guilds.c.owner_id, guilds.c.members_version, members.c.joined_at, participants.c.user_id)
+    select(
+        channels,
+        guilds.c.owner_id,
+        guilds.c.members_version,
+        members.c.joined_at,
+        members.c.roles,
+        participants.c.user_id,
+    )
     .outerjoin(guilds, guilds.c.id == channels.c.guild_id)
     .outerjoin(members, and_(members.c.guild_id == channels.c.guild_id, members.c.user_id == _USER_PARAMETER))
     .outerjoin(
@@ -103,9 +119,9 @@ async def channel_access(connection: AsyncConnection, account: Account, channel_
 
 
 async def member_guild(connection: AsyncConnection, account: Account, guild_id: int) -> Row[Any]:
-    """Find a guild that the account is in, with `joined_at`, or raise `ApiError` (10004, 50001)."""
+    """Find a guild that the account is in, with `joined_at` and `roles`, or raise `ApiError` (10004, 50001)."""
     found = await connection.execute(
-        select(guilds, members.c.joined_at)
+        select(guilds, members.c.joined_at, members.c.roles)
         .outerjoin(members, and_(members.c.guild_id == guilds.c.id, members.c.user_id == account.user_id))
         .where(guilds.c.id == guild_id)
     )
@@ -122,6 +138,15 @@ async def owned_guild(connection: AsyncConnection, account: Account, guild_id: i
     row = await member_guild(connection, account, guild_id)
     if row.owner_id != account.user_id:
         raise missing_permissions()
+    return row
+
+
+async def permitted_guild(
+    connection: AsyncConnection, account: Account, guild_id: int, permission: Permission
+) -> Row[Any]:
+    """Find a guild in which the account has a permission, or raise `ApiError` (10004, 50001, 50013)."""
+    row = await member_guild(connection, account, guild_id)
+    await require_permission(connection, account, row, permission)
     return row
 
 

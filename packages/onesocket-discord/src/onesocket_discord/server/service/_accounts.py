@@ -21,10 +21,11 @@ from ._invites import count_use, find_invite
 from ._logins import LoginService, account_from_row
 from ._membership import join_guild, leave_guild
 from ._passwords import PasswordService
+from ._permissions import roles_of
 from ._service_context import Service, ServiceContext, transaction
 
 Registration = Literal["open", "invite", "closed"]
-"""Who may make an account: everybody, whoever has an invite, or nobody but the server's owner."""
+"""The people who may make an account: all, those with an invite, or none but the server's owner."""
 
 
 class AccountService(Service):
@@ -95,7 +96,7 @@ class AccountService(Service):
             await count_use(work, invite)
         # The first person becomes the owner of the default guild.
         guild = (await work.execute(select(guilds).where(guilds.c.id == self._default_guild))).one_or_none()
-        if guild is not None and await _is_caretaker(work.connection, guild.owner_id):
+        if guild is not None and _is_caretaker(await find_user(work.connection, guild.owner_id)):
             await self._hand_over(work, guild, account.user_id)
         await self._enter(work, account)
         return {"user_id": str(account.user_id)} if client is None else await self._issue(work, account, client)
@@ -150,11 +151,37 @@ class AccountService(Service):
         """List all accounts for the server's owner, with ``id``, ``username``, ``bot`` and the number of ``logins``."""
         count = func.count(tokens.c.hash)
         every = select(users, count.label("logins")).outerjoin(tokens).group_by(users.c.id).order_by(users.c.id)
-        # Without removed accounts and the caretaker of the default guild, which can't sign in.
-        usable = every.having(users.c.password_hash.is_not(None) | (count > 0))
         async with self.reading() as connection:
-            rows = (await connection.execute(usable)).all()
-        return [{"id": str(row.id), "username": row.username, "bot": row.bot, "logins": row.logins} for row in rows]
+            rows = (await connection.execute(every)).all()
+        return [
+            {
+                "id": str(row.id),
+                "username": row.username,
+                "bot": row.bot,
+                "logins": row.logins,
+                "banned": row.disabled_at is not None,
+            }
+            for row in rows
+            if not _is_caretaker(row) and row.username != removed_name(row.id)
+        ]
+
+    async def set_banned(self, name: str, *, banned: bool) -> None:
+        """Ban an account from the server for its owner: it is signed out, and can't sign in; or lift that.
+
+        It stays in its guilds, and its messages stay. The invites that it made are void.
+        """
+        row = await self._find(name)
+        if row is None or _is_caretaker(row):
+            raise _unknown_user(name)
+        await self._set_banned(row.id, banned)
+
+    @transaction
+    async def _set_banned(self, work: UnitOfWork, user_id: int, banned: bool) -> None:  # noqa: FBT001 - one caller
+        at = self._context.ids.now() if banned else None
+        await work.execute(update(users).where(users.c.id == user_id).values(disabled_at=at))
+        if banned:
+            await self._logins.void_within(work, user_id)
+            await work.execute(delete(invites).where(invites.c.inviter_id == user_id))
 
     async def remove(self, name: str, *, only_bot: bool = False) -> None:
         """Remove a person or a bot for the server's owner: end its logins and memberships, and free its name.
@@ -162,7 +189,7 @@ class AccountService(Service):
         Messages stay. A guild that the account owns goes to its oldest member.
         """
         row = await self._find(name)
-        if row is None or (row.bot and row.owner_id == row.id) or (only_bot and not row.bot):
+        if row is None or _is_caretaker(row) or (only_bot and not row.bot):
             raise _unknown_bot(name) if only_bot else _unknown_user(name)
         await self._remove(row)
 
@@ -178,7 +205,7 @@ class AccountService(Service):
             people = select(members.c.user_id).join(users).where(members.c.guild_id == guild.id, ~users.c.bot)
             oldest = await work.scalar(people.order_by(members.c.joined_at, members.c.user_id).limit(1))
             await self._hand_over(work, guild, oldest or await work.scalar(caretaker))
-        values = {**_name_columns(removed_name(row.id)), "password_hash": None}
+        values = {**_name_columns(removed_name(row.id)), "password_hash": None, "disabled_at": None}
         await work.execute(update(users).where(users.c.id == row.id).values(values))
 
     async def rename(self, account: Account, body: Json) -> Json:
@@ -201,7 +228,7 @@ class AccountService(Service):
         self._context.publish(work, "USER_UPDATE", mine, frozenset({user_id}))
         user = serialize.user_from_account(account)
         for row in (await work.execute(select(members).where(members.c.user_id == user_id))).all():
-            data = {"guild_id": str(row.guild_id), **serialize.member(row.joined_at, user)}
+            data = {"guild_id": str(row.guild_id), **serialize.member(row, user)}
             await self._context.publish_to_guild(work, row.guild_id, "GUILD_MEMBER_UPDATE", data, Intents.GUILD_MEMBERS)
         return mine
 
@@ -261,7 +288,8 @@ class AccountService(Service):
 
     async def _hand_over(self, work: UnitOfWork, guild: Row[Any], owner_id: int | None) -> None:
         await work.execute(update(guilds).where(guilds.c.id == guild.id).values(owner_id=owner_id))
-        data = {**serialize.guild(guild), "owner_id": str(owner_id)}
+        roles = (await roles_of(work.connection, [guild.id]))[guild.id]
+        data = {**serialize.guild(guild, roles), "owner_id": str(owner_id)}
         await self._context.publish_to_guild(work, guild.id, "GUILD_UPDATE", data, Intents.GUILDS)
 
     async def _add(self, work: UnitOfWork, name: str, *, bot: bool, **values: Any) -> Account:
@@ -308,9 +336,9 @@ async def _check_username_free(connection: AsyncConnection, name: str, besides: 
         )
 
 
-async def _is_caretaker(connection: AsyncConnection, user_id: int) -> bool:
-    row = await find_user(connection, user_id)
-    return bool(row.bot) and row.owner_id == user_id
+def _is_caretaker(row: Row[Any]) -> bool:
+    """Return True for the user that owns the default guild until somebody registers; it can't sign in."""
+    return bool(row.bot) and row.owner_id == row.id
 
 
 def _unknown_user(name: str) -> ApiError:

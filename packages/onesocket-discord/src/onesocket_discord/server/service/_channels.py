@@ -14,7 +14,9 @@ from .._ports import Account, Event, Json
 from ..store import UnitOfWork
 from ..store._tables import channels, participants, read_states, users
 from . import _serialization as serialize
-from ._access import channel_access, dm_participants, find_user, member_guild, owned_guild
+from ._access import channel_access, dm_participants, find_user, member_guild, permitted_guild
+from ._direct_messages import may_write, refused_message, takes_messages
+from ._permissions import Permission
 from ._service_context import Service, concurrent_transaction, transaction
 
 _MAX_CHANNELS = 500
@@ -26,14 +28,14 @@ class ChannelService(Service):
 
     @transaction
     async def create(self, work: UnitOfWork, account: Account, guild_id: int, body: Json) -> Json:
-        """Create a text channel from ``name`` and ``topic``; for the guild's owner."""
+        """Create a text channel from ``name`` and ``topic``; with MANAGE_CHANNELS."""
         fields = FieldReader(body)
         name = fields.text("name", least=1, most=100, required=True)
         topic = fields.text("topic", most=1024)
         position = fields.integer("position", least=0, most=100_000)
         fields.one_of("type", [serialize.GUILD_TEXT], serialize.GUILD_TEXT)
         fields.check()
-        await owned_guild(work.connection, account, guild_id)
+        await permitted_guild(work.connection, account, guild_id, Permission.MANAGE_CHANNELS)
         count = await work.scalar(select(func.count()).where(channels.c.guild_id == guild_id)) or 0
         if count >= _MAX_CHANNELS:
             raise ApiError(400, 30013, f"Maximum number of guild channels reached ({_MAX_CHANNELS})")
@@ -64,7 +66,7 @@ class ChannelService(Service):
 
     @transaction
     async def edit(self, work: UnitOfWork, account: Account, channel_id: int, body: Json) -> Json:
-        """Change ``name``, ``topic`` or ``position``; for the guild's owner."""
+        """Change ``name``, ``topic`` or ``position``; with MANAGE_CHANNELS."""
         fields = FieldReader(body)
         changes: dict[str, Any] = {}
         name = fields.text("name", least=1, most=100)
@@ -77,18 +79,18 @@ class ChannelService(Service):
             changes["position"] = position
         fields.check()
         access = await channel_access(work.connection, account, channel_id)
-        access.require_owner()
+        await access.require(work.connection, Permission.MANAGE_CHANNELS)
         if changes:
             await work.execute(update(channels).where(channels.c.id == channel_id).values(changes))
         return await self._publish_channel(work, "CHANNEL_UPDATE", channel_id)
 
     @transaction
     async def delete(self, work: UnitOfWork, account: Account, channel_id: int) -> Json:
-        """Delete a channel with its messages; for the guild's owner. A DM is not deleted."""
+        """Delete a channel with its messages; with MANAGE_CHANNELS. A DM is not deleted."""
         access = await channel_access(work.connection, account, channel_id)
         if access.is_dm:
             return await _channel_object(work.connection, access.row, account.user_id)
-        access.require_owner()
+        await access.require(work.connection, Permission.MANAGE_CHANNELS)
         gone = await self._publish_channel(work, "CHANNEL_DELETE", channel_id)
         await work.execute(delete(channels).where(channels.c.id == channel_id))
         return gone
@@ -97,7 +99,7 @@ class ChannelService(Service):
 
     @transaction
     async def open_dm(self, work: UnitOfWork, account: Account, body: Json) -> Json:
-        """Return the DM with ``recipient_id``, created if there is none."""
+        """Return the DM with ``recipient_id``; a new one, if they take messages of the account (else 50007)."""
         fields = FieldReader(body)
         other = fields.snowflake("recipient_id", required=True) or 0
         fields.check()
@@ -109,6 +111,8 @@ class ChannelService(Service):
         found = select(channels).where(channels.c.dm_key == key)
         row = (await work.execute(found)).one_or_none()
         if row is None:
+            if not await takes_messages(work.connection, account, other):
+                raise refused_message()
             channel_id = self._context.ids.next()
             made = {"id": channel_id, "type": serialize.DM, "position": 0, "dm_key": key}
             await work.execute(insert(channels).values(made))
@@ -130,6 +134,8 @@ class ChannelService(Service):
         async with self.reading() as connection:
             access = await channel_access(connection, account, channel_id)
             if access.guild_id is None:
+                if not await may_write(connection, access.row, account):
+                    return
                 recipients = await dm_participants(connection, channel_id)
             else:
                 version = access.row.members_version

@@ -20,6 +20,7 @@ from ..store._tables import channels, guilds, members, read_states, users
 from . import _serialization as serialize
 from ._accounts import AccountService, Registration
 from ._attachments import AttachmentService
+from ._bans import BanService
 from ._channels import ChannelService, private_channels
 from ._commands import CommandService
 from ._guilds import GuildService
@@ -30,6 +31,9 @@ from ._messages import MessageService
 from ._passwords import PasswordService
 from ._pins import PinService
 from ._reactions import ReactionService
+from ._relationships import RelationshipService, relationships_of
+from ._reports import ReportService
+from ._roles import RoleService
 from ._search import SearchService
 from ._service_context import ServiceContext
 
@@ -68,6 +72,10 @@ class ChatService:
         self.pins = PinService(context)
         self.commands = CommandService(context)
         self.invites = InviteService(context)
+        self.roles = RoleService(context)
+        self.bans = BanService(context)
+        self.relationships = RelationshipService(context)
+        self.reports = ReportService(context)
 
     @property
     def store(self) -> Store:
@@ -129,12 +137,14 @@ class ChatService:
             if account.bot:
                 return ReadyData(serialize.current_user(account), serialize.short_application(account), mine)
             private = await private_channels(connection, account.user_id)
+            related = await relationships_of(connection, account.user_id)
             wanted = select(read_states).where(read_states.c.user_id == account.user_id)
             read = [
                 {"id": str(row.channel_id), "last_message_id": str(row.last_message_id), "mention_count": 0}
                 for row in (await connection.execute(wanted.order_by(read_states.c.channel_id))).all()
             ]
-        return ReadyData(serialize.current_user(account), serialize.short_application(account), mine, private, read)
+        user, application = serialize.current_user(account), serialize.short_application(account)
+        return ReadyData(user, application, mine, private, read, related)
 
     async def members(self, account: Account, guild_id: int, user_ids: Sequence[int] | None) -> Sequence[Json] | None:
         """The members of a guild (all, or those with `user_ids`) by id; None if the account is not a member of it."""

@@ -13,8 +13,9 @@ from .._ports import Account, Json
 from ..store import UnitOfWork
 from ..store._tables import channels, guilds, members
 from . import _serialization as serialize
-from ._access import find_user, member_guild, owned_guild
+from ._access import find_user, member_guild, owned_guild, permitted_guild
 from ._membership import guild_create_objects, join_guild, leave_guild, member_from_row, select_members
+from ._permissions import Permission, require_permission, roles_of, standing_of
 from ._service_context import Service, transaction
 
 _MAX_GUILDS = 200
@@ -47,37 +48,40 @@ class GuildService(Service):
         async with self.reading() as connection:
             row = await member_guild(connection, account, guild_id)
             count = await connection.scalar(select(func.count()).where(members.c.guild_id == guild_id))
-        return {**serialize.guild(row), "approximate_member_count": count, "approximate_presence_count": 0}
+            roles = (await roles_of(connection, [guild_id]))[guild_id]
+        return {**serialize.guild(row, roles), "approximate_member_count": count, "approximate_presence_count": 0}
 
     async def mine(
         self, account: Account, *, before: int | None = None, after: int | None = None, limit: int = 200
     ) -> list[Json]:
         """The account's guilds by id, with the fields that Discord lists."""
-        wanted = select(guilds).join(members).where(members.c.user_id == account.user_id)
+        wanted = select(guilds, members.c.roles).join(members).where(members.c.user_id == account.user_id)
         if before is not None:
             wanted = wanted.where(guilds.c.id < before).order_by(guilds.c.id.desc())
         else:
             wanted = wanted.where(guilds.c.id > (after or 0)).order_by(guilds.c.id)
         async with self.reading() as connection:
-            rows = (await connection.execute(wanted.limit(limit))).all()
-        wholes = [serialize.guild(row) for row in sorted(rows, key=lambda row: int(row.id))]
+            rows = sorted((await connection.execute(wanted.limit(limit))).all(), key=lambda row: int(row.id))
+            mine = [await standing_of(connection, row, account.user_id, row.roles or ()) for row in rows]
+        shown = [serialize.guild(row, ()) for row in rows]
         return [
             {
                 **{key: whole[key] for key in ("id", "name", "icon", "banner", "features")},
                 "owner": whole["owner_id"] == str(account.user_id),
-                "permissions": whole["roles"][0]["permissions"],
+                "permissions": str(standing.permissions),
             }
-            for whole in wholes
+            for whole, standing in zip(shown, mine, strict=True)
         ]
 
     @transaction
     async def edit(self, work: UnitOfWork, account: Account, guild_id: int, body: Json) -> Json:
-        """Change the ``name``; for the owner."""
+        """Change the ``name``; with MANAGE_GUILD."""
         fields = FieldReader(body)
         name = fields.text("name", least=2, most=100)
         fields.check()
-        row = await owned_guild(work.connection, account, guild_id)
-        changed = {**serialize.guild(row), "name": name or row.name}
+        row = await permitted_guild(work.connection, account, guild_id, Permission.MANAGE_GUILD)
+        roles = (await roles_of(work.connection, [guild_id]))[guild_id]
+        changed = {**serialize.guild(row, roles), "name": name or row.name}
         await work.execute(update(guilds).where(guilds.c.id == guild_id).values(name=changed["name"]))
         await self._context.publish_to_guild(work, guild_id, "GUILD_UPDATE", changed, Intents.GUILDS)
         return changed
@@ -139,8 +143,8 @@ class GuildService(Service):
 
     @transaction
     async def add_bot(self, work: UnitOfWork, account: Account, guild_id: int, user_id: int) -> Json:
-        """Add a bot; for the owner. People are invited instead."""
-        await owned_guild(work.connection, account, guild_id)
+        """Add a bot; with MANAGE_GUILD. People are invited instead."""
+        await permitted_guild(work.connection, account, guild_id, Permission.MANAGE_GUILD)
         row = await find_user(work.connection, user_id)
         if not row.bot:
             raise missing_permissions()
@@ -149,10 +153,12 @@ class GuildService(Service):
 
     @transaction
     async def remove(self, work: UnitOfWork, account: Account, guild_id: int, user_id: int) -> None:
-        """Leave, or remove another member as the owner. The owner can't leave."""
-        oneself = user_id == account.user_id
-        row = await (member_guild if oneself else owned_guild)(work.connection, account, guild_id)
-        if row.owner_id == user_id:
+        """Leave, or remove another member with KICK_MEMBERS, whose roles are lower. The owner can't leave."""
+        row = await member_guild(work.connection, account, guild_id)
+        if user_id != account.user_id:
+            mine = await require_permission(work.connection, account, row, Permission.KICK_MEMBERS)
+            mine.require_above((await standing_of(work.connection, row, user_id)).position)
+        elif row.owner_id == user_id:
             raise ApiError(400, 50055, "Invalid Guild")
         who = serialize.user_from_row(await find_user(work.connection, user_id))
         if not await leave_guild(self._context, work, who, guild_id):

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ...protocol._intents import Intents
 from ...protocol._snowflakes import iso_timestamp
-from .._api_error import ApiError, missing_permissions, unknown_resource
+from .._api_error import ApiError, unknown_resource
 from .._field_reader import FieldReader
 from .._ports import Account, Json
 from ..store import UnitOfWork
@@ -18,6 +18,7 @@ from ..store._tables import channels, guilds, invites, members, users
 from . import _serialization as serialize
 from ._access import channel_access
 from ._membership import join_guild
+from ._permissions import Permission
 from ._service_context import Service, ServiceContext, transaction
 
 _DAY = 86_400
@@ -90,11 +91,11 @@ class InviteService(Service):
 
     @transaction
     async def revoke(self, work: UnitOfWork, account: Account, code: str) -> Json:
-        """Delete an invite; for its creator and the guild's owner."""
+        """Delete an invite; for its creator, and members who may manage the guild."""
         row = await self._find(work.connection, code)
         access = await channel_access(work.connection, account, row.channel_id)
-        if row.inviter_id != account.user_id and not access.is_owner:
-            raise missing_permissions()
+        if row.inviter_id != account.user_id:
+            await access.require(work.connection, Permission.MANAGE_GUILD)
         gone = await self._shape(work.connection, row)
         await work.execute(delete(invites).where(invites.c.code == code))
         await access.publish(self._context, work, "INVITE_DELETE", {"code": code}, _INTENTS)
@@ -104,7 +105,8 @@ class InviteService(Service):
         return await find_invite(self._context, connection, code)
 
     async def _shape(self, connection: AsyncConnection, row: Row[Any]) -> Json:
-        guild = serialize.guild((await connection.execute(select(guilds).where(guilds.c.id == row.guild_id))).one())
+        found = await connection.execute(select(guilds).where(guilds.c.id == row.guild_id))
+        guild = serialize.guild(found.one(), ())
         channel = serialize.channel(
             (await connection.execute(select(channels).where(channels.c.id == row.channel_id))).one()
         )

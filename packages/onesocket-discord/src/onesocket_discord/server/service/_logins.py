@@ -12,6 +12,7 @@ from typing import Any, Final
 from sqlalchemy import Row, delete, func, insert, select, update
 
 from ...protocol._snowflakes import iso_timestamp
+from .._api_error import invalid_field, unauthorized
 from .._ports import Account, Json, token_digest
 from ..store import UnitOfWork
 from ..store._tables import tokens, users
@@ -72,7 +73,16 @@ class LoginService(Service):
         return known.account if key in self._known or await self._is_there(key) else None
 
     async def issue(self, work: UnitOfWork, account: Account, client: str = "") -> str:
-        """Issue a token. `client`: the User-Agent that signs in, shown in the list of logins."""
+        """Issue a token. `client`: the User-Agent that signs in, shown in the list of logins.
+
+        `ApiError` for an account that was banned or removed meanwhile.
+        """
+        mine = select(users.c.bot, users.c.disabled_at, users.c.password_hash).where(users.c.id == account.user_id)
+        known = (await work.execute(mine)).one()
+        if known.disabled_at is not None:
+            raise invalid_field("login", "ACCOUNT_DISABLED", "This account was banned by the server's owner.")
+        if not known.bot and known.password_hash is None:
+            raise unauthorized()
         token = _bot_token(account.user_id) if account.bot else secrets.token_urlsafe(32)
         row = {
             "hash": token_digest(token),

@@ -9,24 +9,31 @@ from sqlalchemy import Row, delete, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ...protocol._intents import Intents
+from .._api_error import ApiError
 from .._ports import Account, Json, Publisher
 from ..store import UnitOfWork
-from ..store._tables import channels, guilds, members, users
+from ..store._tables import bans, channels, guilds, members, users
 from . import _serialization as serialize
+from ._permissions import roles_of
 from ._service_context import ServiceContext
 
 
 async def join_guild(context: ServiceContext, work: UnitOfWork, account: Account, guild_id: int) -> bool:
-    """Add an account to an existing guild and publish it; returns False if it was a member already."""
+    """Add an account to an existing guild and publish it; returns False if it was a member already.
+
+    `ApiError` (40007) for one that is banned there.
+    """
     mine = (members.c.guild_id == guild_id) & (members.c.user_id == account.user_id)
     if await work.scalar(select(members.c.user_id).where(mine)) is not None:
         return False
+    banned = (bans.c.guild_id == guild_id) & (bans.c.user_id == account.user_id)
+    if await work.scalar(select(bans.c.user_id).where(banned)) is not None:
+        raise ApiError(403, 40007, "The user is banned from this guild.")
     others = await context.audience.of(work.connection, guild_id)
-    joined_at = context.ids.now()
-    row = {"guild_id": guild_id, "user_id": account.user_id, "joined_at": joined_at}
-    await work.execute(insert(members).values(row))
+    values = {"guild_id": guild_id, "user_id": account.user_id, "joined_at": context.ids.now()}
+    row = (await work.execute(insert(members).values(values).returning(*members.c))).one()
     await context.members_changed(work, guild_id)
-    data = {"guild_id": str(guild_id), **serialize.member(joined_at, serialize.user_from_account(account))}
+    data = {"guild_id": str(guild_id), **serialize.member(row, serialize.user_from_account(account))}
     context.publish(work, "GUILD_MEMBER_ADD", data, others, intents=Intents.GUILD_MEMBERS)
     mine_alone = frozenset({account.user_id})
     (created,) = await guild_create_objects(work.connection, context.publisher, account, [guild_id])
@@ -56,6 +63,7 @@ async def guild_create_objects(
         mine = mine.where(guilds.c.id.in_(only))
     rows = (await connection.execute(mine.order_by(guilds.c.id))).all()
     ids = [row.id for row in rows]
+    roles = await roles_of(connection, ids)
     within = (
         await connection.execute(
             select(channels).where(channels.c.guild_id.in_(ids)).order_by(channels.c.position, channels.c.id)
@@ -65,7 +73,7 @@ async def guild_create_objects(
     return [
         serialize.guild_create(
             row,
-            row.joined_at,
+            roles[row.id],
             [serialize.channel(one) for one in within if one.guild_id == row.id],
             [member_from_row(one) for one in people if one.guild_id == row.id],
             list(_presences(publisher, (one.id for one in people if one.guild_id == row.id))),
@@ -77,7 +85,7 @@ async def guild_create_objects(
 def select_members() -> Any:
     """Select members with their users, in the order of ids."""
     return (
-        select(users.c.id, users.c.username, users.c.bot, members.c.guild_id, members.c.joined_at)
+        select(users.c.id, users.c.username, users.c.bot, members.c.guild_id, members.c.joined_at, members.c.roles)
         .join(members, members.c.user_id == users.c.id)
         .order_by(users.c.id)
     )
@@ -85,7 +93,7 @@ def select_members() -> Any:
 
 def member_from_row(row: Row[Any]) -> Json:
     """The member in a row of `select_members`."""
-    return serialize.member(row.joined_at, serialize.user_from_row(row))
+    return serialize.member(row, serialize.user_from_row(row))
 
 
 def _presences(publisher: Publisher, user_ids: Iterable[int]) -> Iterable[Json]:

@@ -19,8 +19,10 @@ from . import _serialization as serialize
 from ._access import ChannelAccess, channel_access
 from ._attachments import NewFile, UploadedFile, new_files, store_files
 from ._channels import mark_read
+from ._direct_messages import check_may_write
 from ._message_draft import DraftReference, MessageDraft, check_not_empty, read_message_draft, read_message_edit
 from ._message_history import REPLY_TYPE, MessageReader, find_message, message_page, users_by_id
+from ._permissions import Permission
 from ._service_context import concurrent_transaction, transaction
 
 # Built once: building a statement costs more than running it.
@@ -99,6 +101,8 @@ class MessageService(MessageReader):
         self, work: UnitOfWork, account: Account, channel_id: int, draft: MessageDraft, files: Sequence[NewFile]
     ) -> Json:
         access = await channel_access(work.connection, account, channel_id)
+        if access.is_dm:
+            await check_may_write(work.connection, access.row, account)
         first = await self._first_with(work, access, draft.unique_nonce)
         if first is None:
             row, known = await self._insert(work, access, draft, files)
@@ -115,6 +119,8 @@ class MessageService(MessageReader):
         row = await find_message(work.connection, channel_id, message_id)
         if row.author_id != account.user_id:
             raise ApiError(403, 50005, "Cannot edit a message authored by another user")
+        if access.is_dm:
+            await check_may_write(work.connection, access.row, account)
         changes, allowed = read_message_edit(body, row.flags)
         after = {name: changes.get(name, getattr(row, name)) for name in ("content", "embeds", "components")}
         if row.forward is None and not row.attachments:
@@ -131,19 +137,19 @@ class MessageService(MessageReader):
 
     @transaction
     async def delete(self, work: UnitOfWork, account: Account, channel_id: int, message_id: int) -> None:
-        """Delete a message: its author may, and the guild's owner."""
+        """Delete a message: its author may, and members with MANAGE_MESSAGES."""
         access = await channel_access(work.connection, account, channel_id)
         row = await find_message(work.connection, channel_id, message_id)
         if row.author_id != account.user_id:
             if access.is_dm:
                 raise _not_in_dms()
-            access.require_owner()
+            await access.require(work.connection, Permission.MANAGE_MESSAGES)
         await self._remove(work, access, [message_id])
         await access.publish(self._context, work, "MESSAGE_DELETE", {"id": str(message_id)}, _INTENTS)
 
     @transaction
     async def delete_many(self, work: UnitOfWork, account: Account, channel_id: int, body: Json) -> None:
-        """Delete 2 to 100 ``messages`` at once; the guild's owner may. Ids without a message are ignored.
+        """Delete 2 to 100 ``messages`` at once, with MANAGE_MESSAGES. Ids without a message are ignored.
 
         None of them may be older than 14 days (50034).
         """
@@ -155,7 +161,7 @@ class MessageService(MessageReader):
         access = await channel_access(work.connection, account, channel_id)
         if access.is_dm:
             raise _not_in_dms()
-        access.require_owner()
+        await access.require(work.connection, Permission.MANAGE_MESSAGES)
         wanted = select(messages.c.id).where(messages.c.id.in_(ids), messages.c.channel_id == channel_id)
         found = list((await work.scalars(wanted)).all())
         if found:

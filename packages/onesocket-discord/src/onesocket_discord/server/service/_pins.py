@@ -12,6 +12,7 @@ from ..store import UnitOfWork
 from ..store._tables import channels, messages
 from ._access import ChannelAccess, channel_access
 from ._message_history import MessageReader, find_message
+from ._permissions import Permission
 from ._service_context import transaction
 
 _MAX_PINS = 250
@@ -19,7 +20,7 @@ _MAX_PINS = 250
 
 
 class PinService(MessageReader):
-    """Pins messages: authors their own, a guild's owner and the participants of a DM any."""
+    """Pins messages: authors their own, members with MANAGE_MESSAGES and the participants of a DM any."""
 
     async def all(self, account: Account, channel_id: int) -> list[Json]:
         """The pinned messages, the last pinned first: ``{"pinned_at", "message"}``."""
@@ -42,7 +43,7 @@ class PinService(MessageReader):
         access = await channel_access(work.connection, account, channel_id)
         row = await find_message(work.connection, channel_id, message_id)
         if row.author_id != account.user_id and not access.is_dm:
-            access.require_owner()
+            await access.require(work.connection, Permission.MANAGE_MESSAGES)
         if (row.pinned_at is not None) == pinned:
             return
         if pinned:

@@ -11,8 +11,10 @@ from ..store import UnitOfWork
 from ..store._tables import reactions, users
 from . import _serialization as serialize
 from ._access import ChannelAccess, channel_access
+from ._direct_messages import may_write
 from ._emoji import emoji_key, emoji_object
 from ._message_history import find_message
+from ._permissions import Permission
 from ._service_context import Service, transaction
 
 _MAX_EMOJIS = 20
@@ -20,12 +22,14 @@ _MAX_EMOJIS = 20
 
 
 class ReactionService(Service):
-    """Adds, removes and lists reactions; the guild's owner may remove those of others."""
+    """Adds, removes and lists reactions; members with MANAGE_MESSAGES may remove those of others."""
 
     @transaction
     async def add(self, work: UnitOfWork, account: Account, channel_id: int, message_id: int, emoji: str) -> None:
         """React; doing so twice changes nothing."""
         access = await channel_access(work.connection, account, channel_id)
+        if access.is_dm and not await may_write(work.connection, access.row, account):
+            raise ApiError(403, 90001, "Reaction was blocked")
         row = await find_message(work.connection, channel_id, message_id)
         key = emoji_key(emoji)
         kinds = select(reactions.c.emoji).where(reactions.c.message_id == message_id).distinct()
@@ -45,12 +49,12 @@ class ReactionService(Service):
     async def remove(
         self, work: UnitOfWork, account: Account, channel_id: int, message_id: int, emoji: str, *, user_id: int
     ) -> None:
-        """Remove the own reaction, or another user's as the guild's owner."""
+        """Remove the own reaction, or another user's with MANAGE_MESSAGES."""
         access = await channel_access(work.connection, account, channel_id)
         await find_message(work.connection, channel_id, message_id)
         key = emoji_key(emoji)
         if user_id != account.user_id:
-            access.require_owner()
+            await access.require(work.connection, Permission.MANAGE_MESSAGES)
         gone = await work.execute(delete(reactions).where(_one_reaction(message_id, key, user_id)))
         if not gone.rowcount:
             raise unknown_resource("Emoji")
@@ -60,10 +64,10 @@ class ReactionService(Service):
     async def clear(
         self, work: UnitOfWork, account: Account, channel_id: int, message_id: int, emoji: str | None = None
     ) -> None:
-        """Take away all reactions, or all with one emoji; the guild's owner may."""
+        """Take away all reactions, or all with one emoji; with MANAGE_MESSAGES."""
         access = await channel_access(work.connection, account, channel_id)
         await find_message(work.connection, channel_id, message_id)
-        access.require_owner()
+        await access.require(work.connection, Permission.MANAGE_MESSAGES)
         which = reactions.c.message_id == message_id
         if emoji is None:
             await work.execute(delete(reactions).where(which))

@@ -11,12 +11,10 @@ from sqlalchemy import Row
 
 from ...protocol._snowflakes import iso_timestamp, snowflake_time
 from .._ports import Account, Json
+from ._permissions import EVERYONE
 
 GUILD_TEXT = 0
 DM = 1
-
-_EVERYONE_PERMISSIONS = sum(1 << bit for bit in (0, 6, 10, 11, 14, 16, 17, 18, 26, 31))
-"""Permissions of @everyone: invite, react, view, send, embed, read history, mention, foreign emojis, nick, commands."""
 
 _APPLICATION_FLAGS = 1 << 12 | 1 << 14 | 1 << 18
 """Application flags: the privileged intents are enabled without an approval."""
@@ -102,26 +100,50 @@ def short_application(account: Account) -> Json:
     return {"id": str(account.user_id), "flags": _APPLICATION_FLAGS if account.bot else 0}
 
 
-def member(joined_at: float, who: Json | None = None) -> Json:
-    """A guild member; without `who` as messages have it."""
-    body = {**_MEMBER, "joined_at": iso_timestamp(joined_at)}
+def member(row: Row[Any], who: Json | None = None) -> Json:
+    """The guild member in a row with `joined_at` and the `roles` of `members`; without `who` as messages have it."""
+    body = {**_MEMBER, "joined_at": iso_timestamp(row.joined_at), "roles": list(map(str, row.roles or ()))}
     return body if who is None else {"user": who, **body}
 
 
-def guild(row: Row[Any]) -> Json:
-    """A guild without channels and members."""
-    role = {"id": str(row.id), **_EVERYONE_ROLE, "permissions": str(_EVERYONE_PERMISSIONS)}
-    return {"id": str(row.id), "name": row.name, "owner_id": str(row.owner_id), **_GUILD, "roles": [role]}
+def everyone_role(guild_id: int) -> Json:
+    """The role that all members of a guild have; it has the guild's id."""
+    return {"id": str(guild_id), **_EVERYONE_ROLE, "permissions": str(int(EVERYONE))}
+
+
+def role(row: Row[Any]) -> Json:
+    """A role in a row of `roles`."""
+    return {
+        **_EVERYONE_ROLE,
+        "id": str(row.id),
+        "name": row.name,
+        "permissions": str(row.permissions),
+        "position": row.position,
+        "color": row.color,
+        "colors": {"primary_color": row.color, "secondary_color": None, "tertiary_color": None},
+        "hoist": row.hoist,
+        "mentionable": row.mentionable,
+    }
+
+
+def guild(row: Row[Any], roles: Iterable[Row[Any]]) -> Json:
+    """A guild with its roles, without channels and members."""
+    every = [everyone_role(row.id), *map(role, roles)]
+    return {"id": str(row.id), "name": row.name, "owner_id": str(row.owner_id), **_GUILD, "roles": every}
 
 
 def guild_create(
-    row: Row[Any], joined_at: float, channels: Sequence[Json], members: Sequence[Json], presences: Sequence[Json]
+    row: Row[Any],
+    roles: Iterable[Row[Any]],
+    channels: Sequence[Json],
+    members: Sequence[Json],
+    presences: Sequence[Json],
 ) -> Json:
-    """A guild as its member sees it when it becomes available."""
+    """A guild as its member, whose `joined_at` is in the row, sees it when it becomes available."""
     return {
-        **guild(row),
+        **guild(row, roles),
         **_GUILD_CREATE,
-        "joined_at": iso_timestamp(joined_at),
+        "joined_at": iso_timestamp(row.joined_at),
         "member_count": len(members),
         "channels": channels,
         "members": members,

@@ -11,11 +11,12 @@ from sqlalchemy.schema import CreateIndex, CreateTable, ExecutableDDLElement
 from onesocket.errors import InvalidOption, UsageError
 
 from .._names import name_skeleton
-from ._tables import METADATA, attachments, users
+from ._tables import METADATA, attachments, bans, relationships, reports, roles, users
 
 _VERSION: Final = Table("alembic_version", MetaData(), Column("version_num", String(32), primary_key=True))
 """Holds the version of the tables. Alembic wrote it once, so existing databases have it under this name."""
 _FIRST_VERSION: Final = "0001"
+_TABLES_OF_0007: Final = (roles, bans, relationships, reports)
 
 
 def _store_skeletons(connection: Connection) -> None:
@@ -50,6 +51,13 @@ MIGRATIONS: Final[Mapping[str, tuple[str | ExecutableDDLElement | Callable[[Conn
             "UPDATE read_states SET last_message_id = (SELECT sequence FROM channels WHERE id = channel_id) "
             "WHERE last_message_id > (SELECT sequence FROM channels WHERE id = channel_id)"
         ),
+    ),
+    "0007": (
+        "ALTER TABLE users ADD COLUMN disabled_at FLOAT",
+        "ALTER TABLE users ADD COLUMN restricts_dms BOOLEAN DEFAULT false NOT NULL",
+        "ALTER TABLE members ADD COLUMN roles JSON",
+        *map(CreateTable, _TABLES_OF_0007),
+        *(CreateIndex(index) for table in _TABLES_OF_0007 for index in table.indexes),
     ),
 }
 """For each later version, in order, the steps that lead to it from the one before, on SQLite and PostgreSQL."""

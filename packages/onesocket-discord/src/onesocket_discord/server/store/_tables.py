@@ -51,6 +51,8 @@ users = Table(
     Column("password_hash", String(255)),
     Column("owner_id", BigInteger, ForeignKey("users.id", ondelete="SET NULL")),  # of a bot
     Column("username_skeleton", String(128), nullable=False, server_default=""),  # equal for names that look alike
+    Column("disabled_at", Float),  # by the server's owner; it can't sign in
+    Column("restricts_dms", Boolean, nullable=False, server_default=text("false")),  # to those whom it has written to
     Index(None, "username_skeleton"),
 )
 
@@ -82,8 +84,44 @@ members = Table(
     _foreign_key("guild"),
     _foreign_key("user"),
     Column("joined_at", Float, nullable=False),
+    Column("roles", JSON(none_as_null=True)),  # ids; here, as every message shows those of its author
     PrimaryKeyConstraint("guild_id", "user_id"),
     Index(None, "user_id"),
+)
+
+roles = Table(
+    "roles",
+    METADATA,
+    _id_column(),
+    _foreign_key("guild"),
+    Column("name", String(100), nullable=False),
+    Column("permissions", BigInteger, nullable=False),
+    Column("position", Integer, nullable=False),  # 1 is the lowest; @everyone, which has no row, has 0
+    Column("color", Integer, nullable=False),
+    Column("hoist", Boolean, nullable=False),
+    Column("mentionable", Boolean, nullable=False),
+    Index(None, "guild_id"),
+)
+
+bans = Table(
+    "bans",
+    METADATA,
+    _foreign_key("guild"),
+    _foreign_key("user"),
+    Column("reason", String(512)),
+    PrimaryKeyConstraint("guild_id", "user_id"),
+    Index(None, "user_id"),
+)
+
+relationships = Table(
+    "relationships",
+    METADATA,
+    _foreign_key("user"),
+    _foreign_key("user", name="other_id"),
+    Column("type", Integer, nullable=False),  # 2: blocked
+    Column("since", Float, nullable=False),
+    PrimaryKeyConstraint("user_id", "other_id"),
+    Index(None, "other_id"),
 )
 
 channels = Table(
@@ -196,4 +234,21 @@ invites = Table(
     Index(None, "inviter_id"),
 )
 
-SNOWFLAKE_TABLES = (users, guilds, channels, messages, attachments, commands)
+# What is reported stays when its message, channel or guild is deleted, so it refers to none of them.
+reports = Table(
+    "reports",
+    METADATA,
+    _id_column(),
+    _foreign_key("user", name="reporter_id"),
+    Column("guild_id", BigInteger),  # None: a DM
+    Column("channel_id", BigInteger, nullable=False),
+    Column("message_id", BigInteger, nullable=False),
+    Column("author_id", BigInteger, nullable=False),
+    Column("content", Text, nullable=False),
+    Column("reason", String(512), nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("closed_at", Float),
+    UniqueConstraint("reporter_id", "message_id"),
+)
+
+SNOWFLAKE_TABLES = (users, guilds, channels, messages, attachments, commands, roles, reports)

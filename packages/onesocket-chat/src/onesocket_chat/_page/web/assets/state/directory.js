@@ -2,6 +2,7 @@
 
 import { isNewer } from './ids.js'
 import { withEntry, withoutEntry } from './maps.js'
+import { rolesOf } from './moderation.js'
 
 export const DM = 1
 
@@ -151,11 +152,11 @@ function userOf(user) {
 }
 
 function memberOf(member) {
-  return { userId: member.user.id, nick: member.nick ?? null }
+  return { userId: member.user.id, nick: member.nick ?? null, roles: member.roles ?? [] }
 }
 
 function guildOf(guild) {
-  return { id: guild.id, name: guild.name, ownerId: guild.owner_id }
+  return { id: guild.id, name: guild.name, ownerId: guild.owner_id, roles: rolesOf(guild) }
 }
 
 function channelOf(channel, guildId = channel.guild_id ?? null) {

@@ -3,6 +3,7 @@
 import { reduceAttention } from './attention.js'
 import { reduceDirectory } from './directory.js'
 import { reduceHistories } from './histories.js'
+import { reduceModeration } from './moderation.js'
 import { reduceOutbox } from './outbox.js'
 import { reduceShell } from './shell.js'
 
@@ -17,6 +18,7 @@ export function initialState() {
     users: new Map(),
     members: new Map(), // guild id -> Map of user id -> member
     presences: new Map(), // user id -> status
+    blocked: new Map(), // user id -> true
     // Messages.
     histories: new Map(), // channel id -> history
     outbox: [], // drafts, in the order they were written
@@ -35,7 +37,7 @@ export function initialState() {
   }
 }
 
-const PARTS = [reduceDirectory, reduceHistories, reduceOutbox, reduceAttention, reduceShell]
+const PARTS = [reduceDirectory, reduceModeration, reduceHistories, reduceOutbox, reduceAttention, reduceShell]
 
 /** The state after `action`; the same object if nothing has changed. */
 export function reduce(state, action) {

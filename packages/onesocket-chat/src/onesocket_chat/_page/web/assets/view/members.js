@@ -2,6 +2,7 @@
 
 import { VirtualList } from '../list/virtual_list.js'
 import { avatar, fill, h, isolated } from './dom.js'
+import { memberButton } from './moderation.js'
 import { peopleOf } from './names.js'
 import { withPresence } from './sidebar.js'
 
@@ -69,6 +70,7 @@ export class MembersView {
     const isMe = user.id === this.#session.store.state.me?.id
     const content = [withPresence(avatar(user.id, user.username), status), h('span.member-name', {}, isolated(user.username)), user.isBot && h('span.badge', {}, 'Bot')]
     const inner = isMe || user.isBot ? h('div.member', {}, content) : h('button.member', { type: 'button', title: `Write to ${user.username}`, onclick: () => this.#chat.write(user.id) }, content)
-    return h('div', { role: 'listitem' }, inner)
+    const guildId = this.#session.store.state.channels.get(this.#session.store.state.view.channelId)?.guildId
+    return h('div.member-row', { role: 'listitem' }, inner, memberButton(this.#session, user, guildId))
   }
 }

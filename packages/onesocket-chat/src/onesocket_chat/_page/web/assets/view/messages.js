@@ -9,6 +9,7 @@ import { plainText } from '../text/markdown.js'
 import { fill, h, icon, iconButton, isolated } from './dom.js'
 import { MessageEditor } from './message_editor.js'
 import { messageElement } from './message.js'
+import { blockedElement, mayDelete, reportButton } from './moderation.js'
 import { channelTitle, nameOf } from './names.js'
 
 export class MessagesView {
@@ -19,8 +20,9 @@ export class MessagesView {
   #below
   #announcer
   #toolbar
-  #shown = { channelId: null, history: null, outbox: null, divider: null, users: null }
+  #shown = { channelId: null, history: null, outbox: null, divider: null, users: null, blocked: null }
   #known = new Map()
+  #revealed = new Set() // keys of messages of blocked people that are shown nevertheless
   #editing = null // { id, editor }
   #flash = null
 
@@ -54,7 +56,7 @@ export class MessagesView {
     const history = channelId && historyOf(state, channelId)
     const divider = state.divider.get(channelId) ?? null
     const before = this.#shown
-    this.#shown = { channelId, history, outbox: state.outbox, divider, users: state.users }
+    this.#shown = { channelId, history, outbox: state.outbox, divider, users: state.users, blocked: state.blocked }
     if (channelId !== before.channelId) {
       this.#list.reset()
       this.#known.clear()
@@ -62,7 +64,7 @@ export class MessagesView {
     }
     const isSame = channelId === before.channelId && history === before.history && state.outbox === before.outbox && divider === before.divider
     if (channelId && (!isSame || messageId !== null)) this.#setRows(state, history, divider)
-    if (isSame && state.users !== before.users) this.#list.redrawAll()
+    if (isSame && (state.users !== before.users || state.blocked !== before.blocked)) this.#list.redrawAll()
     this.#scroller.setAttribute('aria-busy', String(Boolean(history?.loading)))
     const title = channelTitle(state, channelId)
     this.#scroller.setAttribute('aria-label', `Messages in ${title}`)
@@ -147,6 +149,12 @@ export class MessagesView {
       return h('article.start', { tabindex: '-1', 'data-key': 'start', 'aria-label': `The beginning of ${title}` },
         h('h2', {}, isolated(title)), h('p', {}, 'This is the beginning.'))
     }
+    if (state.blocked.has(row.message.authorId) && !this.#revealed.has(row.key)) {
+      return blockedElement(row, () => {
+        this.#revealed.add(row.key)
+        this.#list.redraw(row.key)
+      })
+    }
     const isEditing = this.#editing?.id === row.key
     const people = { me: state.me?.id, name: (id) => nameOf(state, id) ?? row.message.mentions.find((user) => user.id === id)?.username ?? null }
     const element = messageElement(row, {
@@ -217,15 +225,14 @@ export class MessagesView {
   #buttons(message) {
     const state = this.#session.store.state
     const isMine = message.authorId === state.me?.id
-    const guild = state.guilds.get(state.channels.get(message.channelId)?.guildId)
-    const mayDelete = isMine || guild?.ownerId === state.me?.id
     return [
       iconButton('smile', 'Add a reaction', (event) => this.#react(message, event.currentTarget)),
       iconButton('reply', 'Reply', () => this.#chat.reply(message)),
       isMine && iconButton('edit', 'Edit', () => this.edit(message)),
       iconButton('copy', 'Copy the text', () => navigator.clipboard?.writeText(message.content)),
       iconButton('unread', 'Mark as unread', () => this.#chat.markUnread(message)),
-      mayDelete && iconButton('trash', 'Delete', () => this.#chat.remove(message)),
+      reportButton(this.#session, message),
+      mayDelete(state, message) && iconButton('trash', 'Delete', () => this.#chat.remove(message)),
     ]
   }
 

@@ -1,0 +1,78 @@
+"""Registering by invite, and what people and moderators do about each other, on the chat's page in Chromium."""
+
+import pytest
+from playwright.async_api import Browser, expect
+
+from onesocket_discord.server import ChatServer
+from tools.screenshots import PASSWORD
+
+from .chat_browser import person
+
+pytestmark = pytest.mark.timeout(120)
+
+
+async def test_a_server_by_invite_says_so_and_asks_for_one(chromium: Browser) -> None:
+    async with ChatServer(registration="invite") as server, person(chromium, server.page_url) as ada:
+        page, error = ada.page, ada.page.get_by_role("alert")
+        await page.goto(server.page_url)
+        await expect(page.get_by_label("Invite")).to_be_hidden()
+        await page.get_by_role("button", name="Create an account").click()
+        await expect(page.get_by_role("status")).to_contain_text("by invite only")
+        await page.get_by_label("Name").fill("ada")
+        await page.get_by_label("Password").fill(PASSWORD)
+        await page.get_by_label("Invite").fill("wrong")
+        await page.keyboard.press("Enter")
+        await expect(error).to_have_text("This invite is not valid, or has expired.")
+        await expect(page.get_by_label("Invite")).to_be_focused()
+        made = await server.service.invites.create_for_server(server.service.default_guild, max_age=60, max_uses=1)
+        await page.get_by_label("Invite").fill(made["code"])
+        await page.keyboard.press("Enter")
+        await ada.connected()
+
+
+async def test_a_closed_server_says_so(chromium: Browser) -> None:
+    async with ChatServer(registration="closed") as server, person(chromium, server.page_url) as ada:
+        await ada.page.goto(server.page_url)
+        await ada.page.get_by_role("button", name="Create an account").click()
+        await expect(ada.page.get_by_role("status")).to_contain_text("takes no new accounts")
+
+
+async def test_reporting_blocking_and_banning(server: ChatServer, chromium: Browser) -> None:
+    token = await server.create_user("ada", PASSWORD)  # the owner
+    await server.create_user("bob", PASSWORD)
+    async with person(chromium, server.page_url) as ada, person(chromium, server.page_url) as bob:
+        await bob.sign_in("bob")
+        await ada.sign_in("ada")
+        for one in (ada, bob):
+            await one.open("general")
+        await bob.write("something rude")
+        message = ada.message("something rude")
+        await message.hover()
+        await ada.page.get_by_role("button", name="Report").click()
+        await ada.page.get_by_label("What is wrong with it?").fill("it is rude")
+        await ada.page.keyboard.press("Enter")
+        await expect(ada.page.get_by_text("Reported", exact=True)).to_be_visible()
+        (report,) = await server.service.reports.list_open()
+        assert (report["author"], report["reason"], report["content"]) == ("bob", "it is rude", "something rude")
+
+        async def choose(action: str, *, certain: bool = True) -> None:
+            more = ada.page.get_by_role("button", name="More about bob")
+            if not await more.is_visible():
+                await ada.page.get_by_role("button", name="People").click()
+            await more.click()
+            await ada.page.get_by_role("dialog").get_by_role("button", name=action, exact=True).click()
+            if certain:
+                await ada.page.get_by_role("dialog").get_by_role("button", name=action, exact=True).click()
+
+        await choose("Block")
+        hidden = ada.page.get_by_role("button", name="A message of somebody whom you blocked: show it")
+        await hidden.click()
+        await expect(message).to_be_visible()
+        await choose("Unblock", certain=False)
+        await choose("Ban")
+        await expect(message).to_have_count(0)
+        await expect(bob.page.locator("nav.sidebar a.channel", has_text="general")).to_have_count(0)
+        ada_account = await server.service.authenticate(token)
+        assert ada_account is not None
+        bans = await server.service.bans.all(ada_account, server.service.default_guild)
+        assert [one["user"]["username"] for one in bans] == ["bob"]
