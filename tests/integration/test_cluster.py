@@ -26,6 +26,8 @@ from onesocket.protocols import LastValues
 from onesocket.sharing._connection_key import ConnectionKey
 from onesocket.sharing._upstream import ConnectionSpec
 from onesocket.sharing.cluster._boot_time import boot_time
+from onesocket.sharing.cluster._cluster_follower import ClusterFollower
+from onesocket.sharing.cluster._coordinator import Lease, LeaseInfo
 from onesocket.sharing.cluster._memory_engine import MemoryCoordinator, MemoryEngine
 from onesocket.sharing.host import HostOptions, HostUpstream
 from onesocket.sharing.host._ipc_frames import MessageBatch
@@ -57,6 +59,39 @@ async def test_the_next_host_dials_at_once_after_an_orderly_leave(cluster: Clust
         (gap,) = host.received[:-1]
         assert (gap.reason, gap.epoch) == (GapReason.RECONNECTED, 2)
     assert cluster.server.counts.upgraded == 2
+
+
+async def test_a_host_that_leaves_while_it_is_given_the_lease_releases_it(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leader, *others = await cluster.connected(3)
+    leaving: list[asyncio.Task[None]] = []
+    has_left_the_feed = asyncio.Event()
+    acquire, leave = MemoryCoordinator.acquire, ClusterFollower.leave
+
+    async def acquire_slowly(coordinator: MemoryCoordinator, ttl: float, after: int) -> Lease | LeaseInfo:
+        got = await acquire(coordinator, ttl, after)
+        if isinstance(got, Lease) and not leaving:
+            (host,) = (host for host in others if host.owner._coordinator.member == coordinator.member)
+            others.remove(host)
+            leaving.append(asyncio.create_task(host.upstream.aclose()))
+            await has_left_the_feed.wait()  # the reply is under way
+        return got
+
+    async def leave_the_feed(follower: ClusterFollower, running: asyncio.Task[Any]) -> None:
+        await leave(follower, running)
+        if leaving:
+            has_left_the_feed.set()
+
+    monkeypatch.setattr(MemoryCoordinator, "acquire", acquire_slowly)
+    monkeypatch.setattr(ClusterFollower, "leave", leave_the_feed)
+    await leader.upstream.aclose()
+    await has_left_the_feed.wait()
+    (last,) = others
+    await last.connected(2)
+    assert last.owner.leadership is not None
+    assert cluster.server.counts.upgraded == 2
+    await asyncio.gather(*leaving)
 
 
 @short_lease

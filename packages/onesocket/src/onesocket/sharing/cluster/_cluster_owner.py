@@ -36,7 +36,7 @@ from ._cluster_leader import FINISH_TIMEOUT, ClusterLeader
 from ._cluster_operations import ClusterOperations
 from ._cluster_options import ClusterOptions, OnEngineLost
 from ._cluster_phase import ClusterPhase
-from ._coordinator import ClusterKey, Lease, Position, new_member_name
+from ._coordinator import ClusterKey, Lease, LeaseInfo, Position, new_member_name
 from ._counted_coordinator import CountedCoordinator
 from ._feed_payload import MIN_PAYLOAD
 from ._leadership import Leadership, LeadershipEnd
@@ -103,6 +103,8 @@ class ClusterOwner(Owner):
         )
         self._running: asyncio.Task[None] | None = None
         self._close = ClientClose(self.client, self._adopt)
+        self._is_acquiring = False
+        """True while the engine is asked for the lease: it may have granted it."""
         self.is_leaving = False
         """True from `hand_over` on: it leads no more."""
 
@@ -225,7 +227,7 @@ class ClusterOwner(Owner):
             while self._phase_in_cluster is not ClusterPhase.OVER and not self.is_leaving:
                 requested_at = self._now()
                 try:
-                    got = await self._coordinator.acquire(self._clock.ttl, self.follower.epoch)
+                    got = await self._acquire()
                 except (EngineUnavailable, EngineFull) as error:
                     if isinstance(error, EngineUnavailable):
                         self.leader.note_unsure()
@@ -242,7 +244,7 @@ class ClusterOwner(Owner):
                 self.leader.note_held()
                 if self._phase_in_cluster is ClusterPhase.ALONE:
                     self._end_leadership(LeadershipEnd.LEASE_LOST)  # another host leads
-                else:
+                elif not self.is_leaving:
                     await self.follower.run(got)
         except OnesocketError as error:
             self._fail(error)
@@ -253,6 +255,13 @@ class ClusterOwner(Owner):
         finally:
             if self._running is asyncio.current_task():
                 self._running = None
+
+    async def _acquire(self) -> Lease | LeaseInfo:
+        self._is_acquiring = True
+        try:
+            return await self._coordinator.acquire(self._clock.ttl, self.follower.epoch)
+        finally:
+            self._is_acquiring = False
 
     async def _check(self) -> None:
         backoff = Backoff()
@@ -295,8 +304,8 @@ class ClusterOwner(Owner):
         running, self._running = self._running, None
         if running is not None:
             await self.follower.leave(running)
-            if self._session.is_searching:
-                await asyncio.wait([running], timeout=FINISH_TIMEOUT)  # then it releases the lease
+            if self._is_acquiring or self._session.is_searching:
+                await asyncio.wait([running], timeout=FINISH_TIMEOUT)  # then it releases what it is given
             await end_tasks(running, again=FINISH_TIMEOUT)  # it ends tasks of its own
         self._relay.leader_gone(in_order=False)
         await self.leader.finish()
