@@ -277,6 +277,16 @@ async def test_what_looks_like_a_taken_name_is_refused_when_registering_and_rena
         assert (await world.service.accounts.rename(eve, {"username": "EVE"}))["username"] == "EVE"
 
 
+async def test_of_names_that_look_alike_one_is_registered_however_many_ask_at_once() -> None:
+    async with running_service() as world:
+        register = world.service.accounts.register
+        names = ("Bill", "Bi11", "BiIl", "bi1l")
+        bodies = [{"username": name, "password": "correct horse"} for name in names]
+        results = await asyncio.gather(*map(register, bodies), return_exceptions=True)
+        assert len([one for one in results if isinstance(one, dict)]) == 1
+        assert {one.code for one in results if isinstance(one, ApiError)} == {50035}
+
+
 async def test_the_servers_owner_gives_away_reserved_names_but_no_mentions() -> None:
     async with running_service() as world:
         await world.service.accounts.add_person("Admin", "correct horse")

@@ -200,8 +200,8 @@ async def test_a_ban_and_an_entry_at_the_same_time_leave_nobody_inside() -> None
         made = await world.service.invites.create(club.owner, club.channel, {})
         eve = await world.person("eve")
         await asyncio.gather(
-            world.service.invites.accept(eve, made["code"]),
             world.service.bans.ban(club.owner, club.id, eve.user_id, {}, reason=None),
+            world.service.invites.accept(eve, made["code"]),
             return_exceptions=True,
         )
         members = await world.service.guilds.members(club.owner, club.id, limit=10)

@@ -113,11 +113,12 @@ const CODES = {
   10006: 'This invite is not valid, or has expired.',
   10008: 'This message was deleted.',
   10013: 'There is no such person.',
+  40007: 'You are banned from this server.',
   50001: 'You have no access here.',
   50005: 'Only its author can change a message.',
   50006: 'A message can’t be empty.',
   50007: 'No messages can be sent to this person.',
-  50013: 'Only the owner may do this.',
+  50013: 'You may not do this here.',
 }
 
 function errorOf(status, answer) {
