@@ -55,22 +55,22 @@ def real_engine(request: pytest.FixtureRequest) -> Iterator[ClusterEngine]:
             yield NatsCoordinator(nats.url)
 
 
-def options(engine: ClusterEngine) -> dict[str, Any]:
+def options(engine: ClusterEngine, lease: float = LEASE) -> dict[str, Any]:
     return {
         "key": "account",
         "scope": "cluster",
-        "cluster": ClusterOptions(engine=engine, lease=LEASE),
+        "cluster": ClusterOptions(engine=engine, lease=lease, margin=lease / 5),
         "reconnect": ReconnectPolicy(initial=0.01, cap=0.01),
     }
 
 
-async def joined(url: str, engine: ClusterEngine) -> SharedClient[Any]:
-    client: SharedClient[Any] = await join(url, **options(engine))
+async def joined(url: str, engine: ClusterEngine, lease: float = LEASE) -> SharedClient[Any]:
+    client: SharedClient[Any] = await join(url, **options(engine, lease))
     return client
 
 
-def joined_elsewhere(url: str, engine: ClusterEngine) -> blocking.SharedClient[Any]:
-    return blocking.join(url, **options(engine))
+def joined_elsewhere(url: str, engine: ClusterEngine, lease: float) -> blocking.SharedClient[Any]:
+    return blocking.join(url, **options(engine, lease))
 
 
 def until_open(server: Server, count: int) -> None:
@@ -212,24 +212,20 @@ def test_the_lease_is_released_where_all_tasks_of_the_loop_are_cancelled(
     assert server.server.counts.close_codes.keys() <= {1000, 1001}
 
 
-@pytest.mark.parametrize("ends_by", ["asyncio.run", "standstill"])
+@pytest.mark.parametrize(("ends_by", "lease"), [("asyncio.run", LEASE), ("standstill", 1.5)])
 def test_another_member_of_the_host_has_the_connection_next(
-    server: Server, monkeypatch: pytest.MonkeyPatch, ends_by: EndsBy
+    server: Server, monkeypatch: pytest.MonkeyPatch, ends_by: EndsBy, lease: float
 ) -> None:
     monkeypatch.setattr(relocation, "LOOK_INTERVAL", 0.005)
     with redis_server() as valkey, EndingLoop(ends_by, monkeypatch) as loop:
         engine = RedisCoordinator(valkey.url)
-        client = loop.run(joined(server.server.url, engine))
+        client = loop.run(joined(server.server.url, engine, lease))
         loop.clients.append(client)
-        other = loop.in_thread(joined_elsewhere, server.server.url, engine)
-        assert client.shared.upstream.is_owner
+        other = loop.in_thread(joined_elsewhere, server.server.url, engine, lease)
         loop.end()
-        if not loop.is_in_order:
-            until_open(server, 0)
-            valkey.client().flushall()  # the lease of a loop that doesn't go on ends by itself
         other.send("after", timeout=10, resend=True)
         got: list[Any] = []
         while got[-1:] != ["after"]:
             got.append(other.receive(timeout=10))
-        assert [item.epoch for item in got if isinstance(item, Gap)] == [2]
+        assert any(isinstance(item, Gap) for item in got)
         other.close()
