@@ -5,6 +5,8 @@ import { OUTBOX_DEFAULTS } from '../lifecycle/table.js';
 
 /** Seconds after which an owner that has not answered anything is asked for a sign of life, and counts as silent. */
 const SILENCE_SECONDS = 5;
+/** Seconds for an owner to be found: its script, and the module that makes the client, may have to be loaded. */
+const START_SECONDS = 30;
 /** Calls that are about the connection; the others are about a message. */
 const OF_CONNECTION = ['connect', 'reconnect', 'rotate', 'disconnect'];
 const LOST_TEXT = 'the tab that held the connection is gone: ';
@@ -128,7 +130,7 @@ export class PendingCalls {
   #settleSilent(call, waited) {
     const { name, options, isPosted } = call;
     if (OF_CONNECTION.includes(name)) {
-      if (waited >= 2 * SILENCE_SECONDS) this.#settle(call, new OwnerSilent(SILENT_TEXT, { retryable: true }));
+      if (waited >= (this.#isOpen ? 2 * SILENCE_SECONDS : START_SECONDS)) this.#settle(call, new OwnerSilent(SILENT_TEXT, { retryable: true }));
     } else if (name === 'request' && options.timeout !== null && waited >= options.timeout) {
       const text = `no answer to the request within ${options.timeout} s: ${SILENT_TEXT}`;
       this.#settle(call, new RequestTimeout(text, { wasSent: isPosted }));
