@@ -8,6 +8,7 @@ import {
   Identity,
   join,
   Json,
+  LastValues,
   Login,
   Notices,
   Outcome,
@@ -17,6 +18,8 @@ import {
   ServerBusy,
   State,
   type Subscription,
+  SubscriptionAnswer,
+  Subscriptions,
   TokenQuery,
   Verdict,
 } from '../../packages/onesocket-js/types/index.js';
@@ -37,7 +40,14 @@ const protocol = new Json<Trade, { subscribe: string }>({
   event: 'type',
   login: new Login({ request: (token) => ({ token }), ready: (message) => message.ok }),
   onReady: () => [{ subscribe: 'AAPL' }],
-  requests: new Requests({ id: 'req' }),
+  requests: new Requests({ id: 'req', last: (answer) => answer.done, stop: ({ req }) => ({ stop: req }) }),
+  subscriptions: new Subscriptions<Trade>({
+    subscribe: (keys) => ({ subscribe: keys.join() }),
+    unsubscribe: (keys) => ({ unsubscribe: keys.join() }),
+    key: (trade) => trade.price,
+    ack: () => new SubscriptionAnswer(['AAPL'], { refused: 'no such symbol' }),
+  }),
+  snapshot: new LastValues<Trade>({ limit: 10 }),
 });
 const trades = new Client(async () => 'wss://feed.example/', {
   protocol,
@@ -51,6 +61,10 @@ const all = trades.subscribe('trade', { overflow: 'drop_oldest' });
 isTrue<Same<typeof all, Subscription<Trade | Gap>>>();
 const sound = trades.subscribe(null, { gaps: false, where: (trade) => trade.price > 1 });
 isTrue<Same<typeof sound, Subscription<Trade>>>();
+const ofKeys = trades.subscribe(null, { keys: ['AAPL'] });
+const answers = trades.requestStream({ subscribe: 'AAPL' }, { resend: true });
+isTrue<Same<typeof answers, typeof ofKeys>>();
+trades.on((trade) => trade.price, { keys: 'AAPL' });
 trades.on('trade', (trade) => trade.price.toFixed(2));
 trades.on((item) => ('reason' in item ? item.missed : item.price), { gaps: true });
 trades.onChange((change) => change.new === State.CONNECTED);
@@ -73,8 +87,9 @@ const provider = new Provider((token) => new Client('wss://feed.example/', { tok
 const client: Client<any, any> | null = provider.client;
 const shared = join<Trade>(new URL('./feed.js', 'https://page.example/'), { token: async () => 'token' });
 isTrue<Same<ReturnType<(typeof shared)[typeof Symbol.asyncIterator]>, Subscription<Trade | Gap>>>();
+const connected: Promise<State> = shared.waitFor(State.CONNECTED, { timeout: 1 });
 const sharing = new Provider((token) => join('/feed.js', { token }), { auth: () => null });
 // @ts-expect-error - no identity
 void provider.login(5);
 
-export { client, outcome, sent, sharing };
+export { client, connected, outcome, sent, sharing };

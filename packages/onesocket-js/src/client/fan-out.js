@@ -7,6 +7,7 @@ import { checkKeys } from '../protocols/subscriptions.js';
 import { Subscription } from './subscription.js';
 
 const MAX_EARLY = 1024;
+const NO_KEYS = Object.freeze([]);
 
 const isOfEvent = (reader, { event }) => reader.event === null || reader.event === event;
 /** True if a message is what a reader selects by event and keys; null: it is a gap. */
@@ -22,7 +23,7 @@ export class FanOut {
   #failure = null;
   #isEnded = false;
   /** Readers of all keys, and those of each key. */
-  #open = new Set();
+  #open = [];
   #byKey = new Map();
   #keys = null;
   #keeper = null;
@@ -120,7 +121,8 @@ export class FanOut {
     if (reader.isGone) return;
     reader.isGone = true;
     this.#readers.delete(reader);
-    if (this.#open.delete(reader) || reader.keys === null) return;
+    this.#open = this.#open.filter((other) => other !== reader);
+    if (reader.keys === null) return;
     for (const key of reader.keys) {
       const readers = this.#byKey.get(key);
       if (readers?.delete(reader) && readers.size === 0) this.#byKey.delete(key);
@@ -157,7 +159,7 @@ export class FanOut {
 
   #insert(reader) {
     this.#readers.add(reader);
-    if (reader.keys === null) this.#open.add(reader);
+    if (reader.keys === null) this.#open = [...this.#open, reader];
     for (const key of reader.keys ?? []) this.#byKey.set(key, (this.#byKey.get(key) ?? new Set()).add(reader));
   }
 
@@ -180,7 +182,7 @@ export class FanOut {
 
   /** Returns what readers select a message by: the name of its event, and its keys. */
   describe(message, { isForOthers = false } = {}) {
-    let keys = [];
+    let keys = NO_KEYS;
     try {
       if (this.#byKey.size > 0 || this.#keepsEarly || isForOthers) keys = this.#keysOf(message);
     } catch (error) {
@@ -194,21 +196,22 @@ export class FanOut {
     this.delivered += 1;
     this.#keep(message, about);
     this.#keeper?.put(message);
-    for (const reader of this.#readersOf(about)) if (this.#readers.has(reader)) this.#offer(reader, message);
+    // To the readers of this moment: the list is replaced where one comes or goes, and one that has gone gets no more.
+    for (const reader of this.#open) if (isOfEvent(reader, about)) this.#offer(reader, message);
+    if (about.keys.length > 0 && this.#byKey.size > 0) this.#publishToKeys(message, about);
+  }
+
+  /** Readers of keys are found by a look-up, however many keys there are; one that has several gets a message once. */
+  #publishToKeys(message, about) {
+    const readers = new Set(about.keys.flatMap((key) => [...(this.#byKey.get(key) ?? [])]));
+    for (const reader of readers) if (isOfEvent(reader, about)) this.#offer(reader, message);
   }
 
   /** Delivers a gap to all readers that take them. */
   announce(gap) {
     this.#keep(gap, null);
     this.#keeper?.lose(gap);
-    for (const reader of [...this.#readers]) if (this.#readers.has(reader)) this.#offer(reader, gap);
-  }
-
-  /** Returns the readers of a message at this moment: those of its keys by a look-up, however many there are. */
-  #readersOf(about) {
-    const open = [...this.#open];
-    const ofKeys = this.#byKey.size === 0 ? [] : about.keys.flatMap((key) => [...(this.#byKey.get(key) ?? [])]);
-    return [...open, ...new Set(ofKeys)].filter((reader) => isOfEvent(reader, about));
+    for (const reader of [...this.#readers]) this.#offer(reader, gap);
   }
 
   #keep(item, about) {
@@ -223,6 +226,7 @@ export class FanOut {
   }
 
   #offer(reader, item) {
+    if (reader.isGone) return;
     if (item instanceof Gap) {
       if (reader.gaps) this.#deliver(reader, item);
       return;
@@ -279,7 +283,7 @@ export class FanOut {
   end() {
     for (const { queue } of this.#readers) queue?.end();
     this.#readers.clear();
-    this.#open.clear();
+    this.#open = [];
     this.#byKey.clear();
     this.#early = [];
     this.#keepsEarly = false;
