@@ -31,6 +31,15 @@ def test_accounts_without_a_server(tmp_path: Path) -> None:
     assert run("user", "add", "Admin", *where, stdin="correct horse\n") == (0, "", "")
     status, _, errors = run("user", "add", "bob", *where, stdin="password1\n")
     assert (status, "guessed first" in errors, "password1" in errors) == (1, True, False)
+    assert run("user", "promote", "Admin", *where) == run("user", "demote", "Admin", *where) == (0, "", "")
+    status, _, errors = run("user", "promote", "nobody", *where)
+    assert (status, "no user called" in errors) == (1, True)
+    for command in ("ban", "unban"):
+        assert run("user", command, "Admin", *where) == (0, "", "")
+        listed = run("user", "list", *where)[1]
+        assert ("(banned)" in listed) is (command == "ban")
+    assert run("report", "list", *where) == (0, "", "")
+    assert run("report", "close", "5", *where)[0] == 1
     tokens = [run("bot", "robo", *where)[1], run("bot", *where, "list 2")[1], run("bot", "add", "list", *where)[1]]
     assert len({token for token in tokens if token}) == 3
     status, renewed, _ = run("bot", "renew", "robo", *where)

@@ -66,6 +66,18 @@ def passwd(name: PersonArgument, *, data: DataOption = None, database: DatabaseO
     manage(data, database, "users/passwd", body)
 
 
+@user_app.command()
+def promote(name: AccountArgument, *, data: DataOption = None, database: DatabaseOption = None) -> None:
+    """Make a member of the server's guild a moderator: may remove and ban, delete messages and manage channels."""
+    manage(data, database, "users/promote", {"name": name})
+
+
+@user_app.command()
+def demote(name: AccountArgument, *, data: DataOption = None, database: DatabaseOption = None) -> None:
+    """Take the role of a moderator from a member of the server's guild."""
+    manage(data, database, "users/demote", {"name": name})
+
+
 @user_app.command("ban")
 def ban_user(name: AccountArgument, *, data: DataOption = None, database: DatabaseOption = None) -> None:
     """Ban an account from the server: signed out everywhere, it can't sign in. It stays in its guilds."""

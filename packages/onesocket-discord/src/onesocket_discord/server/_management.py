@@ -7,6 +7,7 @@ from onesocket.errors import OnesocketError
 from ._field_reader import FieldReader
 from ._ports import Json
 from .service import ChatService
+from .service._accounts import AccountService
 
 _MAX_AGE = 365 * 86_400
 _MAX_USES = 1000
@@ -14,35 +15,15 @@ _MAX_USES = 1000
 
 async def manage_service(service: ChatService, what: str, body: Json) -> Json:
     """Perform an operation, such as ``users/list``, and return its result. Raises `OnesocketError`."""
-    accounts, name = service.accounts, str(body.get("name", ""))
-    match what:
-        case "users/list":
-            return {"users": await accounts.list_accounts()}
-        case "users/add":
-            added = await accounts.add_person(name, str(body.get("password", "")), signs_in=False)
-            return {"user_id": added["user_id"]}
-        case "users/passwd":
-            await accounts.set_password(name, str(body.get("password", "")))
-        case "users/remove":
-            await accounts.remove(name)
-        case "users/ban" | "users/unban":
-            await accounts.set_banned(name, banned=what == "users/ban")
-        case "reports/list":
-            return {"reports": await service.reports.list_open()}
-        case "reports/close":
-            fields = FieldReader(body)
-            report_id = fields.snowflake("id", required=True) or 0
-            fields.check()
-            await service.reports.close(report_id)
-        case "bots" | "bots/add":
-            token, _ = await accounts.create_bot(name)
-            return {"token": token}
-        case "bots/renew":
-            token, _ = await accounts.renew_bot_token(name)
-            return {"token": token}
-        case "bots/remove":
-            await accounts.remove(name, only_bot=True)
-        case "invites/add":
+    group, _, operation = what.partition("/")
+    match group:
+        case "users":
+            return await _manage_users(service, operation, body)
+        case "bots":
+            return await _manage_bots(service.accounts, operation or "add", _name(body))
+        case "reports":
+            return await _manage_reports(service, operation, body)
+        case "invites" if operation == "add":
             fields = FieldReader(body)
             max_age = fields.integer("max_age", least=0, most=_MAX_AGE) or 0
             max_uses = fields.integer("max_uses", least=0, most=_MAX_USES) or 0
@@ -50,9 +31,65 @@ async def manage_service(service: ChatService, what: str, body: Json) -> Json:
             made = await service.invites.create_for_server(service.default_guild, max_age=max_age, max_uses=max_uses)
             return {"code": made["code"]}
         case _:
-            raise UnknownOperation(f"there is no {what}")
+            raise UnknownOperation(what)
+
+
+async def _manage_users(service: ChatService, operation: str, body: Json) -> Json:
+    accounts, name = service.accounts, _name(body)
+    match operation:
+        case "list":
+            return {"users": await accounts.list_accounts()}
+        case "add":
+            added = await accounts.add_person(name, str(body.get("password", "")), signs_in=False)
+            return {"user_id": added["user_id"]}
+        case "passwd":
+            await accounts.set_password(name, str(body.get("password", "")))
+        case "promote" | "demote":
+            user_id, is_one = await accounts.user_id_of(name), operation == "promote"
+            await service.roles.set_moderator(service.default_guild, user_id, is_one=is_one)
+        case "ban" | "unban":
+            await accounts.set_banned(name, banned=operation == "ban")
+        case "remove":
+            await accounts.remove(name)
+        case _:
+            raise UnknownOperation(f"users/{operation}")
     return {}
+
+
+async def _manage_bots(accounts: AccountService, operation: str, name: str) -> Json:
+    match operation:
+        case "add":
+            token, _ = await accounts.create_bot(name)
+        case "renew":
+            token, _ = await accounts.renew_bot_token(name)
+        case "remove":
+            await accounts.remove(name, only_bot=True)
+            return {}
+        case _:
+            raise UnknownOperation(f"bots/{operation}")
+    return {"token": token}
+
+
+async def _manage_reports(service: ChatService, operation: str, body: Json) -> Json:
+    match operation:
+        case "list":
+            return {"reports": await service.reports.list_open()}
+        case "close":
+            fields = FieldReader(body)
+            report_id = fields.snowflake("id", required=True) or 0
+            fields.check()
+            await service.reports.close(report_id)
+        case _:
+            raise UnknownOperation(f"reports/{operation}")
+    return {}
+
+
+def _name(body: Json) -> str:
+    return str(body.get("name", ""))
 
 
 class UnknownOperation(OnesocketError):
     """The owner's operation does not exist."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"there is no {what}")

@@ -208,6 +208,23 @@ async def test_a_ban_and_an_entry_at_the_same_time_leave_nobody_inside() -> None
         assert "eve" not in [one["user"]["username"] for one in members]
 
 
+async def test_the_servers_owner_makes_moderators() -> None:
+    async with running_service() as world:
+        await world.person("olga")
+        maud, mike = [await world.person(name) for name in ("maud", "mike")]
+        guild, roles = world.service.default_guild, world.service.roles
+        for account in (maud, maud, mike):
+            await roles.set_moderator(guild, account.user_id, is_one=True)
+        (_, role) = await roles.all(maud, guild)
+        assert (role["name"], role["hoist"]) == ("moderator", True)
+        members = await world.service.guilds.members(maud, guild, limit=10)
+        assert [one["roles"] for one in members] == [[], [role["id"]], [role["id"]]]
+        await roles.set_moderator(guild, mike.user_id, is_one=False)
+        await world.service.bans.ban(maud, guild, mike.user_id, {}, reason=None)
+        with expect_api_error(404, 10007):
+            await roles.set_moderator(guild, mike.user_id, is_one=True)
+
+
 # --- direct messages -----------------------------------------------------------------------------------------------
 
 

@@ -183,6 +183,13 @@ class AccountService(Service):
             await self._logins.void_within(work, user_id)
             await work.execute(delete(invites).where(invites.c.inviter_id == user_id))
 
+    async def user_id_of(self, name: str) -> int:
+        """The id of a person or a bot, for the server's owner. `ApiError` (50035) if there is none."""
+        row = await self._find(name)
+        if row is None:
+            raise _unknown_user(name)
+        return int(row.id)
+
     async def remove(self, name: str, *, only_bot: bool = False) -> None:
         """Remove a person or a bot for the server's owner: end its logins and memberships, and free its name.
 

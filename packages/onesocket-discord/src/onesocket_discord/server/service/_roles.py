@@ -21,6 +21,8 @@ from ._service_context import Service, transaction
 _MAX_ROLES = 250
 """Roles of one guild, as at Discord."""
 _LOWEST = 1
+_MODERATOR = "moderator"
+_MODERATES = Permission.KICK_MEMBERS | Permission.BAN_MEMBERS | Permission.MANAGE_CHANNELS | Permission.MANAGE_MESSAGES
 
 
 class RoleService(Service):
@@ -43,18 +45,7 @@ class RoleService(Service):
         values = _read_role(fields)
         fields.check()
         await self._managed(work, account, guild_id, values.get("permissions", 0))
-        others = (await roles_of(work.connection, [guild_id]))[guild_id]
-        if len(others) >= _MAX_ROLES:
-            raise ApiError(400, 30005, f"Maximum number of guild roles reached ({_MAX_ROLES})")
-        await work.execute(update(roles).where(roles.c.guild_id == guild_id).values(position=roles.c.position + 1))
-        role_id = self._context.ids.next()
-        usual = {"name": "new role", "permissions": EVERYONE, "color": 0, "hoist": False, "mentionable": False}
-        row = {"id": role_id, "guild_id": guild_id, "position": _LOWEST, **usual, **values}
-        await work.execute(insert(roles).values(row))
-        for moved in (await roles_of(work.connection, [guild_id]))[guild_id]:
-            if moved.id != role_id:
-                await self._publish(work, "GUILD_ROLE_UPDATE", moved)
-        return await self._publish(work, "GUILD_ROLE_CREATE", await self._find(work, guild_id, role_id))
+        return await self._add(work, guild_id, values)
 
     @transaction
     async def edit(self, work: UnitOfWork, account: Account, guild_id: int, role_id: int, body: Json) -> Json:
@@ -89,6 +80,37 @@ class RoleService(Service):
         """Give a member a role, or take it; repeating it changes nothing."""
         row = await self._find(work, guild_id, role_id)
         (await self._managed(work, account, guild_id)).require_above(row.position)
+        await self._give(work, guild_id, user_id, role_id, given=given)
+
+    @transaction
+    async def set_moderator(self, work: UnitOfWork, guild_id: int, user_id: int, *, is_one: bool) -> None:
+        """Give a member the role ``moderator``, made if there is none, or take it; for the server's owner."""
+        known = (roles.c.guild_id == guild_id) & (roles.c.name == _MODERATOR)
+        role_id = await work.scalar(select(roles.c.id).where(known).order_by(roles.c.position.desc()).limit(1))
+        if role_id is None and is_one:
+            values = {"name": _MODERATOR, "permissions": EVERYONE | int(_MODERATES), "hoist": True}
+            role_id = int((await self._add(work, guild_id, values))["id"])
+        if role_id is not None:
+            await self._give(work, guild_id, user_id, role_id, given=is_one)
+
+    # --- inside -----------------------------------------------------------------------------------------------------
+
+    async def _add(self, work: UnitOfWork, guild_id: int, values: dict[str, Any]) -> Json:
+        """Insert a role below all others, and publish them."""
+        others = (await roles_of(work.connection, [guild_id]))[guild_id]
+        if len(others) >= _MAX_ROLES:
+            raise ApiError(400, 30005, f"Maximum number of guild roles reached ({_MAX_ROLES})")
+        await work.execute(update(roles).where(roles.c.guild_id == guild_id).values(position=roles.c.position + 1))
+        role_id = self._context.ids.next()
+        usual = {"name": "new role", "permissions": EVERYONE, "color": 0, "hoist": False, "mentionable": False}
+        row = {"id": role_id, "guild_id": guild_id, "position": _LOWEST, **usual, **values}
+        await work.execute(insert(roles).values(row))
+        for moved in (await roles_of(work.connection, [guild_id]))[guild_id]:
+            if moved.id != role_id:
+                await self._publish(work, "GUILD_ROLE_UPDATE", moved)
+        return await self._publish(work, "GUILD_ROLE_CREATE", await self._find(work, guild_id, role_id))
+
+    async def _give(self, work: UnitOfWork, guild_id: int, user_id: int, role_id: int, *, given: bool) -> None:
         mine = select(members).where(members.c.guild_id == guild_id, members.c.user_id == user_id)
         member = (await work.execute(mine)).one_or_none()
         if member is None:
@@ -99,8 +121,6 @@ class RoleService(Service):
             await self._set(
                 work, guild_id, user_id, [*held, role_id] if given else [one for one in held if one != role_id]
             )
-
-    # --- inside -----------------------------------------------------------------------------------------------------
 
     async def _managed(self, work: UnitOfWork, account: Account, guild_id: int, touched: int = 0) -> Standing:
         """Raise `ApiError` unless the account may manage roles and has itself the rights that are touched."""
