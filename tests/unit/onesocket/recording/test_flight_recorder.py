@@ -13,6 +13,7 @@ import sys
 import threading
 from collections.abc import Callable, Coroutine
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -35,6 +36,7 @@ from onesocket.recording._lines import (
     ViolationLine,
 )
 from onesocket.recording._ring import Ring
+from onesocket.recording._tap import TappedEvents
 from onesocket.testing import FaultyServer, MemoryPeer, MemoryServer, run_virtual
 from onesocket.wire._handshake import Data, DialRequest
 
@@ -660,3 +662,13 @@ def test_a_frame_is_recorded_without_the_recorder_changing_it() -> None:
 
     record(FlightRecorder(), work, on_dial=greet(TOKEN, b"\x00\xff"), token=TOKEN)
     assert got == [TOKEN, b"\x00\xff"]
+
+
+def test_recorded_events_answer_what_only_some_transports_ask() -> None:
+    events: Any = SimpleNamespace(writable=id, is_followed=True, may_dial=lambda: False)
+    connection: Any = object()
+    recorded = TappedEvents(events, connection)
+    assert recorded.is_followed is True, "or the end of a loop would let the kernel deliver beside the next connection"
+    assert recorded.may_dial() is False
+    assert not hasattr(recorded, "other")
+    assert not hasattr(object.__new__(TappedEvents), "is_followed")

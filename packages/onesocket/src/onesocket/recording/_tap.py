@@ -140,6 +140,12 @@ class TappedEvents:
     def __repr__(self) -> str:
         return f"<TappedEvents {self._connection!r}>"
 
+    def __getattr__(self, name: str) -> Any:
+        """Attributes that only some transports ask for, such as `is_followed`."""
+        if name == "_events":
+            raise AttributeError(name)
+        return getattr(self._events, name)
+
     def opened(self, handshake: Handshake) -> None:
         """The upgrade went through."""
         redaction, chosen = self._connection.redaction, handshake.subprotocol
