@@ -98,6 +98,7 @@ class ConnectionAttempt:
         "epoch",
         "handshake",
         "has_unchanged_token",
+        "may_dial",
         "outlives_loop",
         "rtt",
     )
@@ -115,8 +116,11 @@ class ConnectionAttempt:
         dispatch: Callable[[Event], None],
         on_ready: Callable[[ConnectionAttempt, Ready], None],
         on_gone: Callable[[ConnectionAttempt, OnesocketError, bool], None],
+        may_dial: Callable[[], bool] | None = None,
     ) -> None:
         self.epoch = epoch
+        self.may_dial = may_dial
+        """False once another process or thread may have the connection: none is dialled. None: none ever has it."""
         self.rtt: float | None = None
         """The newest round trip of a PING, in seconds."""
         self.connection: TransportConnection | None = None

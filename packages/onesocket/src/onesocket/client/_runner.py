@@ -58,6 +58,8 @@ class Runner:
     _side_timer: asyncio.TimerHandle | None = None
     outlives_loop: Callable[[], bool] | None = None
     """True if the client goes on on another event loop when its own ends: `leave_loop` follows. None: it doesn't."""
+    may_dial: Callable[[], bool] | None = None
+    """False once another process or thread may have the connection: none is dialled. None: none ever has it."""
     on_left: Callable[[], None] | None = None
     """Called when the end of the loop has closed the connection, and `leave_loop` is to follow."""
     close_code = _NORMAL
@@ -414,6 +416,7 @@ class Runner:
             dispatch=self.dispatch,
             on_ready=self._on_ready,
             on_gone=self._on_gone,
+            may_dial=self.may_dial,
         )
 
     def _attempt_of(self, epoch: int) -> ConnectionAttempt | None:
@@ -610,6 +613,12 @@ class Runner:
                 self._ending = self.loop.create_future()
                 attempt.start_close(_GOING_AWAY, "")
             await asyncio.wait((self._ending,), timeout=self._options.close_timeout)
+
+    def abort(self) -> None:
+        """Abort the connection, and the successor of a rotation, without waiting for an answer."""
+        for attempt in (self.attempt, self.side):
+            if attempt is not None:
+                attempt.abort()
 
     def end_with_loop(self) -> None:
         """Close the client whose connection has ended with the loop: `leave_loop` doesn't follow."""

@@ -9,9 +9,10 @@ import asyncio
 import enum
 import socket
 import ssl as ssl_module
+from collections.abc import Callable
 from typing import Final
 
-from .._forking import process_token
+from .._forking import FORK_LOCK, process_token
 from ..errors import OnesocketError
 from ..wire._handshake import DialRequest
 from ._connect_errors import connect_failed, tls_handshake_aborted
@@ -52,10 +53,14 @@ _PROXY_STEPS: Final = {
 
 
 class Dialler:
-    """Dials one byte stream."""
+    """Dials one byte stream.
 
-    def __init__(self, request: DialRequest) -> None:
+    `may_dial`: False once another process or thread may have the connection; None: none ever has it.
+    """
+
+    def __init__(self, request: DialRequest, may_dial: Callable[[], bool] | None = None) -> None:
         self._request = request
+        self._may_dial = may_dial
         self._address = request.address
         self._proxy: Proxy | None = None
         self._loop = asyncio.get_running_loop()
@@ -179,13 +184,21 @@ class Dialler:
     async def _connect(self) -> TcpSocket:
         if self._address.unix_path:
             self._step = _DialStep.CONNECTING
-            return await open_unix(self._address.unix_path, self._process)
+            return await open_unix(self._address.unix_path, self._process, self._on_made)
         first = self._address if self._proxy is None else self._proxy.address
         self._step = _DialStep.RESOLVING
         local_address = self._request.local_address
-        return await open_tcp(
-            first, self._on_addresses, self._process, local_address=local_address, made=self._made.append
-        )
+        return await open_tcp(first, self._on_addresses, self._process, local_address=local_address, made=self._on_made)
+
+    def _on_made(self, sock: TcpSocket) -> None:
+        self._check_permission()  # which may take a while
+        with FORK_LOCK:  # under which another thread gives the connection away, and closes what is in the list
+            self._check_permission()
+            self._made.append(sock)
+
+    def _check_permission(self) -> None:
+        if self._may_dial is not None and not self._may_dial():
+            raise ConnectionAbortedError("another process or thread may have the connection by now")
 
     async def _open(self, holder: Tunnel, sock: TcpSocket) -> asyncio.Transport:
         try:

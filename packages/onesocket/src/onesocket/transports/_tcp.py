@@ -160,10 +160,11 @@ async def open_tcp(
     local_address: str | None = None,
     made: Callable[[TcpSocket], object] = id,
 ) -> TcpSocket:
-    """Return a connected socket; `found` is called between name resolution and connecting, `made` with each socket.
+    """Return a connected socket; `found` is called between name resolution and connecting.
 
-    Raises the system's OSError, and OSError in a forked child of `process` (by default this one). It may be cancelled
-    at any point, and leaves nothing open then.
+    `made` is called with each socket before it is connected, and may raise an OSError that prevents that. Raises the
+    system's OSError, and OSError in a forked child of `process` (by default this one). It may be cancelled at any
+    point, and leaves nothing open then.
     """
     home = forking.process_token() if process is None else process
 
@@ -172,7 +173,11 @@ async def open_tcp(
         family, type_, protocol, _, _ = info
         sock = TcpSocket(family=family, type=type_, proto=protocol)
         sock.reset_on_close()  # also a dial that is given up leaves nothing in the kernel
-        made(sock)
+        try:
+            made(sock)
+        except BaseException:
+            sock.close()
+            raise
         return sock
 
     loop = asyncio.get_running_loop()
@@ -190,13 +195,14 @@ async def open_tcp(
     return sock
 
 
-async def open_unix(path: str, process: object) -> TcpSocket:
+async def open_unix(path: str, process: object, made: Callable[[TcpSocket], object]) -> TcpSocket:
     """Return a socket that is connected to the Unix socket at `path`; otherwise as `open_tcp`."""
     while True:
         _check_process(process)
         sock = TcpSocket(family=socket.AF_UNIX, type=socket.SOCK_STREAM)
         try:
             sock.settimeout(0)
+            made(sock)
             sock.connect(path)  # never in progress: it succeeds or fails at once
         except BlockingIOError:  # the listener's backlog is full; there is no event for its turn
             sock.close()

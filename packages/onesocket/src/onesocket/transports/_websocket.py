@@ -41,4 +41,4 @@ class WebSocketTransport:
             if request.byte_counts is None
             else CountingStream(request, events, received, request.byte_counts, compress=compress)
         )
-        return DialledConnection(Dialler(request), stream, events)
+        return DialledConnection(Dialler(request, getattr(events, "may_dial", None)), stream, events)

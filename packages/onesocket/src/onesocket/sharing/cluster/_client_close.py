@@ -35,8 +35,5 @@ class ClientClose:
     async def _run(self, timeout: float) -> None:
         closing = start_task(self._client.aclose(), self._adopt)
         await asyncio.wait([closing], timeout=timeout)
-        runner = self._client.internals.runner
-        for attempt in (runner.attempt, runner.side):
-            if attempt is not None:
-                attempt.abort()
+        self._client.internals.runner.abort()
         await closing

@@ -72,7 +72,7 @@ class HandOverDue:
 
 @dataclass(frozen=True, slots=True)
 class WatchChanged:
-    """The value of `needs_watch` or `reset_in` may have changed."""
+    """The value of `needs_watch` or `reset_in` may have changed; told with each heartbeat while the first is true."""
 
 
 OwnerEvent: TypeAlias = (
@@ -169,6 +169,7 @@ class Owner:
         """State and epoch that were published before the client reported them: changes up to that one are old."""
         runner = client.internals.runner
         runner.is_shared = True
+        runner.may_dial = self._may_dial
         # Where all tasks of the loop are cancelled, as `asyncio.run()` does at its end, the next owner follows.
         runner.outlives_loop, runner.on_left = self._outlives_loop, self._on_loop_ends
         fan_out.tap(self._on_batch, self._on_gap)
@@ -261,7 +262,10 @@ class Owner:
         if self._heartbeat_timer is not None:
             self._heartbeat_timer.cancel()
         self._files.stop()
-        self.client.internals.runner.end_with_loop()
+        runner = self.client.internals.runner
+        runner.end_with_loop()
+        if self._lock.is_surrendered:
+            runner.abort()  # its descriptors are released: no answer would come
         await self.client.aclose()  # bounded by its own deadlines; before its end another must not dial
         await self._operations.finish()  # messages sent meanwhile need their result, or would be sent twice
         self.forward_batch()
@@ -278,6 +282,10 @@ class Owner:
     def _may_send(self) -> bool:
         """Return True while messages may go to the connection."""
         return self._is_serving()
+
+    def _may_dial(self) -> bool:
+        """Return False if another process or member has taken over while this one stood still."""
+        return self._current_phase() is not OwnerPhase.REPLACED
 
     def _is_serving(self) -> bool:
         return self._current_phase() is OwnerPhase.SERVING
@@ -321,6 +329,8 @@ class Owner:
         self._rates = (stats.received - before[0]) / elapsed, (stats.sent - before[1]) / elapsed
         self._refresh_status()
         self._followers.send_heartbeat(self.connection_stats)
+        if self.needs_watch:
+            self._emit(WatchChanged())  # again: there may have been no thread to watch
         if self._options.own is not Own.PREFER and self._phase is OwnerPhase.SERVING:
             self._hand_over_to_preferrer()
 
@@ -393,7 +403,7 @@ class Owner:
         self._publish(self.client.state, self.client.epoch)
 
     def _publish(self, state: State, epoch: int) -> None:
-        if self._phase is not OwnerPhase.SERVING:
+        if self._current_phase() is not OwnerPhase.SERVING:
             return  # further states are the next owner's
         self._lock.note_newer(self._base_epoch + epoch)  # before any process knows it
         self.deliver_status(self._shared_status(state, epoch))

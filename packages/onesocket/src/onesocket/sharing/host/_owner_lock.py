@@ -189,6 +189,8 @@ class OwnerLock:
 
     def _restore(self, paths: RuntimePaths) -> LockState:
         with FORK_LOCK, contextlib.closing(_LockFile(paths.lock)) as file:
+            if self.is_surrendered:
+                return LockState.LOST  # just now
             is_free = file.lock()
             if file.identity != file_identity(paths.lock):
                 return LockState.BUSY
@@ -258,8 +260,10 @@ class OwnerLock:
 
     def note(self, epoch: int) -> None:
         """Write the record of this process, with this epoch if it is newer than the last one."""
-        self._epoch = max(self._epoch, epoch)
-        self._write(OwnerRecord.of(os.getpid(), self._epoch, self.ownership_id))
+        with FORK_LOCK:  # not in the midst of `surrender`: the next owner would wait for the end of this process
+            if not self.is_surrendered:
+                self._epoch = max(self._epoch, epoch)
+                self._write(OwnerRecord.of(os.getpid(), self._epoch, self.ownership_id))
 
     def note_newer(self, epoch: int) -> None:
         """Write the record if this epoch is newer than the last one."""
