@@ -13,6 +13,7 @@ import pytest
 from onesocket import OnesocketError, ReconnectPolicy, State
 from onesocket.errors import ManuallyDisconnected
 from onesocket.sharing.host import NoRuntimeDirectory, OutOfResources
+from onesocket.sharing.host._follower import Follower
 from onesocket.sharing.host._owner_files import OwnerFiles
 from onesocket.sharing.host._owner_lock import OwnerLock
 from onesocket.sharing.host._owner_record import OwnerRecord
@@ -193,3 +194,32 @@ async def test_an_owner_that_left_in_order_and_lives_on_is_not_waited_for(
     assert waited == []
     await follower.aclose()
     assert server.counts.most_sockets == 1
+
+
+@pytest.mark.parametrize("step", [(OwnerLock, "acquire"), (Follower, "__init__"), (OwnerFiles, "start")])
+async def test_a_step_for_which_there_is_no_memory_is_tried_again(
+    server: FaultyServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: tuple[type, str]
+) -> None:
+    owner, _ = make_upstream(server.url, tmp_path / "run")
+    await owner.connect()
+    other, sink = make_upstream(server.url, tmp_path / "run")
+    if step[0] is not Follower:
+        await other.connect()
+    original, left = getattr(*step), iter(range(2))
+
+    def fails(*arguments: Any, **options: Any) -> Any:
+        if next(left, None) is not None:
+            raise MemoryError
+        return original(*arguments, **options)
+
+    monkeypatch.setattr(*step, fails)
+    if step[0] is Follower:
+        for _ in range(2):
+            with pytest.raises(OutOfResources):
+                await other.connect()
+        await other.connect()
+    else:
+        await owner.aclose()
+        await sink.until(lambda: other.is_owner and other.status.state is State.CONNECTED)
+    await other.aclose()
+    await owner.aclose()

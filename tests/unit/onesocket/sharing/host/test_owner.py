@@ -35,6 +35,8 @@ class LocalEvents:
         match event:
             case MessageBatch(messages):
                 self.batches.append(messages)
+            case GapNotice():
+                self.batches.append(event)
             case Results(results, sent):
                 self.results |= {number: error for number, _, error in results}
                 self.results |= dict.fromkeys(number for first, last in sent for number in range(first, last + 1))
@@ -85,6 +87,21 @@ async def test_followers_are_told_how_many_were_too_long_for_them(
     assert reader.read() == encode_ipc_frame(GapNotice(gap, FeedPosition(0, 1)))
     assert reader.is_at_end
     assert local_events.batches == [["one", "two"]]
+
+
+async def test_a_batch_for_which_there_is_no_memory_leaves_a_marker(
+    owner_role: Owner, local_events: LocalEvents, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(owner_role._followers, "send_batch", fail)
+    reader = owner_role._followers._ring.reader_at_end()
+    with pytest.raises(MemoryError):
+        owner_role._forward(["one"])
+    gap = Gap(GapReason.OVERFLOW, 5)
+    assert reader.read() == encode_ipc_frame(GapNotice(gap, FeedPosition(0, 1)))
+    assert local_events.batches == [GapNotice(gap)]
 
 
 async def test_a_message_that_fails_keeps_no_other_from_being_sent(

@@ -119,3 +119,20 @@ async def test_nothing_more_is_written_once_the_other_end_is_gone(caplog: pytest
     assert not here.is_writable
     assert caplog.records == []
     await here.is_closed.wait()
+
+
+async def test_it_ends_where_there_is_no_memory_for_a_frame() -> None:
+    here, there = RecordingStream(0), RecordingStream(1)
+    await connected(here, there)
+    here.write_now(encode_ipc_frame(MessageBatch(["a"])))
+    await there.has_all.wait()
+
+    class NoMemory(bytes):
+        def __len__(self) -> int:
+            raise MemoryError
+
+    here.write_now(NoMemory())
+    assert here.is_over
+    async with asyncio.timeout(20):
+        await here.is_closed.wait()
+        await there.is_closed.wait()

@@ -76,9 +76,13 @@ class FrameStream(asyncio.BufferedProtocol):
         """Write the waiting frames now."""
         outgoing, self._outgoing = self._outgoing, []
         if outgoing and self.is_writable:
-            data = outgoing[0] if len(outgoing) == 1 else b"".join(outgoing)
-            self.written += len(data)
-            cast("asyncio.Transport", self._transport).write(data)
+            try:
+                data = outgoing[0] if len(outgoing) == 1 else b"".join(outgoing)
+                self.written += len(data)
+                cast("asyncio.Transport", self._transport).write(data)
+            except MemoryError:  # without these frames the stream is worth nothing: the follower attaches again
+                self._end(None)
+                self.abort()
 
     @property
     def is_writable(self) -> bool:

@@ -59,7 +59,11 @@ class InboundBuffer:
         if due is not None:
             self.on_gap(due)
         if not self.is_held:
-            self._pass_on(batch)
+            try:
+                self._pass_on(batch)
+            except MemoryError:  # some readers may have it, others not
+                self.due = Gap(GapReason.OVERFLOW, self.epoch)
+                raise
             return
         fitting = [] if self._dropped is not None else self._fitting(batch)
         if fitting:

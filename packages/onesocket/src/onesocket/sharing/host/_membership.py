@@ -19,6 +19,7 @@ from ...errors import (
     OnesocketError,
     OpenTimeout,
     OptionConflict,
+    OutOfResources,
     OwnerSilent,
     TokenMismatch,
     VersionMismatch,
@@ -255,6 +256,9 @@ class Membership:
             else:
                 self._on_step_failed(error)
             return
+        except MemoryError as error:
+            self._on_step_failed(_typed_error(error))
+            return
         if lock is not None:
             if lock.predecessor is None:
                 lock.predecessor = self._owner_record
@@ -279,8 +283,8 @@ class Membership:
         except OSError as error:
             self._on_step_failed(translate_os_error(error, "the lock of a stopped owner can't be replaced"))
             return
-        except OnesocketError as error:
-            self._on_step_failed(error)
+        except (OnesocketError, MemoryError) as error:
+            self._on_step_failed(_typed_error(error))
             return
         self._handle_soon(ElectionEvent.LOCK_BUSY if lock is None else ElectionEvent.LOCK_ACQUIRED)
 
@@ -296,8 +300,8 @@ class Membership:
         self.adopt(self._step)
 
     async def _attach(self) -> None:
-        follower = self._attaching = self._make_follower(self._election.own)
         try:
+            follower = self._attaching = self._make_follower(self._election.own)
             welcome = await follower.attach(self._paths, self._options.attach_timeout)
         except (OSError, NoRuntimeDirectory, IpcError):
             if self._election.own is Own.NEVER:
@@ -308,8 +312,8 @@ class Membership:
             self.join_error = error
             self.handle_event(ElectionEvent.ATTACH_TIMED_OUT)
             return
-        except OnesocketError as error:
-            self._on_step_failed(error)
+        except (OnesocketError, MemoryError) as error:
+            self._on_step_failed(_typed_error(error))
             return
         finally:
             self._attaching = None
@@ -415,10 +419,12 @@ class Membership:
 
 
 def _typed_error(error: Exception) -> OnesocketError:
-    """Convert the error of failed serving (an unusual file system, a protocol of the program's) to a typed one."""
+    """Convert the error of a failed step (no memory, a file system, a protocol) to a typed one."""
     if isinstance(error, OnesocketError):
         return error
     text = "the connection can't be shared"
     if isinstance(error, OSError):
         return translate_os_error(error, text)
+    if isinstance(error, MemoryError):
+        return OutOfResources(f"{text}: there is no memory for it")
     return OpenTimeout(f"{text}: {type(error).__name__}: {error}")

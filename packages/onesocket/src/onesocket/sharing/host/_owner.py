@@ -16,7 +16,7 @@ from typing import Any, Final, TypeAlias
 
 from ..._task_end import leave_alone
 from ...client._client import Client
-from ...client._gap import Gap
+from ...client._gap import Gap, GapReason
 from ...client._status import Change, ConnectionStats, Status
 from ...errors import OutOfResources
 from ...lifecycle import _events as events
@@ -382,7 +382,11 @@ class Owner:
         if self._current_phase() is OwnerPhase.REPLACED:
             return
         self._publish_early()
-        self.deliver_batch(batch)
+        try:
+            self.deliver_batch(batch)
+        except MemoryError:  # some processes may have it, others not
+            self.deliver_gap(Gap(GapReason.OVERFLOW, self.epoch))
+            raise
 
     def _on_change(self, change: Change) -> None:
         present = change.new, change.epoch
