@@ -7,6 +7,7 @@ import random
 import time
 from typing import Final
 
+from onesocket.testing import Fault
 from tests.campaigns.harness.worker_process import WorkerProcess
 
 from ..findings import ChaosFindings
@@ -24,7 +25,8 @@ _NOTICED_AFTER: Final = 1.0
 """Seconds until the thread has looked, and the loop that doesn't run counts as ended, at least."""
 _STANDS_FOR: Final = 2.5
 _LONGEST_PAUSE: Final = 0.1
-_FAULTS: Final = ("end", "close", "pause", "block")
+_IN_UPGRADE: Final = "block in an upgrade"
+_FAULTS: Final = ("end", "close", "pause", "block", _IN_UPGRADE)
 
 
 def count(size: RunSize) -> int:
@@ -53,8 +55,10 @@ class MainLoops(OwnerFailures):
         if what != "end":
             self._harness.ledger.broken_connections.update(line.number for line in self._harness.server.connections)
         begun = time.monotonic()
-        if what in ("pause", "block"):
-            order = owner.tell(what, seconds=_STANDS_FOR)
+        if what == _IN_UPGRADE:
+            await self._begin_upgrade()
+        if what not in ("end", "close"):
+            order = owner.tell(what.split(maxsplit=1)[0], seconds=_STANDS_FOR)
             await self._wait_fed(what, rest, epoch, begun)
             await owner.result(order)
             await self._wait_fed(f"it goes on after a {what}", [owner], epoch, begun + _STANDS_FOR)
@@ -67,6 +71,15 @@ class MainLoops(OwnerFailures):
         new = await self._new(1)
         await self._harness.join(new, send_every=SEND_EVERY)
         self.members = [*rest, *new]
+
+    async def _begin_upgrade(self) -> None:
+        """Have the owner lose its connection, and wait in vain for the answer to its next upgrade request."""
+        server = self._harness.server
+        handshakes = server.counts.handshakes
+        server.faults = Fault(upgrade_release=asyncio.Event())
+        server.kill_connections()
+        await server.wait_until(lambda counts: counts.handshakes > handshakes)
+        server.faults = None  # for the next owner
 
     async def _wait_fed(self, what: str, members: list[WorkerProcess], epoch: int, begun: float) -> None:
         fed = await self._harness.wait_received(
@@ -94,4 +107,4 @@ async def run(findings: ChaosFindings, size: RunSize, chance: random.Random) -> 
         findings.figure("handshakes", counts.handshakes)
         findings.figure(f"messages from the server, one each {FEED_EVERY * 1000:g} ms", harness.number)
         harness.check_deliveries()
-        harness.check_sockets()
+        harness.check_sockets(half_open=campaign.seen[_IN_UPGRADE])

@@ -241,16 +241,15 @@ def test_a_request_for_a_snapshot_outlives_the_owner() -> None:
     assert second.frames == [again]
 
 
-def test_a_batch_that_found_no_memory_leaves_a_marker_before_the_next_message() -> None:
+def test_a_batch_that_found_no_memory_leaves_a_marker_before_the_next_message(monkeypatch: pytest.MonkeyPatch) -> None:
     feed, seen = make_feed()
-    deliver = seen.messages
 
-    def fail(_: list[Any]) -> None:
+    def fail(*_: object) -> None:
         raise MemoryError
 
-    seen.messages = fail  # type: ignore[method-assign]
-    with pytest.raises(MemoryError):
-        feed.on_messages(["1"])
-    seen.messages = deliver  # type: ignore[method-assign]
+    with monkeypatch.context() as patch:
+        patch.setattr(seen, "messages", fail)
+        with pytest.raises(MemoryError):
+            feed.on_messages(["1"])
     feed.on_messages(["2"])
     assert seen.items == [(GapReason.OVERFLOW, None), [2]]
