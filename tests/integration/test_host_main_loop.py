@@ -187,6 +187,25 @@ def test_a_blocked_loop_keeps_no_connection_back_from_others(
         loop.in_thread(other.close)
 
 
+def test_what_ctrl_c_interrupted_on_the_loop_is_done_soon(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(relocation, "LOOK_INTERVAL", 0.005)
+    monkeypatch.setattr(owner, "_STOOD_STILL", 0.0)
+    with EndingLoop("asyncio.run", monkeypatch) as loop:
+        other = share(loop, server)
+        role = loop.clients[0].shared.upstream._membership.role  # type: ignore[attr-defined]
+
+        async def interrupted() -> None:
+            role._has_forwarded = True
+            role._heartbeat_timer.cancel()
+            role._heartbeat_due = 0.0
+
+        loop.run(interrupted())
+        loop.in_thread(other.send, "x")
+        assert loop.in_thread(other.receive, 10) == "x"
+        assert role._heartbeat_due > 0
+        loop.in_thread(other.close)
+
+
 def test_a_loop_that_stood_still_before_gives_way_to_one_that_joins(
     server: Server, pool: concurrent.futures.ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
 ) -> None:

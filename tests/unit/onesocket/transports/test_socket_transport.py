@@ -161,3 +161,21 @@ async def test_a_protocol_that_fails_at_once_leaves_nothing_in_the_event_loop() 
     with theirs, ours, pytest.raises(RuntimeError, match="on purpose"):
         SocketTransport(loop, ours, Failing())
     assert not loop.remove_reader(number)
+
+
+@pytest.mark.parametrize("step", ["get_buffer", "buffer_updated", "data_received"])
+async def test_a_read_that_ctrl_c_interrupts_ends_the_connection(monkeypatch: pytest.MonkeyPatch, step: str) -> None:
+    own, peer = connected()
+    protocol = PlainRecorder() if step == "data_received" else Recorder()
+
+    def interrupt(_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(protocol, step, interrupt)
+    transport = SocketTransport(asyncio.get_running_loop(), own, protocol)
+    with peer:
+        peer.sendall(b"x")
+        with pytest.raises(KeyboardInterrupt):
+            transport._read_once()
+        assert isinstance(await asyncio.wait_for(protocol.ended, DEADLINE), InterruptedError)
+    assert own.fileno() == -1

@@ -11,7 +11,7 @@ import pytest
 from onesocket.testing import run_virtual
 from onesocket.transports._tcp import TcpSocket
 from onesocket.transports._tunnel import Tunnel
-from onesocket.transports._websocket_stream import WebSocketStream
+from onesocket.transports._websocket_stream import Reading, WebSocketStream
 from onesocket.wire._handshake import DialRequest
 from onesocket.wire._response_parser import accept_value
 
@@ -86,3 +86,30 @@ def test_the_end_of_tcp_is_left_to_the_server_for_a_while(
             stream.release()
 
     run_virtual(main)
+
+
+@pytest.mark.parametrize("in_slice", [False, True])
+async def test_ctrl_c_in_the_midst_of_messages_ends_the_stream(monkeypatch: pytest.MonkeyPatch, in_slice: bool) -> None:
+    here, there = socket.socketpair()
+    with closing(TcpSocket(fileno=here.detach())) as sock, there:
+        stream, transport = open_stream(sock)
+        got: list[Any] = []
+        is_aborted = asyncio.Event()
+
+        def interrupt(message: object) -> None:
+            got.append(message)
+            if len(got) == 1:
+                raise KeyboardInterrupt
+
+        monkeypatch.setattr(transport, "abort", is_aborted.set, raising=False)
+        stream.set_receiver(interrupt)
+        if in_slice:
+            stream._held.append("a")
+            stream._reading = Reading.DRAINING
+        with pytest.raises(KeyboardInterrupt):
+            stream._drain() if in_slice else transport.receive(b"\x81\x01a")
+        assert got == ["a"]
+        assert is_aborted.is_set()
+        if in_slice:
+            assert stream._drain_handle is not None, "what is left is still delivered"
+            stream._drain_handle.cancel()

@@ -147,6 +147,8 @@ class Relocation:
                     and (member.is_wanted or host_loop.is_dead)
                 ):
                     self._take(shared, member, host_loop)
+                else:
+                    host_loop.loop_inbox.post(member.go_on)
             elif host_loop.has_ended():
                 (shared.break_off_close if shared.is_closing else functools.partial(self._move, shared))()
 

@@ -221,6 +221,9 @@ class MemberUpstream(Upstream, Protocol):
         may have changed, or `reset_in` is no longer inf.
         """
 
+    def go_on(self) -> None:
+        """Do what is overdue, as Ctrl-C interrupted the call that was to do it."""
+
     def break_off(self) -> Callable[[], object]:
         """As of `Upstream`. The next member has the connection; returns what is to be called if the loop goes on."""
         ...

@@ -180,6 +180,9 @@ class SocketTransport(asyncio.Transport):
         except Exception as error:  # noqa: BLE001 - reported
             self._protocol_failed(error)
             return False
+        except BaseException as interrupt:
+            self._interrupted(interrupt)
+            raise
         try:
             if count:
                 self._buffer_updated(count)
@@ -187,6 +190,9 @@ class SocketTransport(asyncio.Transport):
                 self._on_eof()
         except Exception as error:  # noqa: BLE001 - reported
             self._protocol_failed(error)
+        except BaseException as interrupt:
+            self._interrupted(interrupt)
+            raise
         return count > 0
 
     def _read(self) -> bool:
@@ -200,6 +206,9 @@ class SocketTransport(asyncio.Transport):
         except OSError as error:
             self._lose(error)
             return False
+        except BaseException as interrupt:
+            self._interrupted(interrupt)
+            raise
         try:
             if data:
                 self._protocol.data_received(data)
@@ -207,6 +216,9 @@ class SocketTransport(asyncio.Transport):
                 self._on_eof()
         except Exception as error:  # noqa: BLE001 - reported
             self._protocol_failed(error)
+        except BaseException as interrupt:
+            self._interrupted(interrupt)
+            raise
         return bool(data)
 
     def _on_eof(self) -> None:
@@ -326,6 +338,12 @@ class SocketTransport(asyncio.Transport):
         self._loop.call_exception_handler(
             {"message": "a protocol failed", "exception": error, "transport": self, "protocol": self._protocol}
         )
+        self._lose(error)
+
+    def _interrupted(self, interrupt: BaseException) -> None:
+        """End the connection, as Ctrl-C may have lost bytes of it; the event loop may go on."""
+        error = InterruptedError("the event loop was interrupted in the midst of a read")
+        error.__cause__ = interrupt.with_traceback(None)
         self._lose(error)
 
     def _lose(self, error: Exception | None) -> None:

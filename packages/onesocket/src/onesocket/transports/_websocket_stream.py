@@ -215,7 +215,16 @@ class WebSocketStream(asyncio.BufferedProtocol):
     def buffer_updated(self, nbytes: int) -> None:
         """Take the bytes of one read."""
         self.activity += 1
-        self._take(self._reader.received(nbytes))
+        try:
+            self._take(self._reader.received(nbytes))
+        except (KeyboardInterrupt, SystemExit):
+            self._interrupted()
+            raise
+
+    def _interrupted(self) -> None:
+        """End the connection: Ctrl-C may have lost messages of it, and the event loop may go on."""
+        if self._transport is not None:
+            self._transport.abort()
 
     def eof_received(self) -> bool:
         """Let the transport close itself: at once, unless our CLOSE is on its way."""
@@ -338,8 +347,16 @@ class WebSocketStream(asyncio.BufferedProtocol):
             self._drain_handle = self._loop.call_soon(self._drain)
 
     def _drain(self) -> None:
-        """Deliver one slice of what was received before; the socket is read again when nothing is left."""
         self._drain_handle = None
+        try:
+            self._drain_slice()
+        except (KeyboardInterrupt, SystemExit):
+            self._interrupted()
+            self._drain_soon()
+            raise
+
+    def _drain_slice(self) -> None:
+        """Deliver one slice of what was received before; the socket is read again when nothing is left."""
         if self._reading is _PAUSED:
             return
         if not self._held and self._reader.state & PENDING and self._reading is not _OVER:

@@ -328,6 +328,12 @@ class HostUpstream:
         role = self._membership.role
         return role.check_files if isinstance(role, Owner) else _do_nothing
 
+    def go_on(self) -> None:
+        """Do what is overdue of the role, on the event loop."""
+        role = self._membership.role
+        if isinstance(role, Owner):
+            role.go_on()
+
     def forked(self) -> None:
         """Mark this object as the parent's, in a forked child."""
         self._pid = -1

@@ -312,13 +312,20 @@ class Owner:
             self._phase = OwnerPhase.REPLACED
             self._emit(HandOverDue(is_requested=False))
 
+    def go_on(self) -> None:
+        """Do what is overdue: Ctrl-C may have interrupted a heartbeat, while the event loop goes on nevertheless."""
+        if self._phase is OwnerPhase.SERVING and self._loop.time() - self._heartbeat_due > _STOOD_STILL:
+            self._on_heartbeat()
+
     def _on_heartbeat(self) -> None:
-        if not self._was_late and self._loop.time() - self._heartbeat_due > _STOOD_STILL:
+        due = self._heartbeat_due
+        self._wait_for_heartbeat()  # first, and ...
+        self._on_turn_end()  # ... again, as Ctrl-C may interrupt the rest, or have interrupted that
+        if not self._was_late and self._loop.time() - due > _STOOD_STILL:
             self._was_late = True
             self._emit(WatchChanged())
         elapsed = self._loop.time() - self._checked_at + 1e-9
         self.check_files()
-        self._wait_for_heartbeat()
         if self._checked_at - self._refreshed_at > _REFRESH_INTERVAL:
             self._refreshed_at = self._checked_at
             self._lock.refresh()
@@ -335,6 +342,8 @@ class Owner:
             self._hand_over_to_preferrer()
 
     def _wait_for_heartbeat(self) -> None:
+        if self._heartbeat_timer is not None:
+            self._heartbeat_timer.cancel()
         self._heartbeat_due = self._loop.time() + self._options.heartbeat
         self._heartbeat_timer = self._loop.call_at(self._heartbeat_due, self._on_heartbeat)
 
@@ -347,6 +356,13 @@ class Owner:
     # --- from the connection ----------------------------------------------------------------------------------------
 
     def _on_batch(self, batch: list[Data]) -> None:
+        try:
+            self._take_batch(batch)
+        except BaseException:
+            self._mark_loss()
+            raise
+
+    def _take_batch(self, batch: list[Data]) -> None:
         if self._snapshot is not None:
             self._snapshot.on_batch(batch)
         # The first batch of a turn is forwarded at once, the others together: a write costs more than a message.
@@ -366,8 +382,16 @@ class Owner:
     def forward_batch(self) -> None:
         """Forward the messages that wait for the end of this turn."""
         batch, self._batch = self._batch, []
-        if batch:
-            self._forward(batch)
+        try:
+            if batch:
+                self._forward(batch)
+        except BaseException:
+            self._mark_loss()
+            raise
+
+    def _mark_loss(self) -> None:
+        """Mark where there was no memory, or Ctrl-C interrupted: some processes have these messages, others not."""
+        self.deliver_gap(Gap(GapReason.OVERFLOW, self.epoch))
 
     def _on_gap(self, gap: Gap) -> None:
         if self._snapshot is not None:
@@ -382,11 +406,7 @@ class Owner:
         if self._current_phase() is OwnerPhase.REPLACED:
             return
         self._publish_early()
-        try:
-            self.deliver_batch(batch)
-        except MemoryError:  # some processes may have it, others not
-            self.deliver_gap(Gap(GapReason.OVERFLOW, self.epoch))
-            raise
+        self.deliver_batch(batch)
 
     def _on_change(self, change: Change) -> None:
         present = change.new, change.epoch
