@@ -136,6 +136,23 @@ async def test_an_owner_that_is_broken_off_follows_the_next_one(server: FaultySe
     assert server.counts.most_sockets == 1
 
 
+async def test_an_owner_that_is_broken_off_does_not_have_the_connection_back_as_it_prefers(
+    server: FaultyServer, tmp_path: Path
+) -> None:
+    first, first_sink = make_upstream(server.url, tmp_path / "run", host={"own": "prefer"})
+    other, _ = make_upstream(server.url, tmp_path / "run")
+    await first.connect()
+    goes_on = await asyncio.to_thread(first.break_off)
+    await other.connect()
+    goes_on()
+    await first_sink.until(lambda: not first.is_owner and first.status.state is State.CONNECTED)
+    await first.send("x")
+    assert other.is_owner
+    assert server.counts.tcp_accepted == 2
+    await first.aclose()
+    await other.aclose()
+
+
 async def test_a_dial_under_way_of_an_owner_that_is_broken_off_connects_no_socket(
     server: FaultyServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

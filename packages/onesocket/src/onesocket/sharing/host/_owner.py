@@ -67,7 +67,7 @@ class HandOverDue:
     """This owner has to hand over."""
 
     is_requested: bool
-    """True if a user asked for it."""
+    """True if it doesn't get the connection back because it prefers to: a user asked for it, or its loop stood."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -310,7 +310,7 @@ class Owner:
         self._checked_at = self._loop.time()
         if self._phase is OwnerPhase.SERVING and not self._files.restore_missing():
             self._phase = OwnerPhase.REPLACED
-            self._emit(HandOverDue(is_requested=False))
+            self._emit(HandOverDue(is_requested=self._lock.is_surrendered))
 
     def go_on(self) -> None:
         """Do what is overdue: Ctrl-C may have interrupted a heartbeat, while the event loop goes on nevertheless."""
