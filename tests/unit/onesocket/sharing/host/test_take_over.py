@@ -183,6 +183,20 @@ def test_several_can_stop_one_after_the_other(place: RuntimePaths, stopped: Owne
         owner.release()
 
 
+def test_the_successor_of_several_is_the_only_one_when_they_have_ended(place: RuntimePaths, stopped: OwnerLock) -> None:
+    second = OwnerLock.take_over(place, stopped.ownership_id, keep)
+    assert second is not None
+    third = OwnerLock.take_over(place, second.ownership_id, keep)
+    assert third is not None
+    sweep(place)
+    end_as_by_kill(second)
+    assert stopped.restore(place) is LockState.LOST, "it goes on"
+    end_as_by_kill(stopped)
+    assert OwnerLock.acquire(place, keep) is None
+    assert third.restore(place) is LockState.OURS
+    third.release()
+
+
 async def test_an_owner_takes_the_lock_of_a_stopped_one_when_that_has_gone(
     place: RuntimePaths, stopped: OwnerLock
 ) -> None:

@@ -36,6 +36,8 @@ FileIdentity: TypeAlias = tuple[int, int]
 # A dying process releases lock and sockets in no stated order, within microseconds of each other; this bounds a bug.
 _MAX_EXIT_WAIT: Final = 2.0
 _MAX_ATTEMPTS: Final = 10
+_MAX_STOPPED: Final = 8
+"""Owners that are stopped one after the other, whose successor is looked for."""
 
 
 class LockState(enum.Enum):
@@ -226,9 +228,16 @@ class OwnerLock:
         return None
 
     def _has_successor(self) -> bool:
-        """True if another process took over from this one, or begins to, as it has the next socket lock."""
-        with contextlib.ExitStack() as stack:
-            return _claim_socket_lock(self.paths, self._level + 1, stack) is None
+        """True if another process took over from this one, or begins to, as it has the next socket lock.
+
+        Or a later one, where owners that were stopped in between have ended. From the next one on, as whoever looks has
+        each for a moment: so none is found that is only looked for.
+        """
+        for level in range(self._level + 1, self._level + 1 + _MAX_STOPPED):
+            with contextlib.ExitStack() as stack:
+                if _claim_socket_lock(self.paths, level, stack) is None:
+                    return True
+        return False
 
     @property
     def is_beside_stopped(self) -> bool:
