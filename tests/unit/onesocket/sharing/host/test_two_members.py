@@ -224,6 +224,22 @@ async def test_a_loop_that_no_thread_watches_yet_is_offered_with_each_heartbeat(
     await first.aclose()
 
 
+async def test_messages_go_out_though_ctrl_c_interrupted_the_end_of_a_turn(
+    server: FaultyServer, tmp_path: Path
+) -> None:
+    owner, _ = make_upstream(server.url, tmp_path / "run")
+    follower, _ = make_upstream(server.url, tmp_path / "run")
+    await owner.connect()
+    await follower.connect()
+    messages = follower._operations._messages
+    messages._flush_due = asyncio.get_running_loop().time() - 2  # of a call that was never made
+    async with asyncio.timeout(10):
+        await asyncio.gather(*(follower.send(text) for text in "abc"))
+    assert messages._flush_due < 0
+    await follower.aclose()
+    await owner.aclose()
+
+
 def test_the_next_owner_is_of_another_process_if_there_is_one() -> None:
     mine, others = (object.__new__(FollowerConnection) for _ in range(2))
     for follower, pid in ((mine, os.getpid()), (others, os.getpid() + 1)):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import Any, cast
+import math
+from typing import Any, Final, cast
 
 from ...client._delivery import Delivery
 from ...client._user_code import encode_message
@@ -19,6 +20,9 @@ from ._local_status import LocalStatus
 from ._membership import Membership
 from ._process_outbox import EntryState, OutboxEntry, ProcessOutbox
 
+_LONGEST_TURN: Final = 1.0
+"""Seconds after which what was due in the next turn of the loop is due again: Ctrl-C may have interrupted it."""
+
 
 class ProcessMessages:
     """Submits the messages of a `ProcessOutbox` to the present role, and knows when their fates are due."""
@@ -28,7 +32,8 @@ class ProcessMessages:
         self._protocol = protocol
         self._membership = membership
         self._status = status
-        self._is_flush_scheduled = False
+        self._flush_due = -math.inf
+        """Time at which `flush` was scheduled; -inf: it isn't."""
         self._expiry_timer: asyncio.TimerHandle | None = None
         self._drained: asyncio.Future[None] | None = None
 
@@ -103,12 +108,14 @@ class ProcessMessages:
 
     def flush_soon(self) -> None:
         """Call `flush` at the end of this turn of the loop."""
-        if not self._is_flush_scheduled:
-            self._is_flush_scheduled = True
-            asyncio.get_running_loop().call_soon(self._on_turn_end)
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        if now - self._flush_due > _LONGEST_TURN:
+            self._flush_due = now
+            loop.call_soon(self._on_turn_end)
 
     def _on_turn_end(self) -> None:
-        self._is_flush_scheduled = False
+        self._flush_due = -math.inf
         self.flush()
 
     def flush(self, *, everything: bool = False) -> None:
