@@ -11,6 +11,7 @@ import pytest
 from onesocket import Gap
 from onesocket.errors import EngineUnavailable
 from onesocket.sharing._connection_key import ConnectionKey
+from onesocket.sharing.cluster import _cluster_owner as cluster_owner
 from onesocket.sharing.cluster._boot_time import boot_time
 from onesocket.sharing.cluster._cluster_options import ClusterOptions
 from onesocket.sharing.cluster._coordinator import ClusterEngine
@@ -37,7 +38,8 @@ class BotHosts:
         self.engine: Any = engine
         self.hosts: list[Host] = []
         self.token = ""
-        self._options = ClusterOptions(engine=engine, lease=lease, margin=0.1)
+        self.margin = 0.1
+        self._lease = lease
         self._directory = directory
         self._numbers = itertools.count()
         self._writer: Any = None
@@ -59,7 +61,8 @@ class BotHosts:
 
         protocol = make_client().internals.options.protocol
         directory = self._directory / str(next(self._numbers)) if beside is None else beside.directory
-        host = Host(url, directory, self._options, protocol, ConnectionKey.of(url, key="robo"), make_client=make_client)
+        options = ClusterOptions(engine=self.engine, lease=self._lease, margin=self.margin)
+        host = Host(url, directory, options, protocol, ConnectionKey.of(url, key="robo"), make_client=make_client)
         self.hosts.append(host)
         return host
 
@@ -271,6 +274,36 @@ async def test_another_process_of_the_leaders_host_resumes(fleet: BotHosts) -> N
     await leader.upstream.aclose()
     await fleet.say("after")
     await heard(beside, "before", "reconnected", "after")
+    assert fleet.counts == (1, 1)
+
+
+async def test_a_host_that_knows_the_guilds_leads_next(fleet: BotHosts, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cluster_owner, "_GIVES_WAY", 5.0)
+    fleet.margin = 5.0
+    leader = fleet.host()
+    beside, other = fleet.host(beside=leader), fleet.host()
+    for host in (leader, beside, other):
+        await host.upstream.connect()
+    await fleet.say("before")
+    await heard(other, "before")
+    members = [each.owner._coordinator.member for each in (leader, other)]
+    has_asked = False
+
+    def fail(name: str, operation: str) -> None:
+        nonlocal has_asked
+        has_asked |= name not in members and operation in ("acquire", "lease")
+        if name == members[1] and operation in ("acquire", "follow") and not has_asked:
+            raise EngineUnavailable("it has to wait for the other process")
+
+    fleet.engine.before = fail
+    await leader.upstream.aclose()
+    await fleet.say("after")
+    await heard(other, "before", "after")
+    assert other.upstream.is_owner
+    await beside.connected(2)
+    await fleet.say("to both")
+    await beside.until(lambda host: "to both" in texts(host))
+    assert await snapshot_of(beside) == ["READY", "GUILD_CREATE"]
     assert fleet.counts == (1, 1)
 
 

@@ -156,10 +156,10 @@ class ClusterLeader:
         self._memory.has_passed = True
         return True
 
-    async def leave_to_others(self) -> None:
-        """Give the others the time of a margin to take the lease that this host left to them."""
+    async def leave_to_others(self, seconds: float) -> None:
+        """Give the others so much time to take the lease."""
         self._memory.has_passed = False
-        until = self._now() + self._clock.margin
+        until = self._now() + seconds
         backoff = Backoff()
         while self._now() < until and not self._owner.is_leaving:
             with contextlib.suppress(EngineUnavailable, EngineFull):

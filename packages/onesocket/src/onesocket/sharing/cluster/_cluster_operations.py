@@ -114,6 +114,11 @@ class ClusterOperations(OwnerOperations):
             await asyncio.wait([self._first_outcome])
         return await super()._request(verb)
 
+    @property
+    def has_state(self) -> bool:
+        """True if this member has what late readers begin with, or nothing else will come."""
+        return self._has_state
+
     def forget_state(self) -> None:
         """Have late readers wait: what they begin with is out of date, and the leader was asked for it."""
         self._has_state = False

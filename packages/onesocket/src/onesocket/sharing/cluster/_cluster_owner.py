@@ -49,6 +49,10 @@ from ._session_hand_over import SessionHandOver
 _log: Final = logging.getLogger("onesocket")
 
 
+_GIVES_WAY: Final = 0.5
+"""Seconds, at most, for which a member gives way to others that know more of the session: they need milliseconds."""
+
+
 class ClusterOwner(Owner):
     """Role of the process that is the member of the cluster for its host.
 
@@ -222,9 +226,8 @@ class ClusterOwner(Owner):
         backoff = Backoff()
         try:
             await self._check()
-            if self._memory.has_passed:
-                await self.leader.leave_to_others()
             while self._phase_in_cluster is not ClusterPhase.OVER and not self.is_leaving:
+                await self._give_way()
                 requested_at = self._now()
                 try:
                     got = await self._acquire()
@@ -262,6 +265,15 @@ class ClusterOwner(Owner):
             return await self._coordinator.acquire(self._clock.ttl, self.follower.epoch)
         finally:
             self._is_acquiring = False
+
+    async def _give_way(self) -> None:
+        """Let a host have the lease first that may reach the server, or knows what late readers begin with."""
+        if self._memory.has_passed:
+            await self.leader.leave_to_others(self._clock.margin)
+        if self._snapshot is None or not self._session.can_go_on or self._cluster_operations.has_state:
+            return
+        if self.follower.heard.state in WANTED_STATES and not self.holds_connection:
+            await self.leader.leave_to_others(min(_GIVES_WAY, self._clock.margin))
 
     async def _check(self) -> None:
         backoff = Backoff()

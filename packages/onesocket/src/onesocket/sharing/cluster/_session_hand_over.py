@@ -40,6 +40,11 @@ class SessionHandOver:
         return None if self._protocol is None else self._protocol.session_state()
 
     @property
+    def can_go_on(self) -> bool:
+        """True if the protocol has sessions that one host can take over from another."""
+        return self._protocol is not None
+
+    @property
     def goes_on(self) -> bool:
         """True if the newest login went on with a session."""
         return self._protocol is not None and self._protocol.has_resumed
