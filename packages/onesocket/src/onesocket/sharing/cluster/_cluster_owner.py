@@ -13,12 +13,7 @@ from typing import Any, Final
 from ...client._cluster_status import ClusterStatus
 from ...client._gap import Gap
 from ...client._status import Change, ConnectionStats, Status
-from ...errors import (
-    EngineFull,
-    EngineUnavailable,
-    EngineUnusable,
-    OnesocketError,
-)
+from ...errors import EngineFull, EngineUnavailable, OnesocketError
 from ...lifecycle._events import EarlierConnection
 from ...lifecycle._states import State
 from ...protocols._protocol import Protocol
@@ -36,11 +31,11 @@ from ._cluster_leader import FINISH_TIMEOUT, ClusterLeader
 from ._cluster_operations import ClusterOperations
 from ._cluster_options import ClusterOptions, OnEngineLost
 from ._cluster_phase import ClusterPhase
-from ._coordinator import ClusterKey, Lease, LeaseInfo, Position, new_member_name
+from ._coordinator import ClusterKey, Lease, Position, new_member_name
 from ._counted_coordinator import CountedCoordinator
-from ._feed_payload import MIN_PAYLOAD
 from ._leadership import Leadership, LeadershipEnd
 from ._lease_clock import LeaseClock
+from ._lease_requests import LeaseRequests
 from ._member_report import MemberReport
 from ._retrying import Backoff, end_tasks, start_task
 from ._role_memory import RoleMemory
@@ -81,6 +76,7 @@ class ClusterOwner(Owner):
         self._memory = memory
         name, memory.led_as = memory.led_as or new_member_name(), None
         self._coordinator = CountedCoordinator(cluster.engine.open(cluster_key, name), memory.counters)
+        self._requests = LeaseRequests(self._coordinator)
         self._report = MemberReport(self, memory.counters)
         self._announcer = Announcer(self._coordinator, self._describe, cluster.lease, adopt=self._adopt)
         operations = self._cluster_operations
@@ -107,8 +103,6 @@ class ClusterOwner(Owner):
         )
         self._running: asyncio.Task[None] | None = None
         self._close = ClientClose(self.client, self._adopt)
-        self._is_acquiring = False
-        """True while the engine is asked for the lease: it may have granted it."""
         self.is_leaving = False
         """True from `hand_over` on: it leads no more."""
 
@@ -225,12 +219,12 @@ class ClusterOwner(Owner):
         """Lead whenever the lease is free, and follow while it isn't."""
         backoff = Backoff()
         try:
-            await self._check()
+            await self._requests.check(self._on_engine_failed)
             while self._phase_in_cluster is not ClusterPhase.OVER and not self.is_leaving:
                 await self._give_way()
                 requested_at = self._now()
                 try:
-                    got = await self._acquire()
+                    got = await self._requests.acquire(self._clock.ttl, self.follower.epoch)
                 except (EngineUnavailable, EngineFull) as error:
                     if isinstance(error, EngineUnavailable):
                         self.leader.note_unsure()
@@ -259,13 +253,6 @@ class ClusterOwner(Owner):
             if self._running is asyncio.current_task():
                 self._running = None
 
-    async def _acquire(self) -> Lease | LeaseInfo:
-        self._is_acquiring = True
-        try:
-            return await self._coordinator.acquire(self._clock.ttl, self.follower.epoch)
-        finally:
-            self._is_acquiring = False
-
     async def _give_way(self) -> None:
         """Let a host have the lease first that may reach the server, or knows what late readers begin with."""
         if self._memory.has_passed:
@@ -274,20 +261,6 @@ class ClusterOwner(Owner):
             return
         if self.follower.heard.state in WANTED_STATES and not self.holds_connection:
             await self.leader.leave_to_others(min(_GIVES_WAY, self._clock.margin))
-
-    async def _check(self) -> None:
-        backoff = Backoff()
-        while True:
-            try:
-                await self._coordinator.check()
-                break
-            except (EngineUnavailable, EngineFull) as error:
-                if not self._on_engine_failed(error):
-                    raise
-            await backoff.wait()
-        most = self._coordinator.max_payload
-        if most < MIN_PAYLOAD:
-            raise EngineUnusable(f"the engine of the cluster takes payloads of {most} bytes; {MIN_PAYLOAD} are needed")
 
     def _on_engine_failed(self, error: OnesocketError) -> bool:
         """Report that the engine is away; returns whether this member goes on trying."""
@@ -316,7 +289,7 @@ class ClusterOwner(Owner):
         running, self._running = self._running, None
         if running is not None:
             await self.follower.leave(running)
-            if self._is_acquiring or self._session.is_searching:
+            if self._requests.is_under_way or self._session.is_searching:
                 await asyncio.wait([running], timeout=FINISH_TIMEOUT)  # then it releases what it is given
             await end_tasks(running, again=FINISH_TIMEOUT)  # it ends tasks of its own
         self._relay.leader_gone(in_order=False)
