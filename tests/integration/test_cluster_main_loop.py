@@ -94,7 +94,10 @@ async def until_lease_is_free(engine: ClusterEngine, client: SharedClient[Any]) 
         await coordinator.aclose()
 
 
-async def test_a_host_has_no_hop_and_the_leader_a_watch(server: Server, engine: MemoryEngine) -> None:
+async def test_a_host_has_no_hop_and_the_leader_a_watch(
+    server: Server, engine: MemoryEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(relocation, "LOOK_INTERVAL", 10.0)  # each look of the watch is a post
     async with join(server.server.url, **options(engine)) as client:
         stream = client.subscribe()
         for number in range(100):
