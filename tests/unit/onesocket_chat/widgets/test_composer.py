@@ -128,7 +128,7 @@ async def test_a_key_whose_widget_is_gone_does_not_hold_up_those_behind_it(monke
         await driver.app.pop_screen()
         form.query_one("#name", Input).focus()
         await driver.type(*"ada", "\t", "s")
-        assert [field.value for field in form.query(Input)][1:] == ["ada", "s"]
+        assert [field.value for field in form.query(Input)][1:3] == ["ada", "s"]
 
 
 async def test_a_slow_widget_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -143,4 +143,4 @@ async def test_a_slow_widget_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> N
         assert not driver.app.input_order.is_idle
         slow.set()
         await driver.until(lambda: driver.app.input_order.is_idle)
-        assert [field.value for field in driver.app.screen.query(Input)][1:] == ["ada", "s"]
+        assert [field.value for field in driver.app.screen.query(Input)][1:3] == ["ada", "s"]
