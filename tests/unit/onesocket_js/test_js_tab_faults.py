@@ -26,7 +26,7 @@ kept.open = async (tab) => {
   return outcome;
 };
 /** Lets the owner be the test, which leads as long as this page lives. */
-kept.lead = async (about) => {
+kept.lead = async (about, lost = []) => {
   await new Promise((resolve) => navigator.locks.request(`onesocket owner ${kept.module}`, () => {
     resolve();
     return new Promise(() => {});
@@ -36,6 +36,7 @@ kept.lead = async (about) => {
   kept.asked = [];
   channel.onmessage = ({data}) => {
     kept.asked.push(data.type);
+    if (lost.includes(data.type)) return lost.splice(lost.indexOf(data.type), 1);
     if (data.type === 'who') post({type: 'owner', version: 1, ...about});
     if (data.type === 'join') post({type: 'welcome', status: {state: 'connected', epoch: 1}});
     if (data.type === 'alive' && kept.isAlive) post({type: 'alive'});
@@ -327,3 +328,20 @@ async def test_a_token_that_comes_after_its_tab_has_left_is_dropped(page: NodePa
         )
         == "TokenFailed"
     )
+
+
+@pytest.mark.parametrize("lost", ["who", "join"])
+async def test_what_an_owner_has_not_heard_is_asked_again(page: NodePage, lost: str) -> None:
+    assert await page.run(
+        """
+        await kept.lead({}, [data]);
+        const tab = kept.join();
+        const connecting = nameOf(tab.connect());
+        await kept.until(() => kept.asked.includes(data));
+        kept.clock.advance(5);
+        await kept.until(() => tab.isConnected);
+        await kept.until(() => kept.asked.includes('call'));
+        return [kept.asked.filter((type) => type === data).length, await stateOf(connecting)];
+        """,
+        lost,
+    ) == [2, "pending"]

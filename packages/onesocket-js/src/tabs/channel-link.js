@@ -47,13 +47,18 @@ export class ChannelLink {
         .catch(reject);
     }).catch((cause) => this.#onFailure(new UsageError('this page may not use Web Locks, by which tabs share', { cause })));
     if (isFirst !== false || signal.aborted) return;
-    this.#channel.postMessage({ to: OWNER, type: 'who' });
+    this.ask();
     const lead = async () => {
       this.#onMessage({ type: 'lost' });
       await sleep(TAKE_OVER_SECONDS);
       if (!signal.aborted) await this.#lead();
     };
     navigator.locks.request(name, { signal }, lead).catch(() => {}); // this tab has left
+  }
+
+  /** Asks who leads. */
+  ask() {
+    if (!this.#isClosed) this.#channel.postMessage({ to: OWNER, type: 'who' });
   }
 
   /** Leads until the connection is closed. */

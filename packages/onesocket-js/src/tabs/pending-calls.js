@@ -8,7 +8,7 @@ const SILENCE_SECONDS = 5;
 /** Seconds for an owner to be found: its script, and the module that makes the client, may have to be loaded. */
 const START_SECONDS = 30;
 /** Calls that are about the connection; the others are about a message. */
-const OF_CONNECTION = ['connect', 'reconnect', 'rotate', 'disconnect'];
+const OF_CONNECTION = ['connect', 'reconnect', 'disconnect'];
 const LOST_TEXT = 'the tab that held the connection is gone: ';
 /** The answer to a call that may have been carried out by an owner that is gone. */
 const LOST = {
@@ -18,18 +18,23 @@ const LOST = {
 const SILENT_TEXT =
   'the tab with the shared connection does not answer: it is frozen, far too busy, or has another version of the client';
 
-/** Calls wait for the owner of the connection, each for a limited time. `post(message)` sends to the owner. */
+/**
+ * Calls wait for the owner of the connection, each for a limited time. `post(message)` sends to the owner; `onWait()`: calls wait
+ * for an owner that has not welcomed this tab.
+ */
 export class PendingCalls {
   #calls = new Map();
   #numbers = 0;
   #post;
+  #onWait;
   #platform;
   #isOpen = false;
   #isAsked = false;
   #cancelLook = null;
 
-  constructor({ post, platform }) {
+  constructor({ post, onWait, platform }) {
     this.#post = post;
+    this.#onWait = onWait;
     this.#platform = platform;
   }
 
@@ -125,12 +130,14 @@ export class PendingCalls {
     }
     this.#isAsked = this.#isOpen && this.#calls.size > 0;
     if (this.#isAsked) this.#post({ type: 'alive' });
+    else if (!this.#isOpen && this.#calls.size > 0) this.#onWait();
   }
 
   #settleSilent(call, waited) {
     const { name, options, isPosted } = call;
     if (OF_CONNECTION.includes(name)) {
-      if (waited >= (this.#isOpen ? 2 * SILENCE_SECONDS : START_SECONDS)) this.#settle(call, new OwnerSilent(SILENT_TEXT, { retryable: true }));
+      const limit = this.#isOpen ? 2 * SILENCE_SECONDS : START_SECONDS;
+      if (waited >= limit) this.#settle(call, new OwnerSilent(SILENT_TEXT, { retryable: true }));
     } else if (name === 'request' && options.timeout !== null && waited >= options.timeout) {
       const text = `no answer to the request within ${options.timeout} s: ${SILENT_TEXT}`;
       this.#settle(call, new RequestTimeout(text, { wasSent: isPosted }));

@@ -51,6 +51,7 @@ export class SharedClient extends MessageClient {
   #streams = new AnswerStreams((message) => this.#post(message));
   #member = crypto.randomUUID();
   #owner = null;
+  #welcomedBy = null;
   /** The owner's refusal to have this tab as a member, until another one is there, or a call asks again. */
   #refusal = null;
   #status = NO_STATUS;
@@ -89,7 +90,8 @@ export class SharedClient extends MessageClient {
     this.#platform = parts.platform;
     this.#module = String(new URL(module, globalThis.location?.href));
     this.#token = token;
-    this.#calls = new PendingCalls({ post: (message) => this.#post(message), platform: parts.platform });
+    const post = (message) => this.#post(message);
+    this.#calls = new PendingCalls({ post, onWait: () => this.#askAgain(), platform: parts.platform });
     this.#link = this.#makeLink(key ?? this.#module, worker);
     this.#hold();
   }
@@ -144,6 +146,12 @@ export class SharedClient extends MessageClient {
     this.#postJoin();
   }
 
+  /** No owner has welcomed this tab for seconds: what it has sent may be lost, as an owner may have begun just then. */
+  #askAgain() {
+    if (this.#owner === null) this.#link.ask();
+    else this.#postJoin();
+  }
+
   #postJoin() {
     this.#refusal = null;
     const isStopped = [State.STOPPED, State.FAILED, State.DISCONNECTED].includes(this.#status.state);
@@ -156,6 +164,8 @@ export class SharedClient extends MessageClient {
     this.#calls.heard();
     switch (message.type) {
       case 'welcome':
+        if (this.#welcomedBy === message.owner) break; // it was asked twice
+        this.#welcomedBy = message.owner;
         this.#adopt(unpackState(message.status), 'OwnerFound');
         this.#beginWith(message.snapshot);
         this.#readers.open();

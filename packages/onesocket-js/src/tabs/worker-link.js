@@ -59,6 +59,9 @@ export class WorkerLink {
       .catch(() => {}); // this tab has left
   }
 
+  /** The worker says by itself that it is there: a port loses nothing. */
+  ask() {}
+
   post(message) {
     this.#port?.postMessage(message);
   }
