@@ -238,5 +238,6 @@ async def test_many_losses_are_one_gap_for_a_reader_that_does_not_read(page: Nod
     ) == [11, 1, 11]
 
 
-def test_random_lives_with_a_hostile_server_keep_every_promise() -> None:
-    assert run_script("random_lives.mjs", "1", "80") == "80 lives"
+@pytest.mark.parametrize("script", ["random_lives.mjs", "random_users.mjs"])
+def test_random_lives_with_a_hostile_server_keep_every_promise(script: str) -> None:
+    assert run_script(script, "1", "80") == "80 lives"
