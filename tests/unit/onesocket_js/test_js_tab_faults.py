@@ -345,3 +345,22 @@ async def test_what_an_owner_has_not_heard_is_asked_again(page: NodePage, lost: 
         """,
         lost,
     ) == [2, "pending"]
+
+
+async def test_a_tab_that_is_taken_for_gone_joins_again(page: NodePage) -> None:
+    assert await page.run(
+        """
+        const leading = kept.join();
+        await kept.open(leading);
+        const channel = new BroadcastChannel(`onesocket ${kept.module}`);
+        let joined;
+        channel.onmessage = ({data}) => { if (data.type === 'join') joined = data; };
+        const tab = kept.join();
+        await kept.until(() => tab.isConnected && joined);
+        channel.postMessage({...joined, to: 'owner', type: 'leave'}); // it did not say so
+        await kept.until(() => kept.clients[0].status.callers === 0);
+        const outcomes = [await nameOf(tab.connect()), await nameOf(tab.connect())];
+        channel.close();
+        return [outcomes, tab.state, kept.clients.length];
+        """
+    ) == [["already connected", "already connected"], "connected", 1]

@@ -50,7 +50,7 @@ export class Owner {
   /** Handles a message of a member. */
   async handle({ type, member, ...message }) {
     if (type === 'join') await this.#join(member, message);
-    else if (!this.#members.has(member)) return;
+    else if (!this.#members.has(member)) this.#post(member, { type: 'stranger', owner: this.id }); // it joins anew
     else if (type === 'alive') this.#post(member, { type, owner: this.id });
     else if (type === 'call') await this.#call(member, message);
     else if (type === 'withdraw') this.#calls.get(`${member} ${message.id}`)?.abort();

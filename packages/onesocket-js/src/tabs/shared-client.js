@@ -172,6 +172,14 @@ export class SharedClient extends MessageClient {
         this.#streams.ownerFound(message.status.epoch);
         this.#calls.open();
         break;
+      case 'stranger': {
+        // The owner has taken this tab for gone, or never had it: what it was asked for is lost.
+        const { owner } = message;
+        this.#ownerLost();
+        this.#welcomedBy = null;
+        this.#joinOwner({ owner, version: VERSION });
+        break;
+      }
       case 'refused':
         this.#refused(unpackError(message.error));
         break;
