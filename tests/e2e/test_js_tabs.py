@@ -25,6 +25,15 @@ export default (token) => new Client('{url}', {{
   reconnect: new ReconnectPolicy({{ initial: 0.05, cap: 0.2 }}),
 }});
 """
+LATE_MODULE = """
+import {{ Client, Json, SnapshotHook }} from '/src/index.js';
+export default () => {{
+  const numbers = [];
+  const messages = () => [{{ type: 'so far', n: [...numbers] }}];
+  const snapshot = new SnapshotHook({{ messages, update: ({{ n }}) => numbers.push(n) }});
+  return new Client('{url}', {{ logger: null, protocol: new Json({{ event: 'type', snapshot }}) }});
+}};
+"""
 OPEN = """async (options) => {
     const { join } = await import('/src/tabs/shared-client.js');
     const { Gap } = await import('/src/index.js');
@@ -44,9 +53,13 @@ async def origin(server: FaultyServer) -> AsyncIterator[str]:
     async def module(_request: web.Request) -> web.Response:
         return web.Response(text=MODULE.format(url=server.url), content_type="text/javascript")
 
+    async def late_module(_request: web.Request) -> web.Response:
+        return web.Response(text=LATE_MODULE.format(url=server.url), content_type="text/javascript")
+
     app = web.Application()
     app.router.add_get("/", page)
     app.router.add_get("/feed.js", module)
+    app.router.add_get("/late.js", late_module)
     app.router.add_static("/src", Path(ROOT) / "packages" / "onesocket-js" / "src")
     runner = web.AppRunner(app)
     await runner.setup()
@@ -171,6 +184,23 @@ async def test_what_cannot_be_shared_is_refused(mode: str, chromium: Browser) ->
         same_key = MODES[mode].replace("{", "{key: location.origin + '/feed.js',")
         assert await other.evaluate(name, ["/other.js", same_key]) == ["OptionConflict", "module"]
         assert await other.evaluate(name, ["/missing.js", MODES[mode]]) == ["UsageError", ""]
+        assert server.counts.tcp_accepted == 1
+
+
+@pytest.mark.parametrize("mode", MODES)
+async def test_a_tab_that_joins_late_begins_with_the_snapshot(mode: str, chromium: Browser) -> None:
+    async with FaultyServer() as server, origin(server) as url:
+        context = await chromium.new_context()
+        tabs = [await context.new_page() for _ in range(2)]
+        for tab in tabs:
+            await tab.goto(url)
+            await tab.evaluate(OPEN.replace("/feed.js", "/late.js"), MODES[mode])
+            await tab.evaluate("() => client.connect()")
+            for number in (1, 2):
+                await tab.evaluate("n => client.send({type: 'note', n})", number)
+            await tab.wait_for_function("() => seen.at(-1) === 2")
+        assert await tabs[1].evaluate("() => seen") == [[1, 2], 1, 2]
+        assert await tabs[0].evaluate("() => seen") == [[], 1, 2, 1, 2]
         assert server.counts.tcp_accepted == 1
 
 

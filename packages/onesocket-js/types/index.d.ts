@@ -341,6 +341,9 @@ export declare class Discord extends Protocol<Dispatch, { op: number; d: unknown
     presence?: object | null;
     largeThreshold?: number | null;
     properties?: object;
+    /** Seconds between heartbeats at most (default: null, as the server says). */
+    heartbeat?: number | null;
+    snapshot?: LastValues<Dispatch> | SnapshotHook<Dispatch> | null;
   });
 }
 

@@ -5,6 +5,7 @@ import { closedByPeer } from '../lifecycle/peer-errors.js';
 import { checkUrl, withQuery } from '../urls.js';
 import { Sequence } from './discord-sequence.js';
 import { deliver, fail, Pace, Protocol, ready, send, wakeAt } from './protocol.js';
+import { checkSnapshot } from './snapshot.js';
 
 const Opcode = Object.freeze({
   DISPATCH: 0,
@@ -43,10 +44,12 @@ const MIN_INTERVAL = 1;
  * The client's side of the gateway. Messages are dispatches, `{event, sequence, data}`; *ready* means READY or RESUMED.
  *
  * `intents`: their number. `shard`: `[id, number]`. `properties`, `presence`: as Discord's documentation has them.
+ * `heartbeat`: seconds between heartbeats at most (default: as the server says). `snapshot`: a `SnapshotHook`.
  */
 export class Discord extends Protocol {
   #identification;
   #random;
+  #heartbeat;
   #session = null;
   #sequence = new Sequence();
   #token = null;
@@ -63,6 +66,8 @@ export class Discord extends Protocol {
     presence = null,
     largeThreshold = null,
     properties = { os: 'browser', browser: 'onesocket', device: 'onesocket' },
+    heartbeat = null,
+    snapshot = null,
     random = Math.random,
   } = {}) {
     super();
@@ -70,7 +75,12 @@ export class Discord extends Protocol {
     const optional = { shard, presence, large_threshold: largeThreshold };
     const given = Object.entries(optional).filter(([, value]) => value !== null);
     this.#identification = { intents, properties, ...Object.fromEntries(given) };
+    if (heartbeat !== null && !(typeof heartbeat === 'number' && heartbeat >= MIN_INTERVAL)) {
+      throw new InvalidOption(`heartbeat must be a number of seconds >= ${MIN_INTERVAL}, not ${heartbeat}`);
+    }
     this.#random = random;
+    this.#heartbeat = heartbeat ?? Infinity;
+    this.snapshot = checkSnapshot(snapshot, null);
     this.sendsToken = true;
     this.pace = new Pace(...PACE);
     this.eventOf = (message) => message.event;
@@ -169,7 +179,7 @@ export class Discord extends Protocol {
 
   #hello(hello, now) {
     if (this.#interval !== null) return [];
-    this.#interval = Math.max(hello.heartbeat_interval / 1000, MIN_INTERVAL);
+    this.#interval = Math.max(Math.min(hello.heartbeat_interval / 1000, this.#heartbeat), MIN_INTERVAL);
     this.#due = now + this.#interval * this.#random();
     const session = this.#session;
     if (session !== null) {
