@@ -16,7 +16,7 @@ from .._api_error import ApiError
 from .._names import name_key, name_skeleton
 from .._ports import Account, Json, Publisher, ReadyData
 from ..store import Store, UnitOfWork
-from ..store._tables import channels, guilds, members, read_states, users
+from ..store._tables import channels, guilds, members, users
 from . import _serialization as serialize
 from ._accounts import AccountService, Registration
 from ._attachments import AttachmentService
@@ -31,6 +31,7 @@ from ._messages import MessageService
 from ._passwords import PasswordService
 from ._pins import PinService
 from ._reactions import ReactionService
+from ._read_states import read_state_objects
 from ._relationships import RelationshipService, relationships_of
 from ._reports import ReportService
 from ._roles import RoleService
@@ -138,11 +139,7 @@ class ChatService:
                 return ReadyData(serialize.current_user(account), serialize.short_application(account), mine)
             private = await private_channels(connection, account.user_id)
             related = await relationships_of(connection, account.user_id)
-            wanted = select(read_states).where(read_states.c.user_id == account.user_id)
-            read = [
-                {"id": str(row.channel_id), "last_message_id": str(row.last_message_id), "mention_count": 0}
-                for row in (await connection.execute(wanted.order_by(read_states.c.channel_id))).all()
-            ]
+            read = await read_state_objects(connection, account.user_id)
         user, application = serialize.current_user(account), serialize.short_application(account)
         return ReadyData(user, application, mine, private, read, related)
 
