@@ -26,7 +26,7 @@ synchronous_commit = off
 log_min_messages = log
 """
 _USER = "tester"
-_INITDB = ("-U", _USER, "-A", "trust", "-E", "UTF8", "--no-sync", "--no-locale")
+_INITDB = ("-U", _USER, "-A", "trust", "-E", "UTF8", "--no-sync", "--locale=C.UTF-8")
 
 
 _DELETE_ALL = """

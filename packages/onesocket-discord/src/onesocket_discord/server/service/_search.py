@@ -22,7 +22,7 @@ class MessageQuery:
     """The messages that are looked for: every condition has to hold."""
 
     content: str = ""
-    """A part of the text. SQLite ignores the case of ASCII letters alone."""
+    """A part of the text, in any case."""
     author_id: int | None = None
     channel_id: int | None = None
     min_id: int | None = None

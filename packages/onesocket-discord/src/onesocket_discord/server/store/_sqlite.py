@@ -47,6 +47,8 @@ def _engine(url: URL, begin: str, pragmas: tuple[str, ...], **options: object) -
         for setting in settings:
             cursor.execute(f"PRAGMA {setting}")
         cursor.close()
+        # SQLite's own knows ASCII alone.
+        connection.create_function("lower", 1, _lower, deterministic=True)
 
     def start(connection: Connection) -> None:
         connection.exec_driver_sql(begin)
@@ -61,6 +63,10 @@ def _engine(url: URL, begin: str, pragmas: tuple[str, ...], **options: object) -
     event.listen(engine.sync_engine, "handle_error", keep_connection)
     event.listen(engine.sync_engine, "begin", start)
     return engine
+
+
+def _lower(text: str | None) -> str | None:
+    return None if text is None else text.casefold()
 
 
 @contextlib.contextmanager
