@@ -2,6 +2,7 @@
 
 import io
 import json
+import struct
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -47,6 +48,9 @@ async def ada(server: ChatServer) -> AsyncIterator[PersonApi]:
         yield PersonApi(server, http)
 
 
+PNG = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + struct.pack(">II", 640, 480)
+
+
 def form(payload: Any, *files: tuple[str, bytes, str, str]) -> aiohttp.FormData:
     data = aiohttp.FormData(quote_fields=False, default_to_multipart=True)
     data.add_field("payload_json", json.dumps(payload))
@@ -58,11 +62,12 @@ def form(payload: Any, *files: tuple[str, bytes, str, str]) -> aiohttp.FormData:
 async def test_files_go_with_a_message_and_come_back(server: ChatServer, ada: PersonApi) -> None:
     _, channel = await ada.general()
     body = {"content": "", "attachments": [{"id": 1, "description": "a picture"}]}
-    data = form(body, ("files[0]", b"<script>", "../a b.html", "text/html"), ("files[1]", b"PNG", "p.png", "image/png"))
+    data = form(body, ("files[0]", b"<script>", "../a b.html", "text/html"), ("files[1]", PNG, "p.png", "image/png"))
     message = await ada.request("POST", f"/channels/{channel}/messages", data=data)
     page, picture = message["attachments"]
     assert (page["filename"], page["size"], picture["description"]) == ("a_b.html", 8, "a picture")
-    assert "key" not in page
+    assert (picture["width"], picture["height"]) == (640, 480)
+    assert not {"key", "width", "height"} & set(page)
     assert page["url"].startswith(server.page_url)
     async with aiohttp.ClientSession() as nobody:
         async with nobody.get(page["url"]) as answer:

@@ -11,9 +11,11 @@ _CHECKS: Final = frozenset(
         "test_components_are_checked",
         "test_embeds_are_checked",
         "test_layout_components_are_checked",
+        "test_the_size_is_that_of_the_picture_as_it_is_shown",
         "test_these_are_none",
         "test_these_are_emojis",
         "test_what_is_no_message",
+        "test_what_is_no_picture_or_broken_has_none",
         "test_what_no_account_can_be_made_from",
         "test_who_may_do_what",
     }

@@ -16,6 +16,7 @@ from .._field_reader import FieldReader
 from .._ports import Json
 from ..store import UnitOfWork
 from ..store._tables import attachments, messages
+from ._image_size import image_size
 from ._service_context import Service, ServiceContext
 
 MAX_FILES: Final = 10
@@ -95,6 +96,9 @@ def new_files(context: ServiceContext, files: Sequence[UploadedFile], body: Json
             "content_type": _content_type(filename, file.content_type),
             "key": secrets.token_urlsafe(16),
         }
+        size = image_size(file.body) if about["content_type"].startswith("image/") else None
+        if size is not None:  # a client keeps the place of the picture free while it is loaded
+            about["width"], about["height"] = size
         described = about if description is None else {**about, "description": description}
         found.append(NewFile(described, file.body))
     return found
