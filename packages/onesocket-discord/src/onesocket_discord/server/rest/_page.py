@@ -16,7 +16,9 @@ PAGE_GROUP: Final = "onesocket.pages"
 _INDEX: Final = "index.html"
 _POLICY: Final = (
     "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; object-src 'none'; "
-    "require-trusted-types-for 'script'; trusted-types 'none'"  # no text becomes HTML or a script
+    "worker-src 'self'; "
+    # No text becomes HTML or a script; the page's policy lets the address of its worker through, and no other.
+    "require-trusted-types-for 'script'; trusted-types default"
 )
 _HEADERS: Final = {
     "Content-Security-Policy": _POLICY,

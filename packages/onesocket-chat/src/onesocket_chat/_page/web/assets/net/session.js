@@ -3,49 +3,59 @@
 import { Store } from '../state/store.js'
 import { historyOf } from '../state/histories.js'
 import { isUnread } from '../state/attention.js'
+import { isNewer } from '../state/ids.js'
 import { Api, ApiError } from './api.js'
-import { Gateway } from './gateway.js'
+import { Connection } from './connection.js'
 import { Sender } from './sender.js'
 
 const PAGE = 50
 const TYPING_MS = 8_000
 
 export class Session {
-  #gateway
+  #connection
   #sender = null
   #lastTyping = new Map()
   #acknowledged = new Map()
   #listeners = new Map()
+  #loads = 0
 
-  /** `onSignedOut(sentence)`: the token is void. `visibleMessageId()`: of the list's top; null at its bottom. */
-  constructor({ token, onSignedOut }) {
+  /**
+   * `makeClient`: see `Connection`. `onSignedOut(sentence)`: the token is void. `visibleMessageId()`: of the list's top;
+   * null at its bottom.
+   */
+  constructor({ token, makeClient, onSignedOut }) {
     this.store = new Store()
     this.api = new Api(token)
     this.onSignedOut = onSignedOut
     this.visibleMessageId = () => null
-    this.#gateway = new Gateway({
-      url: `${location.protocol === 'https:' ? 'wss' : 'ws'}://${location.host}/`,
+    this.#connection = new Connection({
+      makeClient,
       token,
+      beforeToken: () => this.#newToken,
       onDispatch: (name, data) => this.#dispatched(name, data),
+      onSnapshot: (parts) => this.#snapshotCame(parts),
+      onGap: () => this.#loadAnew(),
       onState: (connection) => this.#connectionChanged(connection),
+      onRefused: () => this.#checkToken(),
     })
     this.#typingTimer = setInterval(() => this.store.dispatch({ type: 'typing-expired', now: Date.now() }), 1_000)
-    this.#onWake = () => this.#gateway.wake()
+    this.#onWake = () => this.#connection.wake()
     addEventListener('online', this.#onWake)
     document.addEventListener('visibilitychange', this.#onVisible)
   }
 
   #typingTimer
   #onWake
-  #onVisible = () => document.visibilityState === 'visible' && this.#gateway.wake()
+  #onVisible = () => document.visibilityState === 'visible' && this.#connection.wake()
+  #newToken = null // while the password is changed: a promise that stays open once it is, as the page begins anew
 
   start() {
-    this.#gateway.connect()
+    this.#connection.connect()
   }
 
   /** Connect now, without waiting out the back-off. */
   reconnect() {
-    this.#gateway.wake()
+    this.#connection.wake()
   }
 
   close() {
@@ -53,7 +63,7 @@ export class Session {
     removeEventListener('online', this.#onWake)
     document.removeEventListener('visibilitychange', this.#onVisible)
     this.#sender?.close()
-    this.#gateway.close()
+    this.#connection.close()
   }
 
   /** Call `listener(data, state)` after each dispatch of this name. */
@@ -68,8 +78,31 @@ export class Session {
     this.store.dispatch({ type: 'channel-opened', channelId, messageId })
     const history = historyOf(this.store.state, channelId)
     const isThere = messageId !== null && history.messages.some((message) => message.id === messageId)
-    if (messageId !== null && !isThere) await this.#load(channelId, 'around', `around=${messageId}`, { around: messageId })
-    else if (messageId === null && (!history.isLoaded || history.hasNewer)) await this.loadLatest(channelId)
+    if (messageId !== null && !isThere) await this.#loadAroundMessage(channelId, messageId)
+    else if (messageId === null && (!history.isLoaded || history.hasNewer)) {
+      await this.loadLatest(channelId)
+      await this.#loadAroundDivider(channelId)
+    }
+  }
+
+  async #loadAroundMessage(channelId, messageId) {
+    await this.#load(channelId, 'around', `around=${encodeURIComponent(messageId)}`, { around: messageId })
+    const { view } = this.store.state
+    const isFound = historyOf(this.store.state, channelId).messages.some((message) => message.id === messageId)
+    if (isFound || view.channelId !== channelId || view.messageId !== messageId) return
+    this.store.dispatch({ type: 'jump-done' })
+    this.notify({ id: 'jump', kind: 'info', title: 'Not found', text: 'This message is not there any more.' })
+  }
+
+  /** More is new than the page that was loaded: it begins where reading ended. */
+  #loadAroundDivider(channelId) {
+    const { state } = this.store
+    const divider = state.divider.get(channelId)
+    const { messages, hasOlder } = historyOf(state, channelId)
+    const isAbove = hasOlder && messages.length && isNewer(messages[0].id, divider)
+    // Where nothing was ever read, that would be the very first message: the newest ones are of more use.
+    if (!divider || divider === '0' || !isAbove || state.view.channelId !== channelId) return null
+    return this.#load(channelId, 'around', `around=${divider}`, { around: divider })
   }
 
   loadLatest(channelId) {
@@ -119,7 +152,7 @@ export class Session {
   /** Tell others that something is being written, at most once in some seconds. */
   typing(channelId) {
     const now = Date.now()
-    if (now - (this.#lastTyping.get(channelId) ?? 0) < TYPING_MS || this.#gateway.state !== 'connected') return
+    if (now - (this.#lastTyping.get(channelId) ?? 0) < TYPING_MS || this.#connection.state !== 'connected') return
     this.#lastTyping.set(channelId, now)
     this.api.post(`/channels/${channelId}/typing`).catch(() => {})
   }
@@ -143,7 +176,7 @@ export class Session {
   // --- guilds, channels and people ----------------------------------------------------------------------------------
 
   requestMembers(guildId) {
-    return this.#gateway.requestMembers(guildId)
+    return this.#connection.requestMembers(guildId)
   }
 
   /** Perform a request; a failure becomes a notice, which goes when the same kind succeeds. Returns null then. */
@@ -154,10 +187,21 @@ export class Session {
       return answer ?? {}
     } catch (error) {
       if (!(error instanceof ApiError)) throw error
-      if (error.isUnauthorized) this.onSignedOut('You were signed out.')
-      else this.notify({ id: `request-${action}`, kind: 'error', title: TITLES[action] ?? 'That did not work', text: error.message })
+      if (error.isUnauthorized) {
+        if (action !== 'password') await this.#newToken
+        this.onSignedOut('You were signed out.')
+      } else this.notify({ id: `request-${action}`, kind: 'error', title: TITLES[action] ?? 'That did not work', text: error.message })
       return null
     }
+  }
+
+  /** Change the password; resolves with the new token, or null. The old one is void before that is known here. */
+  async changePassword(given) {
+    let done = () => {}
+    this.#newToken = new Promise((resolve) => (done = resolve))
+    const answer = await this.attempt('password', () => this.api.patch('/users/@me', given))
+    if (!answer?.token) done() // else the page begins anew, with the new one
+    return answer?.token ?? null
   }
 
   /** Post a notice; it stays until it is dismissed or withdrawn. */
@@ -168,16 +212,17 @@ export class Session {
   // --- inside -----------------------------------------------------------------------------------------------------
 
   async #load(channelId, mode, query, { around = null } = {}) {
-    this.store.dispatch({ type: 'history-loading', channelId, mode })
+    const load = (this.#loads += 1)
+    this.store.dispatch({ type: 'history-loading', channelId, mode, load })
     const separator = query ? '&' : ''
     const messages = await this.attempt('history', () => this.api.get(`/channels/${channelId}/messages?limit=${PAGE}${separator}${query}`))
     if (messages === null) {
-      this.store.dispatch({ type: 'history-failed', channelId })
+      this.store.dispatch({ type: 'history-failed', channelId, load })
       return false
     }
     const newest = this.store.state.channels.get(channelId)?.lastMessageId
     this.store.dispatch({
-      type: 'history-loaded', channelId, mode, messages, around, limit: PAGE,
+      type: 'history-loaded', channelId, mode, load, messages, around, limit: PAGE,
       reachesEnd: messages.some((message) => message.id === newest),
     })
     return true
@@ -185,17 +230,34 @@ export class Session {
 
   #dispatched(name, data) {
     this.store.dispatch({ type: 'dispatch', name, data, now: Date.now() })
-    if (name === 'READY') this.#begun(data)
+    if (name === 'READY') this.#begun(data.user.id)
     for (const listener of this.#listeners.get(name) ?? []) listener(data, this.store.state)
   }
 
-  #begun(data) {
+  /** This tab has joined a connection of others: what they were told is told at once. */
+  #snapshotCame(parts) {
+    this.store.dispatch({ type: 'snapshot', parts })
+    this.#begun(parts.me.id)
+  }
+
+  /** A login was refused, which may be another tab's of this account, with a token of its own. */
+  async #checkToken() {
+    await this.#newToken
+    const isVoid = await this.api.get('/users/@me').then(() => false, (error) => error.isUnauthorized)
+    if (isVoid) this.onSignedOut('You were signed out. Sign in again.')
+  }
+
+  #begun(userId) {
     if (!this.#sender) {
-      this.#sender = new Sender({ store: this.store, api: this.api, userId: data.user.id })
+      this.#sender = new Sender({ store: this.store, api: this.api, userId })
       this.#sender.restore()
       return
     }
-    // A new session: what happened in between was not told.
+    this.#loadAnew()
+  }
+
+  /** A new session, or a gap: what happened in between was not told. */
+  #loadAnew() {
     const { channelId } = this.store.state.view
     this.store.dispatch({ type: 'histories-stale', except: channelId })
     if (channelId === null) return
@@ -205,12 +267,13 @@ export class Session {
   }
 
   #connectionChanged(connection) {
-    const { state, reason, isResumed } = connection
+    const { state, reason, detail, isResumed } = connection
+    const why = detail ? `${reason} (${detail})` : reason
     const before = this.store.state.connection.state
     this.store.dispatch({
       type: 'connection-changed',
       connection,
-      entry: { at: Date.now(), state, text: reason ?? (state === 'connected' ? (isResumed ? 'Resumed: nothing was missed.' : 'A new session.') : null) },
+      entry: { at: Date.now(), state, text: why ?? (state === 'connected' ? (isResumed ? 'Resumed: nothing was missed.' : 'A new session.') : null) },
     })
     this.#sender?.connected(state === 'connected')
     if (state === 'waiting' && before !== 'waiting') {

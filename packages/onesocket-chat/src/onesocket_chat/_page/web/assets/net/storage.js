@@ -1,6 +1,8 @@
 // What the browser keeps: the login, the drafts and a few settings. Without storage (it can be forbidden) all is kept in memory.
 
 const PREFIX = 'onesocket.'
+const TOKEN = `${PREFIX}token`
+const USER = `${PREFIX}user`
 
 function usable(name) {
   try {
@@ -29,20 +31,39 @@ const ofThisTab = usable('sessionStorage')
  * both, as it could use a cookie; that is why the page's policy lets no foreign script in.
  */
 export const login = {
+  /** The login that is kept, `{ token, userId }`, or null. */
   get() {
-    return ofThisTab.getItem(`${PREFIX}token`) ?? lasting.getItem(`${PREFIX}token`)
+    return loginIn(ofThisTab) ?? loginIn(lasting)
   },
-  set(token, { remember }) {
-    this.clear()
-    ;(remember ? lasting : ofThisTab).setItem(`${PREFIX}token`, token)
+  /** Keep a login; that of another account is kept for new tabs. */
+  set({ token, userId }, { remember }) {
+    const storage = remember ? lasting : ofThisTab
+    try {
+      storage.setItem(TOKEN, token)
+      storage.setItem(USER, userId)
+      if (remember) forget(ofThisTab)
+    } catch {
+      // The storage is full: the login ends with this page.
+    }
   },
-  clear() {
-    ofThisTab.removeItem(`${PREFIX}token`)
-    lasting.removeItem(`${PREFIX}token`)
+  /** Forget a login, and no other. */
+  clear(token) {
+    for (const storage of [ofThisTab, lasting]) if (loginIn(storage)?.token === token) forget(storage)
   },
   get isRemembered() {
-    return lasting.getItem(`${PREFIX}token`) !== null
+    return loginIn(ofThisTab) === null && loginIn(lasting) !== null
   },
+}
+
+function loginIn(storage) {
+  const token = storage.getItem(TOKEN)
+  const userId = storage.getItem(USER)
+  return token && userId ? { token, userId } : null
+}
+
+function forget(storage) {
+  storage.removeItem(TOKEN)
+  storage.removeItem(USER)
 }
 
 /** Read a JSON value; `fallback` if there is none. */
@@ -62,6 +83,22 @@ export function writeValue(name, value) {
   } catch {
     // The storage is full: what is written goes on in memory.
   }
+}
+
+/** The text that is being written in a place: in this tab, or else in the tab that has kept one last. */
+export function readDraft(name) {
+  return ofThisTab.getItem(PREFIX + name) ?? readValue(name, '')
+}
+
+/** Keep a text, for a reload of this tab, and for a tab to come. Without one, that of another tab stays. */
+export function writeDraft(name, text) {
+  const before = readDraft(name)
+  try {
+    ofThisTab.setItem(PREFIX + name, text) // an empty one, too, which is this tab's
+  } catch {
+    // As above.
+  }
+  if (text || before === readValue(name, '')) writeValue(name, text || null)
 }
 
 /** The values whose names begin with `prefix`. */

@@ -8,6 +8,7 @@ export const DM = 1
 
 /** Changes of the directory by a dispatch of the gateway; null: none. */
 export function reduceDirectory(state, action) {
+  if (action.type === 'snapshot') return action.parts
   if (action.type === 'guild-members') return addMembers(state, action.guildId, action.members)
   if (action.type !== 'dispatch') return null
   const { name, data } = action

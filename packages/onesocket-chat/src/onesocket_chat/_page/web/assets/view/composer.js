@@ -1,6 +1,6 @@
 // Where a message is written: draft per channel, reply, files, completion.
 
-import { readValue, writeValue } from '../net/storage.js'
+import { readDraft, writeDraft } from '../net/storage.js'
 import { fileSize, typingText } from '../text/format.js'
 import { encodeMentions } from '../text/mentions.js'
 import { plainText } from '../text/markdown.js'
@@ -11,6 +11,7 @@ import { channelTitle, nameOf, peopleOf } from './names.js'
 const MAX_LENGTH = 2_000
 const MAX_FILES = 10
 const MAX_FILE_SIZE = 8_000_000
+const MAX_FILES_SIZE = 24_000_000 // of all together
 
 export class Composer {
   #session
@@ -84,7 +85,7 @@ export class Composer {
 
   /** Add files, as they are dropped on the page. */
   addFiles(files) {
-    this.#choose(files)
+    if (this.#channelId !== null) this.#choose(files)
   }
 
   // --- the draft --------------------------------------------------------------------------------------------------
@@ -92,7 +93,7 @@ export class Composer {
   get #draft() {
     let draft = this.#drafts.get(this.#channelId)
     if (!draft) {
-      draft = { text: readValue(this.#draftName, ''), replyTo: null, files: [] }
+      draft = { text: readDraft(this.#draftName), replyTo: null, files: [] }
       this.#drafts.set(this.#channelId, draft)
     }
     return draft
@@ -121,7 +122,7 @@ export class Composer {
     clearTimeout(this.#saveTimer)
     if (this.#channelId === null) return
     this.#draft.text = this.#field.value
-    writeValue(this.#draftName, this.#field.value || null)
+    if (this.#field.value !== readDraft(this.#draftName)) writeDraft(this.#draftName, this.#field.value)
   }
 
   #changed() {
@@ -164,6 +165,8 @@ export class Composer {
     for (const file of files) {
       if (file.size > MAX_FILE_SIZE) {
         this.#session.notify({ id: 'file', kind: 'error', title: 'Too large', text: `${file.name} has ${fileSize(file.size)}; at most ${fileSize(MAX_FILE_SIZE)} can be sent.` })
+      } else if (chosen.reduce((sum, one) => sum + one.size, file.size) > MAX_FILES_SIZE) {
+        this.#session.notify({ id: 'file', kind: 'error', title: 'Too much', text: `The files of one message have at most ${fileSize(MAX_FILES_SIZE)} together.` })
       } else if (chosen.length >= MAX_FILES) {
         this.#session.notify({ id: 'file', kind: 'error', title: 'Too many files', text: `At most ${MAX_FILES} files go with one message.` })
       } else chosen.push(file)

@@ -7,7 +7,7 @@ import { fill, h } from './dom.js'
 import { notificationsAreOn, setNotifications } from './attention.js'
 import { setTheme, theme } from './theme.js'
 
-/** Show the settings. `onToken(token)`: the password was changed; `onSignOut()`. */
+/** Show the settings. `onToken()`: the password was changed; `onSignOut()`. */
 export function showSettings(session, { onToken, onSignOut }) {
   return show('Settings', (done) => {
     const note = h('p.hint', { role: 'status' })
@@ -43,10 +43,11 @@ async function changePassword(session, onToken) {
   ]
   const given = await askFor('Change the password', fields, { action: 'Change it', text: 'Every other login ends.' })
   if (!given) return
-  const answer = await session.attempt('password', () => session.api.patch('/users/@me', given))
-  if (!answer?.token) return
-  login.set(answer.token, { remember: login.isRemembered })
-  onToken(answer.token)
+  const remember = login.isRemembered // another tab may have forgotten the old one meanwhile
+  const token = await session.changePassword(given)
+  if (token === null) return
+  login.set({ token, userId: session.store.state.me.id }, { remember })
+  onToken()
 }
 
 function showLogins(session, onSignOut) {

@@ -7,8 +7,8 @@ const REGISTRATION = {
   closed: 'This server takes no new accounts. Ask its owner for one.',
 }
 
-/** The form to sign in or to register. `onToken(token)` is called with a valid one. */
-export function signInView(root, { onToken, message = '' }) {
+/** The form to sign in or to register. `onLogin({ token, userId })` is called with a valid login. */
+export function signInView(root, { onLogin, message = '' }) {
   let isNew = false
   const error = h('p.form-error', { role: 'alert', id: 'form-error' }, message)
   const name = h('input', { id: 'name', name: 'username', autocomplete: 'username', required: true, maxlength: '32', autocapitalize: 'none', spellcheck: 'false' })
@@ -78,11 +78,11 @@ export function signInView(root, { onToken, message = '' }) {
     submit.setAttribute('aria-busy', 'true')
     try {
       const api = new Api()
-      const { token } = isNew
+      const { token, user_id: userId } = isNew
         ? await api.post('/auth/register', registration())
         : await api.post('/auth/login', { login: name.value.trim(), password: password.value })
-      login.set(token, { remember: remember.checked })
-      onToken(token)
+      login.set({ token, userId }, { remember: remember.checked })
+      onLogin({ token, userId })
     } catch (problem) {
       if (!(problem instanceof ApiError)) throw problem
       if (problem.fields.invite) showInvite(true)

@@ -1,0 +1,43 @@
+// The gateway's client, and what tabs begin with that join late. This module is imported where the connection is: in the
+// shared worker, in the leading tab, or, without a secure context, in each tab.
+
+import { Client, Discord, ReconnectPolicy, SnapshotHook } from '../onesocket/index.js'
+import { reduceDirectory } from '../state/directory.js'
+import { reduceAttention } from '../state/attention.js'
+import { initialState } from '../state/reducer.js'
+
+/** The event of the message that a late tab begins with; its data is a part of the page's state. */
+export const SNAPSHOT = 'SNAPSHOT'
+
+const INTENTS = [0, 1, 8, 9, 10, 11, 12, 13, 14, 15].reduce((bits, bit) => bits | (1 << bit), 0)
+const HEARTBEAT = 10 // seconds; people notice a dead connection before Discord's 41
+const RECONNECT = new ReconnectPolicy({ initial: 0.5, cap: 20, stableAfter: 5 })
+/** The part of the state that follows from what the gateway sends. */
+const PARTS = ['me', 'isReady', 'guilds', 'channels', 'users', 'members', 'presences', 'readStates', 'unread', 'mentions']
+
+/** Derives that part as each tab does, so that it holds what READY and all that came since have told. */
+export function makeSnapshot(now = Date.now) {
+  let state = initialState()
+  const apply = (part, action) => Object.assign(state, part(state, action))
+  return new SnapshotHook({
+    messages: () => (state.isReady ? [{ event: SNAPSHOT, sequence: null, data: Object.fromEntries(PARTS.map((name) => [name, state[name]])) }] : []),
+    update({ event, data }) {
+      const action = { type: 'dispatch', name: event, data, now: now() }
+      apply(reduceDirectory, action)
+      apply(reduceAttention, action)
+    },
+    reset: () => (state = initialState()),
+  })
+}
+
+/** Makes the client. `more`: options for tests. */
+export default function makeClient(token, more = {}) {
+  const { protocol, host } = globalThis.location
+  return new Client(`${protocol === 'https:' ? 'wss' : 'ws'}://${host}/`, {
+    token,
+    protocol: new Discord({ intents: INTENTS, largeThreshold: 250, heartbeat: HEARTBEAT, snapshot: makeSnapshot() }),
+    reconnect: RECONNECT,
+    logger: null,
+    ...more,
+  })
+}
