@@ -115,7 +115,7 @@ class ServerOfPage:
     """``onesocket serve`` in a process of its own, on one port and one file."""
 
     def __init__(self, directory: Path, *options: str) -> None:
-        self._directory = directory
+        self.directory = directory
         self._options = options
         self._port = "0"
         self._process: asyncio.subprocess.Process
@@ -123,7 +123,7 @@ class ServerOfPage:
 
     async def start(self) -> None:
         """Start it; the second time on the same port."""
-        data = ("--data", str(self._directory), "--port", self._port)
+        data = ("--data", str(self.directory), "--port", self._port)
         self._process = await start_command("serve", *data, *self._options)
         lines = await read_introduction(self._process, "stop")
         assert lines, (await self._process.communicate())[1]

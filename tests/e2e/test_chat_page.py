@@ -1,11 +1,12 @@
 """The chat's page at the address of `onesocket serve`, as two people use it, in Chromium."""
 
+import asyncio
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
-from playwright.async_api import Browser, Page, expect
+from playwright.async_api import Browser, Page, Route, expect
 
 from onesocket_discord.rest import Rest
 from onesocket_discord.server import ChatServer
@@ -185,6 +186,69 @@ async def test_history_is_loaded_as_one_scrolls_and_one_jumps_in_it(server: Chat
         await bob.page.locator(".below").click()
         await expect(bob.message("new below")).to_be_visible()
         await expect(bob.page.locator(".below")).to_be_hidden()
+
+
+async def test_with_many_new_messages_one_begins_where_reading_ended(server: ChatServer, chromium: Browser) -> None:
+    token = await server.create_user("bob", PASSWORD)
+    async with rest_of(server, token) as (rest, general), person(chromium, server.page_url) as ada:
+        await rest.send_message(general, "read before")
+        await ada.sign_in("ada", new=True)
+        await ada.write("the last that was read")
+        await ada.sent("the last that was read")
+        me = await ada.page.evaluate("sessionStorage.getItem('onesocket.user')")
+        await ada.page.goto("about:blank")
+        for number in range(120):
+            await rest.send_message(general, f"new {number}" + (f" <@{me}>" if number in {3, 90} else ""))
+        await ada.page.goto(server.page_url)
+        await ada.connected()
+        line = ada.page.get_by_role("separator", name="New messages")
+        await expect(line).to_be_in_viewport()
+        await expect(line.locator("xpath=..")).to_contain_text("new 0")
+        assert "the last that was read" in await ada.texts()
+        # Nothing counts as read yet, and mentions from before are counted.
+        await expect(ada.page).to_have_title("(2) #general · onesocket")
+        await ada.page.get_by_role("button", name="newest messages").click()
+        await expect(ada.message("new 119")).to_be_in_viewport()
+        await expect(ada.page).to_have_title("#general · onesocket")
+
+
+async def test_a_picture_takes_its_place_before_it_is_loaded(server: ChatServer, chromium: Browser) -> None:
+    token = await server.create_user("bob", PASSWORD)
+    async with rest_of(server, token) as (_, general), person(chromium, server.page_url) as ada:
+        await ada.sign_in("ada", new=True)
+        loaded = asyncio.Event()
+
+        async def late(route: Route) -> None:
+            await loaded.wait()
+            await route.continue_()
+
+        await ada.page.route("**/attachments/**", late)
+        await ada.page.evaluate(SEND_PICTURES, [server.api_url, general, token])
+        images = ada.page.locator(".image img")
+        await expect(images).to_have_count(3)
+        await ada.page.wait_for_function("() => document.querySelectorAll('.image img')[2].clientHeight > 0")
+        boxes = "(all) => all.map((one) => [one.complete && one.naturalWidth > 0, one.clientWidth, one.clientHeight])"
+        before = await images.evaluate_all(boxes)
+        loaded.set()
+        await ada.page.wait_for_function("() => [...document.images].every((one) => one.naturalWidth > 0)")
+        after = await images.evaluate_all(boxes)
+        assert [each[0] for each in before] == [False] * 3
+        assert [each[1:] for each in before] == [each[1:] for each in after] == [[420, 210], [160, 320], [30, 20]]
+
+
+SEND_PICTURES = """async ([api, channel, token]) => {
+    const form = new FormData()
+    form.append('payload_json', JSON.stringify({ content: 'pictures' }))
+    const kinds = [['png', 1000, 500], ['jpeg', 400, 800], ['webp', 30, 20]]
+    for (const [index, [kind, width, height]] of kinds.entries()) {
+        const canvas = Object.assign(document.createElement('canvas'), { width, height })
+        canvas.getContext('2d').fillRect(0, 0, width / 2, height / 2)
+        const blob = await new Promise((done) => canvas.toBlob(done, `image/${kind}`))
+        form.append(`files[${index}]`, blob, `picture.${kind}`)
+    }
+    const headers = { Authorization: token }
+    await fetch(`${api}/channels/${channel}/messages`, { method: 'POST', body: form, headers })
+}"""
 
 
 async def scroll_until(page: Page, text: str) -> None:

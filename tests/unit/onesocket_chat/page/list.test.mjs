@@ -36,6 +36,14 @@ test('rows: messages of one author within minutes are a group; days and what is 
   assert.deepEqual(rows.map((row) => row.isUnreadStart), [false, false, false, false, true, false])
 })
 
+test('rows: what is new begins above the messages that are loaded, until older ones are there', () => {
+  const messages = [at(5, 0), at(6, 1)]
+  const starts = (all, more) => rowsOf(all, [], '4', ADA, new Map(), more).map((row) => row.isUnreadStart)
+  assert.deepEqual(starts(messages, { hasOlder: true }), [false, false])
+  assert.deepEqual(starts(messages, { hasOlder: false }), [true, false])
+  assert.deepEqual(starts([at(4, 0), ...messages], { hasOlder: true }), [false, true, false])
+})
+
 test('rows: what has not changed is the same object', () => {
   const messages = [at(1, 0), at(2, 1)]
   const before = rowsOf(messages, [], null, ADA)

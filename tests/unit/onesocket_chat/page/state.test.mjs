@@ -145,3 +145,21 @@ test('what changes nothing leaves the state as it is', () => {
     assert.equal(play(state, action), state)
   }
 })
+
+const at = (channelId, load, messages, more = {}) => ({ ...loaded(messages), channelId, load, ...more })
+const loading = (mode, load) => ({ type: 'history-loading', channelId: '10', mode, load })
+
+test('histories: the answer to a load that another one has followed comes too late', () => {
+  const around = [loading('around', 1), at('10', 1, [message(50), message(51)], { mode: 'around', around: '50', reachesEnd: false })]
+  const state = play(world(...around), loading('older', 2), loading('latest', 3), at('10', 3, [message(900)]))
+  const late = play(state, at('10', 2, [message(40)], { mode: 'older' }))
+  assert.deepEqual(ids(late), ['900']) // else there would be a hole between 40 and 900
+  assert.equal(play(state, { type: 'history-failed', channelId: '10', load: 2 }).histories.get('10').loading, null)
+})
+
+test('histories: what is edited or deleted while a page is loaded is not shown as it was before', () => {
+  const edited = ['MESSAGE_UPDATE', message(5, BOB, { content: 'new', edited_timestamp: '2024-01-02T12:00:00Z' })]
+  const state = play(world(loading('latest', 1)), edited, ['MESSAGE_DELETE', { id: '6', channel_id: '10' }], at('10', 1, [message(5), message(6), message(7)]))
+  assert.deepEqual(state.histories.get('10').messages.map((one) => [one.id, one.content]), [['5', 'new'], ['7', 'text 7']])
+  assert.deepEqual(state.histories.get('10').missed, [])
+})

@@ -8,13 +8,13 @@ const GROUP_MS = 7 * 60_000
 /**
  * One row for each message and each draft: `{ key, message, draft, isGroupStart, day, isUnreadStart }`.
  *
- * `dividerId`: the last message that was read; null: no divider. `known`: the rows before, reused where nothing differs,
- * so that they are drawn once.
+ * `dividerId`: the last message that was read; null: no divider. `hasOlder`: there are older messages, so a divider above the
+ * first of these may belong further up. `known`: the rows before, reused where nothing differs, so that they are drawn once.
  */
-export function rowsOf(messages, drafts, dividerId, me, known = new Map()) {
+export function rowsOf(messages, drafts, dividerId, me, known = new Map(), { hasOlder = false } = {}) {
   const rows = []
   let before = null
-  let isDividerSet = dividerId == null
+  let isDividerSet = dividerId == null || (hasOlder && messages.length > 0 && isNewer(messages[0].id, dividerId))
   for (const message of messages) {
     const isUnreadStart = !isDividerSet && isNewer(message.id, dividerId) && message.authorId !== me?.id
     if (isUnreadStart) isDividerSet = true

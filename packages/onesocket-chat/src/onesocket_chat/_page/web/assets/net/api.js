@@ -61,6 +61,7 @@ export class Api {
     for (let waits = 0; ; waits += 1) {
       const response = await this.#send(method, path, body, timeout)
       const answer = await readJson(response)
+      if (response.ok && answer === undefined) throw new ApiError('The server’s answer broke off.')
       if (response.ok) return answer
       if (response.status === 429 && waits < MAX_WAITS && answer?.retry_after <= 15 && !path.startsWith('/auth/')) {
         await new Promise((resolve) => setTimeout(resolve, answer.retry_after * 1000 + 50))
@@ -91,12 +92,13 @@ export class Api {
   }
 }
 
+/** The body of an answer; null: it has none; undefined: it did not come whole, or is something else than JSON. */
 async function readJson(response) {
   if (response.status === 204) return null
   try {
     return await response.json()
   } catch {
-    return null
+    return undefined
   }
 }
 

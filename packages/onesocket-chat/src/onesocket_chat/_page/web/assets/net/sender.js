@@ -115,6 +115,11 @@ export class Sender {
       } catch (error) {
         if (!(error instanceof ApiError)) throw error
         if (!this.#find(nonce)) return // its event came, and the answer didn't
+        const unreadable = error.status === 0 ? await firstUnreadable(draft.files) : null
+        if (unreadable) {
+          this.#change(nonce, { state: 'failed', error: `${unreadable.name} can’t be read any more. Choose it again.` })
+          return
+        }
         if (error.isUnauthorized || error.retryable) {
           this.#change(nonce, { state: 'waiting', error: null })
           if (error.isUnauthorized) return // for the next sign-in
@@ -189,9 +194,31 @@ export class Sender {
   }
 }
 
-function withLock(name, work) {
-  // Without a secure context there are no locks; then the nonce alone keeps two tabs from sending twice.
-  return navigator.locks ? navigator.locks.request(name, work) : work()
+/** Without a secure context, or storage, there are no locks; then the nonce alone keeps two tabs from sending twice. */
+async function withLock(name, work) {
+  let hasBegun = false
+  const begin = () => {
+    hasBegun = true
+    return work()
+  }
+  try {
+    return await navigator.locks.request(name, begin)
+  } catch (error) {
+    if (hasBegun) throw error
+    return work()
+  }
+}
+
+/** The first of these files that is gone, or was changed since it was chosen: a request with it fails as without a network. */
+async function firstUnreadable(files) {
+  for (const file of files) {
+    try {
+      await file.slice(0, 1).arrayBuffer()
+    } catch {
+      return file
+    }
+  }
+  return null
 }
 
 function newNonce() {

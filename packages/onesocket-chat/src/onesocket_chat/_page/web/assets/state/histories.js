@@ -10,6 +10,8 @@ export const NOT_LOADED = Object.freeze({
   hasNewer: false, // the run ends before the newest message, as after a jump
   isLoaded: false,
   loading: null, // 'latest', 'older', 'newer' or 'around'
+  load: null, // the number of the load: the answer to an earlier one comes too late
+  missed: [], // what came meanwhile about messages that the answer may hold as they were before
 })
 
 /** The history of a channel. */
@@ -21,11 +23,11 @@ export function historyOf(state, channelId) {
 export function reduceHistories(state, action) {
   switch (action.type) {
     case 'history-loading':
-      return change(state, action.channelId, (history) => ({ ...history, loading: action.mode }))
+      return change(state, action.channelId, (history) => ({ ...history, loading: action.mode, load: action.load ?? null, missed: [] }))
     case 'history-failed':
-      return change(state, action.channelId, (history) => ({ ...history, loading: null }))
+      return change(state, action.channelId, (history) => (history.load === (action.load ?? null) ? { ...history, loading: null } : history))
     case 'history-loaded':
-      return change(state, action.channelId, (history) => loaded(history, action))
+      return change(state, action.channelId, (history) => (history.load === (action.load ?? null) ? replay(loaded(history, action)) : history))
     case 'histories-stale':
       // After a gap nobody knows what was changed or deleted: everything is loaded again when it is shown.
       return { histories: new Map([...state.histories].filter(([id]) => id === action.except)) }
@@ -44,18 +46,18 @@ const HANDLERS = {
   },
 
   MESSAGE_UPDATE(state, data) {
-    return change(state, data.channel_id, (history) =>
+    return changeNowAndLater(state, data.channel_id, (history) =>
       // Reactions in events don't say which are mine.
       edit(history, data.id, (message) => ({ ...messageOf(data), reactions: message.reactions })),
     )
   },
 
   MESSAGE_DELETE(state, data) {
-    return change(state, data.channel_id, (history) => remove(history, new Set([data.id])))
+    return changeNowAndLater(state, data.channel_id, (history) => remove(history, new Set([data.id])))
   },
 
   MESSAGE_DELETE_BULK(state, data) {
-    return change(state, data.channel_id, (history) => remove(history, new Set(data.ids)))
+    return changeNowAndLater(state, data.channel_id, (history) => remove(history, new Set(data.ids)))
   },
 
   MESSAGE_REACTION_ADD(state, data) {
@@ -122,6 +124,18 @@ function change(state, channelId, edit) {
   return next === known ? null : { histories: withEntry(state.histories, channelId, next) }
 }
 
+/** Changes what is there, and what a load that is under way brings. */
+function changeNowAndLater(state, channelId, edit) {
+  return change(state, channelId, (history) => {
+    const next = edit(history)
+    return history.loading ? { ...next, missed: [...history.missed, edit] } : next
+  })
+}
+
+function replay(history) {
+  return history.missed.reduce((next, edit) => edit(next), { ...history, missed: [] })
+}
+
 function loaded(history, { mode, messages, limit, around, reachesEnd }) {
   const page = messages.map(messageOf).sort((a, b) => compareIds(a.id, b.id))
   const isFull = messages.length >= limit
@@ -132,12 +146,12 @@ function loaded(history, { mode, messages, limit, around, reachesEnd }) {
       return { ...history, messages: merge(history.messages, page), hasNewer: isFull && !reachesEnd, loading: null }
     case 'around': {
       const older = page.filter((message) => compareIds(message.id, around) < 0)
-      return { messages: page, hasOlder: older.length >= limit >> 1, hasNewer: !reachesEnd, isLoaded: true, loading: null }
+      return { ...history, messages: page, hasOlder: older.length >= limit >> 1, hasNewer: !reachesEnd, isLoaded: true, loading: null }
     }
     default: {
       // What has come by the gateway while the page was loaded is newer than it.
       const since = history.isLoaded ? [] : history.messages
-      return { messages: merge(page, since), hasOlder: isFull, hasNewer: false, isLoaded: true, loading: null }
+      return { ...history, messages: merge(page, since), hasOlder: isFull, hasNewer: false, isLoaded: true, loading: null }
     }
   }
 }

@@ -37,6 +37,14 @@ export class Store {
 }
 
 function beforeNextFrame(callback) {
-  if (document.visibilityState === 'visible') requestAnimationFrame(callback)
-  else setTimeout(callback, 30)
+  let isDone = false
+  const run = () => {
+    if (isDone) return
+    isDone = true
+    callback()
+  }
+  // A tab that is hidden meanwhile has no next frame, but a title that tells of new messages.
+  const isVisible = document.visibilityState === 'visible'
+  if (isVisible) requestAnimationFrame(run)
+  setTimeout(run, isVisible ? 250 : 30)
 }

@@ -17,6 +17,7 @@ const CODE_BLOCK = /```(?:([\w+#.-]{1,20})\n)?\n?([^]*?)\n?```/y
 const BACKTICKS = /`+/y
 // No bidirectional controls in an address: they would show another one.
 const LINK = /https?:\/\/[^\s<>\u0000-\u001f\u200e\u200f\u202a-\u202e\u2066-\u2069]+/iy
+const DIRECTIONS = /[\u200e\u200f\u202a-\u202e\u2066-\u2069]/g
 const MENTION = /<@!?(\d{1,20})>/y
 const EVERYONE = /@(everyone|here)\b/y
 const EMOJI_NAME = /:([a-z0-9_+-]{2,32}):/y
@@ -47,9 +48,14 @@ export function plainText(text, nameOf = () => 'user') {
     .replace(/<@!?(\d{1,20})>/g, (_, id) => `@${nameOf(id)}`)
     .replace(/^> ?/gm, '')
     .replace(/```(?:[\w+#.-]{1,20}\n)?|\*\*|__|~~|\|\||`/g, '')
-    .replace(/[\u202a-\u202e\u2066-\u2069]/g, '')
+    .replace(DIRECTIONS, '')
     .replace(/\s+/g, ' ')
     .trim()
+}
+
+/** A name for a place that has no markup, and so can't be isolated: without marks that turn what follows around. */
+export function withoutControls(text) {
+  return text.replace(DIRECTIONS, '')
 }
 
 function addLines(blocks, text) {

@@ -1,6 +1,6 @@
 // DOM nodes for parsed Markdown.
 
-import { h } from '../view/dom.js'
+import { copyText, h } from '../view/dom.js'
 import { splitEmoji } from './emoji.js'
 import { parseMarkdown } from './markdown.js'
 
@@ -56,19 +56,14 @@ function spoiler(children) {
 }
 
 function codeBlock({ language, text }) {
-  const copy = h('button.copy', { type: 'button', onclick: () => copyText(text, copy) }, 'Copy')
+  const copy = h('button.copy', { type: 'button', onclick: () => copyCode(text, copy) }, 'Copy')
   const label = language ? `Code, ${language}` : 'Code'
   return h('div.code-block', {},
     h('div.code-head', {}, h('span', {}, language ?? ''), copy),
     h('pre', { tabindex: '0', role: 'region', 'aria-label': label, dir: 'ltr' }, h('code', {}, text)))
 }
 
-async function copyText(text, button) {
-  try {
-    await navigator.clipboard.writeText(text)
-    button.textContent = 'Copied'
-  } catch {
-    button.textContent = 'Not copied'
-  }
+async function copyCode(text, button) {
+  button.textContent = (await copyText(text)) ? 'Copied' : 'Not copied'
   setTimeout(() => (button.textContent = 'Copy'), 2_000)
 }

@@ -2,7 +2,7 @@
 
 import { anyUnread, mentionCount, mentionsMe } from '../state/attention.js'
 import { readValue, writeValue } from '../net/storage.js'
-import { plainText } from '../text/markdown.js'
+import { plainText, withoutControls } from '../text/markdown.js'
 import { channelTitle, nameOf } from './names.js'
 
 const ICONS = { none: '/assets/icons/favicon.svg', unread: '/assets/icons/favicon-unread.svg', mention: '/assets/icons/favicon-mention.svg' }
@@ -22,7 +22,7 @@ export class Attention {
   update(state) {
     const mentions = mentionCount(state)
     const isUnread = mentions > 0 || anyUnread(state)
-    const where = state.view.channelId ? `${channelTitle(state, state.view.channelId)} · onesocket` : 'onesocket chat'
+    const where = state.view.channelId ? `${withoutControls(channelTitle(state, state.view.channelId))} · onesocket` : 'onesocket chat'
     const title = `${mentions ? `(${mentions}) ` : isUnread ? '• ' : ''}${where}`
     if (document.title !== title) document.title = title
     const icon = ICONS[mentions ? 'mention' : isUnread ? 'unread' : 'none']
@@ -37,12 +37,21 @@ export class Attention {
     const place = channel?.guildId ? ` in ${channelTitle(state, channel.id)}` : ''
     const body = plainText(data.content, (id) => nameOf(state, id) ?? 'unknown').slice(0, 200)
     // One tag for each message: of several tabs, one shows it.
-    const notification = new Notification(`${data.author.username}${place}`, { body, tag: data.id, icon: ICONS.none })
+    const notification = makeNotification(`${data.author.username}${place}`, { body, tag: data.id, icon: ICONS.none })
+    if (notification === null) return
     notification.onclick = () => {
       focus()
       this.#open(data.channel_id, data.id)
       notification.close()
     }
+  }
+}
+
+function makeNotification(title, options) {
+  try {
+    return new Notification(withoutControls(title), options)
+  } catch {
+    return null // some browsers for phones have the class, and let only service workers use it
   }
 }
 

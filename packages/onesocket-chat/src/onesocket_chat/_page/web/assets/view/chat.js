@@ -4,7 +4,7 @@ import { Attention } from './attention.js'
 import { Composer } from './composer.js'
 import { ConnectionPill } from './connection.js'
 import { askFor, confirm, show, showKeys } from './dialogs.js'
-import { fill, h, iconButton, isolated } from './dom.js'
+import { copyText, fill, h, iconButton, isolated } from './dom.js'
 import { MembersView } from './members.js'
 import { MessagesView } from './messages.js'
 import { channelTitle, pathOf } from './names.js'
@@ -229,7 +229,7 @@ export class ChatView {
     if (!invite?.code) return
     const field = h('input', { id: 'invite-code', readonly: true, value: invite.code })
     await show(`Invite people to ${guild.name}`, () => [h('label', { for: 'invite-code' }, 'Whoever has this code can join, for one day'), field,
-      h('div.dialog-buttons', {}, h('button.primary', { type: 'button', onclick: () => navigator.clipboard?.writeText(invite.code) }, 'Copy'))])
+      h('div.dialog-buttons', {}, h('button.primary', { type: 'button', onclick: async (event) => (event.target.textContent = (await copyText(invite.code)) ? 'Copied' : 'Not copied') }, 'Copy'))])
   }
 
   async join() {
@@ -310,7 +310,11 @@ export class ChatView {
 
   #drop(event) {
     event.preventDefault()
-    const files = [...(event.dataTransfer?.files ?? [])]
+    // A folder is among the files, but can't be read.
+    const items = [...(event.dataTransfer?.items ?? [])].filter((item) => item.kind === 'file')
+    const folders = items.filter((item) => item.webkitGetAsEntry?.()?.isDirectory)
+    const files = items.filter((item) => !folders.includes(item)).map((item) => item.getAsFile()).filter(Boolean)
+    if (folders.length) this.#session.notify({ id: 'file', kind: 'error', title: 'No folders', text: 'Folders can’t be sent. Choose the files in them.' })
     if (files.length) this.#composer.addFiles(files)
   }
 

@@ -76,6 +76,16 @@ export function avatar(id, name) {
   return h(`span.avatar.hue-${hue}`, { 'aria-hidden': 'true' }, initial.segment.toUpperCase())
 }
 
+/** Copy a text; resolves with false where the browser doesn't let the page do so, as without a secure context. */
+export async function copyText(text) {
+  try {
+    await navigator.clipboard.writeText(text)
+    return true
+  } catch {
+    return false
+  }
+}
+
 /** A name that can't reorder the text around it. */
 export function isolated(text) {
   return h('bdi', {}, text)

@@ -6,6 +6,7 @@ import { plainText } from '../text/markdown.js'
 import { renderMarkdown } from '../text/render.js'
 import { avatar, h, isolated } from './dom.js'
 
+const MAX_IMAGE = { width: 420, height: 320 } // pixels, as in the style
 const IMAGE_TYPES = new Set(['image/png', 'image/jpeg', 'image/gif', 'image/webp', 'image/avif'])
 
 /**
@@ -86,8 +87,15 @@ function attachmentElement(attachment) {
   const url = localAddress(attachment.url)
   const download = h('a.file', { href: url, download: filename, target: '_blank', rel: 'noopener' }, h('span', {}, isolated(filename)), h('span.size', {}, fileSize(size)))
   if (!IMAGE_TYPES.has(type)) return download
-  const image = h('img', { src: url, alt: attachment.description ?? filename, loading: 'lazy', width, height })
+  const image = h('img', { src: url, alt: attachment.description ?? filename, loading: 'lazy', ...shownSize(width, height) })
   return h('figure.image', {}, h('a', { href: url, target: '_blank', rel: 'noopener', 'aria-label': `${filename}: open it` }, image))
+}
+
+/** A picture takes its place before it is loaded, so that the list doesn't move; without a size it can't. */
+function shownSize(width, height) {
+  if (!(width > 0 && height > 0)) return {}
+  const scale = Math.min(1, MAX_IMAGE.width / width, MAX_IMAGE.height / height)
+  return { width: String(Math.max(1, Math.round(width * scale))), height: String(Math.max(1, Math.round(height * scale))) }
 }
 
 function embedElement(embed, people) {

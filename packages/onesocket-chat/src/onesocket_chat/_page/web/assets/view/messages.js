@@ -6,7 +6,7 @@ import { historyOf } from '../state/histories.js'
 import { isUnread } from '../state/attention.js'
 import { plural } from '../text/format.js'
 import { plainText } from '../text/markdown.js'
-import { fill, h, icon, iconButton, isolated } from './dom.js'
+import { copyText, fill, h, icon, iconButton, isolated } from './dom.js'
 import { MessageEditor } from './message_editor.js'
 import { messageElement } from './message.js'
 import { blockedElement, mayDelete, reportButton } from './moderation.js'
@@ -130,7 +130,7 @@ export class MessagesView {
   #setRows(state, history, divider) {
     const { channelId } = state.view
     const drafts = state.outbox.filter((draft) => draft.channelId === channelId)
-    const rows = rowsOf(history.messages, history.hasNewer ? [] : drafts, divider, state.me, this.#known)
+    const rows = rowsOf(history.messages, history.hasNewer ? [] : drafts, divider, state.me, this.#known, { hasOlder: history.hasOlder })
     this.#known = new Map(rows.map((row) => [row.key, row]))
     if (history.isLoaded && !history.hasOlder) rows.unshift(this.#startRow(channelId))
     this.#list.setRows(rows)
@@ -189,8 +189,9 @@ export class MessagesView {
   }
 
   #toDivider() {
-    this.#unreadPending = false
     const row = this.#list.rows.find((one) => one.isUnreadStart)
+    if (!row && this.#shown.history.loading) return // it is further up
+    this.#unreadPending = false
     if (row) this.#list.scrollToKey(row.key, 'top')
   }
 
@@ -229,11 +230,15 @@ export class MessagesView {
       iconButton('smile', 'Add a reaction', (event) => this.#react(message, event.currentTarget)),
       iconButton('reply', 'Reply', () => this.#chat.reply(message)),
       isMine && iconButton('edit', 'Edit', () => this.edit(message)),
-      iconButton('copy', 'Copy the text', () => navigator.clipboard?.writeText(message.content)),
+      iconButton('copy', 'Copy the text', () => this.#copy(message.content)),
       iconButton('unread', 'Mark as unread', () => this.#chat.markUnread(message)),
       reportButton(this.#session, message),
       mayDelete(state, message) && iconButton('trash', 'Delete', () => this.#chat.remove(message)),
     ]
+  }
+
+  async #copy(text) {
+    if (!(await copyText(text))) this.#session.notify({ id: 'copy', kind: 'info', title: 'Not copied', text: 'The browser does not let this page copy.' })
   }
 
   #react(message, near) {

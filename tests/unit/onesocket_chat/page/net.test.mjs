@@ -1,0 +1,61 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { Api } from '../../../../packages/onesocket-chat/src/onesocket_chat/_page/web/assets/net/api.js'
+import { Sender } from '../../../../packages/onesocket-chat/src/onesocket_chat/_page/web/assets/net/sender.js'
+import { Store } from '../../../../packages/onesocket-chat/src/onesocket_chat/_page/web/assets/state/store.js'
+import { ADA, message, world } from './support.mjs'
+
+const answering = (status, text) => async () => new Response(text, { status })
+
+test('an answer that breaks off, or is no JSON, is an error that may pass, and no empty answer', async () => {
+  for (const text of ['[{"id": "1"', '<html>Sign in to this network</html>', '']) {
+    await assert.rejects(new Api('t', { fetch: answering(200, text) }).get('/x'), (error) => error.name === 'ApiError' && error.retryable)
+  }
+  await assert.rejects(new Api('t', { fetch: answering(502, '<html>') }).get('/x'), /has a problem/)
+  assert.equal(await new Api('t', { fetch: async () => new Response(null, { status: 204 }) }).get('/x'), null)
+})
+
+/** A sender with a connection, of whose requests `post` decides. */
+function sending(post) {
+  const store = new Store({ state: world(), schedule: (callback) => queueMicrotask(callback) })
+  const sender = new Sender({ store, api: { post, request: (_method, path, body) => post(path, body) }, userId: ADA.id })
+  sender.connected(true)
+  const isGone = new Promise((done) => store.subscribe((state) => state.outbox.length === 0 && done()))
+  const hasFailed = new Promise((done) => store.subscribe((state) => state.outbox[0]?.state === 'failed' && done(state.outbox[0])))
+  return { sender, isGone, hasFailed }
+}
+
+test('a file that can not be read any more fails with its name, instead of waiting for the network', async () => {
+  const api = new Api('t', { fetch: async () => Promise.reject(new TypeError('Failed to fetch')) })
+  const { sender, hasFailed } = sending((path, body) => api.request('POST', path, body))
+  const gone = new File(['x'], 'gone.txt')
+  gone.slice = () => ({ arrayBuffer: async () => Promise.reject(new DOMException('gone', 'NotFoundError')) })
+  sender.send({ channelId: '10', content: 'with a file', files: [new File(['x'], 'there.txt'), gone] })
+  assert.equal((await hasFailed).error, 'gone.txt can’t be read any more. Choose it again.')
+})
+
+test('where locks are refused, as without storage, messages are sent all the same', async (context) => {
+  const denied = { request: async () => Promise.reject(new DOMException('denied', 'SecurityError')) }
+  const before = Object.getOwnPropertyDescriptor(globalThis, 'navigator')
+  Object.defineProperty(globalThis, 'navigator', { value: { locks: denied }, configurable: true })
+  context.after(() => Object.defineProperty(globalThis, 'navigator', before))
+  const { sender, isGone } = sending(async () => message(700, ADA))
+  sender.send({ channelId: '10', content: 'hello' })
+  await isGone
+})
+
+test('a change is told although the page is hidden before its next frame', async (context) => {
+  context.mock.timers.enable({ apis: ['setTimeout'] })
+  globalThis.document = { visibilityState: 'visible' }
+  globalThis.requestAnimationFrame = () => {} // never
+  context.after(() => {
+    delete globalThis.document
+    delete globalThis.requestAnimationFrame
+  })
+  const store = new Store({ state: world() })
+  let told = 0
+  store.subscribe(() => (told += 1))
+  store.dispatch({ type: 'notice-posted', notice: { id: 'n', kind: 'info' } })
+  context.mock.timers.tick(1_000)
+  assert.equal(told, 1)
+})
