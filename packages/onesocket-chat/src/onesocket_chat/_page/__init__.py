@@ -10,6 +10,9 @@ from typing import Final
 _HERE: Final = Path(__file__).parent
 _CLIENT: Final = "assets/onesocket"
 """Where the page has the JavaScript client: a wheel brings its files, a checkout has them beside this distribution."""
+_WORKER: Final = f"{_CLIENT}/tabs/worker.js"
+_INDEX: Final = "index.html"
+_HEAD_END: Final = b"</head>"
 _LEFT_OUT: Final = "react"
 """The part of the client that a page without a build step has no use for."""
 
@@ -20,7 +23,14 @@ def page_files() -> dict[str, bytes]:
     client = {name: body for name, body in _files_of(_client_folder()).items() if not name.startswith(f"{_LEFT_OUT}/")}
     files |= {f"{_CLIENT}/{name}": body for name, body in client.items()}
     files["assets/version.js"] = f"export const VERSION = '{_digest(files)}'\n".encode()
+    files[_INDEX] = files[_INDEX].replace(_HEAD_END, _preloads(files) + _HEAD_END)
     return files
+
+
+def _preloads(files: Mapping[str, bytes]) -> bytes:
+    """Tags that have the browser load all modules at once, instead of each after the ones that import it."""
+    names = sorted(name for name in files if name.endswith(".js") and name != _WORKER)
+    return "".join(f'<link rel="modulepreload" href="/{name}" />\n    ' for name in names).encode()
 
 
 def _client_folder() -> Path:
