@@ -60,3 +60,9 @@ test('rows: drafts are last, and continue the group of their author', () => {
   const rows = rowsOf([at(1, 0, ADA)], [draft], null, ADA)
   assert.deepEqual(rows.map((row) => [row.key, row.isGroupStart]), [['1', true], ['draft-n', false]])
 })
+
+test('rows: a draft by a clock that is behind does not begin an earlier day', () => {
+  const draft = { nonce: 'n', channelId: '10', content: 'x', at: at(1, 0).timestamp - 3 * 24 * 60 * MINUTE, replyTo: null, fileNames: [] }
+  const rows = rowsOf([at(1, 0, ADA)], [draft], null, ADA)
+  assert.deepEqual(rows.map((row) => row.day !== null), [true, false])
+})

@@ -163,3 +163,12 @@ test('histories: what is edited or deleted while a page is loaded is not shown a
   assert.deepEqual(state.histories.get('10').messages.map((one) => [one.id, one.content]), [['5', 'new'], ['7', 'text 7']])
   assert.deepEqual(state.histories.get('10').missed, [])
 })
+
+test('directory: names turn nothing around, have one line, and can be seen', () => {
+  const name = (given) => play(world(), ['CHANNEL_CREATE', { id: '12', type: 0, guild_id: '5', name: given }]).channels.get('12').name
+  assert.equal(name('\u202eevil\u2066 \n name'), 'evil name')
+  for (const invisible of ['\u200b\u200b', ' ', '\u3164', '\u2800\u00a0']) assert.equal(name(invisible), '(no name)')
+  assert.equal(name('שלום 👩‍👩‍👧'), 'שלום 👩‍👩‍👧')
+  const guild = play(world(), ['GUILD_UPDATE', { id: '5', name: '\u202edrawkcab', owner_id: '1' }]).guilds.get('5')
+  assert.equal(guild.name, 'drawkcab')
+})

@@ -20,7 +20,8 @@ export function rowsOf(messages, drafts, dividerId, me, known = new Map(), { has
     if (isUnreadStart) isDividerSet = true
     add(message.id, message, null, isUnreadStart)
   }
-  for (const draft of drafts) add(`draft-${draft.nonce}`, messageOfDraft(draft, me), draft, false)
+  // By a clock that is behind the server's a draft would be older than what it follows.
+  for (const draft of drafts) add(`draft-${draft.nonce}`, messageOfDraft(draft, me, Math.max(draft.at, before?.timestamp ?? 0)), draft, false)
   return rows
 
   function add(key, message, draft, isUnreadStart) {
@@ -38,7 +39,7 @@ export function rowsOf(messages, drafts, dividerId, me, known = new Map(), { has
   }
 }
 
-function messageOfDraft(draft, me) {
+function messageOfDraft(draft, me, timestamp) {
   return {
     id: `draft-${draft.nonce}`,
     channelId: draft.channelId,
@@ -46,7 +47,7 @@ function messageOfDraft(draft, me) {
     authorName: me?.username ?? '',
     isBot: false,
     content: draft.content,
-    timestamp: draft.at,
+    timestamp,
     isEdited: false,
     mentions: [],
     mentionsEveryone: false,

@@ -3,6 +3,7 @@
 import { isNewer } from './ids.js'
 import { withEntry, withoutEntry } from './maps.js'
 import { rolesOf } from './moderation.js'
+import { shownName } from '../text/names.js'
 
 export const DM = 1
 
@@ -157,7 +158,7 @@ function memberOf(member) {
 }
 
 function guildOf(guild) {
-  return { id: guild.id, name: guild.name, ownerId: guild.owner_id, roles: rolesOf(guild) }
+  return { id: guild.id, name: shownName(guild.name), ownerId: guild.owner_id, roles: rolesOf(guild) }
 }
 
 function channelOf(channel, guildId = channel.guild_id ?? null) {
@@ -165,7 +166,7 @@ function channelOf(channel, guildId = channel.guild_id ?? null) {
     id: channel.id,
     type: channel.type,
     guildId,
-    name: channel.name ?? null,
+    name: channel.name == null ? null : shownName(channel.name),
     topic: channel.topic ?? null,
     position: channel.position ?? 0,
     lastMessageId: channel.last_message_id ?? null,

@@ -3,6 +3,7 @@
 // Linear in the length of the text: what has no end is not looked for twice, and nesting is limited.
 
 import { EMOJI } from './emoji.js'
+import { withoutDirections } from './names.js'
 
 const MAX_DEPTH = 6
 const DELIMITERS = [
@@ -17,7 +18,6 @@ const CODE_BLOCK = /```(?:([\w+#.-]{1,20})\n)?\n?([^]*?)\n?```/y
 const BACKTICKS = /`+/y
 // No bidirectional controls in an address: they would show another one.
 const LINK = /https?:\/\/[^\s<>\u0000-\u001f\u200e\u200f\u202a-\u202e\u2066-\u2069]+/iy
-const DIRECTIONS = /[\u200e\u200f\u202a-\u202e\u2066-\u2069]/g
 const MENTION = /<@!?(\d{1,20})>/y
 const EVERYONE = /@(everyone|here)\b/y
 const EMOJI_NAME = /:([a-z0-9_+-]{2,32}):/y
@@ -44,18 +44,12 @@ export function parseMarkdown(text) {
 
 /** The text without marks, in one line: for previews and notifications. */
 export function plainText(text, nameOf = () => 'user') {
-  return text
+  return withoutDirections(text)
     .replace(/<@!?(\d{1,20})>/g, (_, id) => `@${nameOf(id)}`)
     .replace(/^> ?/gm, '')
     .replace(/```(?:[\w+#.-]{1,20}\n)?|\*\*|__|~~|\|\||`/g, '')
-    .replace(DIRECTIONS, '')
     .replace(/\s+/g, ' ')
     .trim()
-}
-
-/** A name for a place that has no markup, and so can't be isolated: without marks that turn what follows around. */
-export function withoutControls(text) {
-  return text.replace(DIRECTIONS, '')
 }
 
 function addLines(blocks, text) {

@@ -1,8 +1,9 @@
 // What calls for attention outside of the page: title, icon and notifications of the desktop.
 
 import { anyUnread, mentionCount, mentionsMe } from '../state/attention.js'
+import { isNewer } from '../state/ids.js'
 import { readValue, writeValue } from '../net/storage.js'
-import { plainText, withoutControls } from '../text/markdown.js'
+import { plainText } from '../text/markdown.js'
 import { channelTitle, nameOf } from './names.js'
 
 const ICONS = { none: '/assets/icons/favicon.svg', unread: '/assets/icons/favicon-unread.svg', mention: '/assets/icons/favicon-mention.svg' }
@@ -11,18 +12,20 @@ export class Attention {
   #session
   #open
   #icon = document.querySelector('link[rel=icon]')
+  #shown = new Map() // message id -> { channelId, notification }
 
   /** `open(channelId, messageId)`: what a click on a notification leads to. */
   constructor(session, open) {
     this.#session = session
     this.#open = open
     session.on('MESSAGE_CREATE', (data, state) => this.#notify(data, state))
+    session.on('MESSAGE_ACK', (data) => this.#withdraw(data))
   }
 
   update(state) {
     const mentions = mentionCount(state)
     const isUnread = mentions > 0 || anyUnread(state)
-    const where = state.view.channelId ? `${withoutControls(channelTitle(state, state.view.channelId))} · onesocket` : 'onesocket chat'
+    const where = state.view.channelId ? `${channelTitle(state, state.view.channelId)} · onesocket` : 'onesocket chat'
     const title = `${mentions ? `(${mentions}) ` : isUnread ? '• ' : ''}${where}`
     if (document.title !== title) document.title = title
     const icon = ICONS[mentions ? 'mention' : isUnread ? 'unread' : 'none']
@@ -39,17 +42,26 @@ export class Attention {
     // One tag for each message: of several tabs, one shows it.
     const notification = makeNotification(`${data.author.username}${place}`, { body, tag: data.id, icon: ICONS.none })
     if (notification === null) return
+    this.#shown.set(data.id, { channelId: data.channel_id, notification })
+    notification.onclose = () => this.#shown.delete(data.id)
     notification.onclick = () => {
       focus()
       this.#open(data.channel_id, data.id)
       notification.close()
     }
   }
+
+  /** A channel was read, perhaps in another tab, or elsewhere. */
+  #withdraw({ channel_id: read, message_id: lastId }) {
+    for (const [id, { channelId, notification }] of this.#shown) {
+      if (channelId === read && !isNewer(id, lastId)) notification.close()
+    }
+  }
 }
 
 function makeNotification(title, options) {
   try {
-    return new Notification(withoutControls(title), options)
+    return new Notification(title, options)
   } catch {
     return null // some browsers for phones have the class, and let only service workers use it
   }

@@ -110,7 +110,7 @@ export class Composer {
     if (channelId === null) return
     this.#field.value = this.#draft.text
     const title = channelTitle(state, channelId)
-    this.#field.placeholder = `Message ${title}`
+    this.#field.placeholder = `Message ${title.length > 40 ? `${title.slice(0, 40)}…` : title}`
     this.#field.setAttribute('aria-label', `Message ${title}`)
     this.#completion.close()
     this.#showContext()
