@@ -26,6 +26,7 @@ export class VirtualList {
   #padding = 8 // below the last row, by the style
   #isScheduled = false
   #isAtBottom = true
+  #isEnd = true // the last row is the last one there is, and no more are to be loaded behind it
   #top = 0 // where it was scrolled to when that was looked at last
   #anchor = null // { key, offset }: the first row that is seen, and how far above the edge it begins
 
@@ -69,9 +70,11 @@ export class VirtualList {
     this.#removeBut(new Set())
   }
 
-  /** Show these rows. The place is kept; at the bottom it is the bottom. */
-  setRows(rows) {
+  /** Show these rows. The place is kept; at the bottom it is the bottom, if that is the end (`isEnd`). */
+  setRows(rows, { isEnd = true } = {}) {
     this.#notice()
+    this.#isEnd = isEnd
+    if (!isEnd) this.#isAtBottom = false
     this.#rows = rows
     this.#indices = new Map(rows.map((row, index) => [row.key, index]))
     this.#heights = new Heights(rows.map((row) => this.#measured.get(row.key) ?? this.#estimate(row)))
@@ -138,7 +141,7 @@ export class VirtualList {
   #scrolled() {
     const { scrollTop, scrollHeight, clientHeight } = this.#container
     this.#top = scrollTop
-    this.#isAtBottom = scrollHeight - scrollTop - clientHeight < BOTTOM
+    this.#isAtBottom = this.#isEnd && scrollHeight - scrollTop - clientHeight < BOTTOM
     this.#setAnchor()
     this.#schedule()
   }

@@ -133,7 +133,7 @@ export class MessagesView {
     const rows = rowsOf(history.messages, history.hasNewer ? [] : drafts, divider, state.me, this.#known, { hasOlder: history.hasOlder })
     this.#known = new Map(rows.map((row) => [row.key, row]))
     if (history.isLoaded && !history.hasOlder) rows.unshift(this.#startRow(channelId))
-    this.#list.setRows(rows)
+    this.#list.setRows(rows, { isEnd: !history.hasNewer })
   }
 
   #starts = new Map()
