@@ -172,3 +172,9 @@ test('directory: names turn nothing around, have one line, and can be seen', () 
   const guild = play(world(), ['GUILD_UPDATE', { id: '5', name: '\u202edrawkcab', owner_id: '1' }]).guilds.get('5')
   assert.equal(guild.name, 'drawkcab')
 })
+
+test('histories: a message that comes while the page is loaded anew is not lost with the old one', () => {
+  const before = world(loading('latest', 1), at('10', 1, [message(5)]))
+  const state = play(before, loading('latest', 2), ['MESSAGE_CREATE', message(6)], { type: 'message-stored', message: message(7, ADA) }, at('10', 2, [message(5)]))
+  assert.deepEqual(ids(state), ['5', '6', '7'])
+})

@@ -11,7 +11,7 @@ export const NOT_LOADED = Object.freeze({
   isLoaded: false,
   loading: null, // 'latest', 'older', 'newer' or 'around'
   load: null, // the number of the load: the answer to an earlier one comes too late
-  missed: [], // what came meanwhile about messages that the answer may hold as they were before
+  missed: [], // what came meanwhile, which the answer may not know of
 })
 
 /** The history of a channel. */
@@ -32,7 +32,7 @@ export function reduceHistories(state, action) {
       // After a gap nobody knows what was changed or deleted: everything is loaded again when it is shown.
       return { histories: new Map([...state.histories].filter(([id]) => id === action.except)) }
     case 'message-stored':
-      return change(state, action.message.channel_id, (history) => insert(history, messageOf(action.message)))
+      return changeNowAndLater(state, action.message.channel_id, (history) => insert(history, messageOf(action.message)))
     case 'dispatch':
       return HANDLERS[action.name]?.(state, action.data) ?? null
     default:
@@ -42,7 +42,7 @@ export function reduceHistories(state, action) {
 
 const HANDLERS = {
   MESSAGE_CREATE(state, data) {
-    return change(state, data.channel_id, (history) => insert(history, messageOf(data)))
+    return changeNowAndLater(state, data.channel_id, (history) => insert(history, messageOf(data)))
   },
 
   MESSAGE_UPDATE(state, data) {
