@@ -215,6 +215,12 @@ test('a late tab begins with what READY and all that came since have told', () =
   assert.deepEqual([data.mentions.get('10'), data.unread.get('10')], [1, 1])
   assert.deepEqual([...data.members.get('5').keys()], ['1', '2'])
   assert.ok(!('histories' in data) && !('outbox' in data) && !('view' in data)) // which are each tab's own
+  // Presences wait until they are asked for, or until an event that holds newer ones.
+  snapshot.update({ event: 'PRESENCE_UPDATE', data: { user: { id: '2' }, status: 'idle' } })
+  assert.equal(snapshot.messages()[0].data.presences.get('2'), 'idle')
+  snapshot.update({ event: 'PRESENCE_UPDATE', data: { user: { id: '2' }, status: 'dnd' } })
+  snapshot.update({ event: 'GUILD_CREATE', data: { ...GUILD, presences: [{ user: { id: '2' }, status: 'online' }] } })
+  assert.equal(snapshot.messages()[0].data.presences.get('2'), 'online')
   snapshot.reset()
   assert.deepEqual(snapshot.messages(), [])
 })

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { compareIds } from '../../../../packages/onesocket-chat/src/onesocket_chat/_page/web/assets/state/ids.js'
 import { anyUnread, isUnread, mentionCount } from '../../../../packages/onesocket-chat/src/onesocket_chat/_page/web/assets/state/attention.js'
+import { PresenceBuffer } from '../../../../packages/onesocket-chat/src/onesocket_chat/_page/web/assets/state/presence_buffer.js'
 import { ADA, BOB, ids, loaded, message, play, world } from './support.mjs'
 
 test('ids are compared as numbers that are too large for numbers', () => {
@@ -177,4 +178,17 @@ test('histories: a message that comes while the page is loaded anew is not lost 
   const before = world(loading('latest', 1), at('10', 1, [message(5)]))
   const state = play(before, loading('latest', 2), ['MESSAGE_CREATE', message(6)], { type: 'message-stored', message: message(7, ADA) }, at('10', 2, [message(5)]))
   assert.deepEqual(ids(state), ['5', '6', '7'])
+})
+
+test('presences that come together are applied together, after what came before them and before what holds others', () => {
+  const buffer = new PresenceBuffer()
+  assert.equal(buffer.take('MESSAGE_CREATE', message(1)), false)
+  assert.equal(buffer.action(), null)
+  for (const [id, status] of [['2', 'idle'], ['3', 'online'], ['2', 'dnd']]) assert.ok(buffer.take('PRESENCE_UPDATE', { user: { id }, status }))
+  assert.deepEqual(['MESSAGE_CREATE', 'GUILD_CREATE', 'GUILD_MEMBERS_CHUNK', 'READY'].map((name) => buffer.precedes(name)), [false, true, true, true])
+  const before = world()
+  const state = play(before, buffer.action())
+  assert.deepEqual([...state.presences], [['2', 'dnd'], ['3', 'online']])
+  assert.equal(before.presences.get('2'), 'online') // a copy was changed
+  assert.deepEqual([buffer.action(), buffer.precedes('READY')], [null, false])
 })

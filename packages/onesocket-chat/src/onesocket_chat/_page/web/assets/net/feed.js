@@ -4,6 +4,7 @@
 import { Client, Discord, ReconnectPolicy, SnapshotHook } from '../onesocket/index.js'
 import { reduceDirectory } from '../state/directory.js'
 import { reduceAttention } from '../state/attention.js'
+import { PresenceBuffer } from '../state/presence_buffer.js'
 import { initialState } from '../state/reducer.js'
 
 /** The event of the message that a late tab begins with; its data is a part of the page's state. */
@@ -18,15 +19,29 @@ const PARTS = ['me', 'isReady', 'guilds', 'channels', 'users', 'members', 'prese
 /** Derives that part as each tab does, so that it holds what READY and all that came since have told. */
 export function makeSnapshot(now = Date.now) {
   let state = initialState()
+  const presences = new PresenceBuffer()
   const apply = (part, action) => Object.assign(state, part(state, action))
+  const applyPresences = () => {
+    const action = presences.action()
+    if (action) apply(reduceDirectory, action)
+  }
+  const toMessages = () => {
+    applyPresences()
+    return state.isReady ? [{ event: SNAPSHOT, sequence: null, data: Object.fromEntries(PARTS.map((name) => [name, state[name]])) }] : []
+  }
   return new SnapshotHook({
-    messages: () => (state.isReady ? [{ event: SNAPSHOT, sequence: null, data: Object.fromEntries(PARTS.map((name) => [name, state[name]])) }] : []),
+    messages: toMessages,
     update({ event, data }) {
+      if (presences.take(event, data)) return
+      if (presences.precedes(event)) applyPresences()
       const action = { type: 'dispatch', name: event, data, now: now() }
       apply(reduceDirectory, action)
       apply(reduceAttention, action)
     },
-    reset: () => (state = initialState()),
+    reset() {
+      presences.action()
+      state = initialState()
+    },
   })
 }
 

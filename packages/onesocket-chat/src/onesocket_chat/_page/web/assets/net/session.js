@@ -4,12 +4,14 @@ import { Store } from '../state/store.js'
 import { historyOf } from '../state/histories.js'
 import { isUnread } from '../state/attention.js'
 import { isNewer } from '../state/ids.js'
+import { PresenceBuffer } from '../state/presence_buffer.js'
 import { Api, ApiError } from './api.js'
 import { Connection } from './connection.js'
 import { Sender } from './sender.js'
 
 const PAGE = 50
 const TYPING_MS = 8_000
+const PRESENCE_MS = 100
 
 export class Session {
   #connection
@@ -18,6 +20,8 @@ export class Session {
   #acknowledged = new Map()
   #listeners = new Map()
   #loads = 0
+  #presences = new PresenceBuffer()
+  #presenceTimer = null
 
   /**
    * `makeClient`: see `Connection`. `onSignedOut(sentence)`: the token is void. `visibleMessageId()`: of the list's top;
@@ -60,6 +64,7 @@ export class Session {
 
   close() {
     clearInterval(this.#typingTimer)
+    clearTimeout(this.#presenceTimer)
     removeEventListener('online', this.#onWake)
     document.removeEventListener('visibilitychange', this.#onVisible)
     this.#sender?.close()
@@ -229,6 +234,11 @@ export class Session {
   }
 
   #dispatched(name, data) {
+    if (this.#presences.take(name, data)) {
+      this.#presenceTimer ??= setTimeout(() => this.#applyPresences(), PRESENCE_MS)
+      return
+    }
+    if (this.#presences.precedes(name)) this.#applyPresences()
     this.store.dispatch({ type: 'dispatch', name, data, now: Date.now() })
     if (name === 'READY') this.#begun(data.user.id)
     for (const listener of this.#listeners.get(name) ?? []) listener(data, this.store.state)
@@ -236,6 +246,7 @@ export class Session {
 
   /** This tab has joined a connection of others: what they were told is told at once. */
   #snapshotCame(parts) {
+    this.#applyPresences()
     this.store.dispatch({ type: 'snapshot', parts })
     this.#begun(parts.me.id)
   }
@@ -245,6 +256,13 @@ export class Session {
     await this.#newToken
     const isVoid = await this.api.get('/users/@me').then(() => false, (error) => error.isUnauthorized)
     if (isVoid) this.onSignedOut('You were signed out. Sign in again.')
+  }
+
+  #applyPresences() {
+    clearTimeout(this.#presenceTimer)
+    this.#presenceTimer = null
+    const action = this.#presences.action()
+    if (action) this.store.dispatch(action)
   }
 
   #begun(userId) {

@@ -10,6 +10,7 @@ export const DM = 1
 /** Changes of the directory by a dispatch of the gateway; null: none. */
 export function reduceDirectory(state, action) {
   if (action.type === 'snapshot') return action.parts
+  if (action.type === 'presences-changed') return { presences: new Map([...state.presences, ...action.presences]) }
   if (action.type === 'guild-members') return addMembers(state, action.guildId, action.members)
   if (action.type !== 'dispatch') return null
   const { name, data } = action
@@ -121,10 +122,6 @@ const HANDLERS = {
     const presences = new Map(state.presences)
     for (const presence of data.presences ?? []) presences.set(presence.user.id, presence.status)
     return { ...changes, presences }
-  },
-
-  PRESENCE_UPDATE(state, data) {
-    return { presences: withEntry(state.presences, data.user.id, data.status) }
   },
 
   USER_UPDATE(state, data) {
