@@ -206,6 +206,7 @@ test('a late tab begins with what READY and all that came since have told', () =
   snapshot.update({ event: 'READY', data: READY })
   snapshot.update({ event: 'GUILD_CREATE', data: GUILD })
   snapshot.update({ event: 'MESSAGE_CREATE', data: message('100', BOB, { mentions: [ADA] }) })
+  snapshot.update({ event: 'RELATIONSHIP_ADD', data: { id: '2', type: 2 } })
   snapshot.update({ event: 'CHANNEL_CREATE', data: { id: '11', type: 0, guild_id: '5', name: 'late' } })
   const [{ event, data }] = structuredClone(snapshot.messages())
   assert.equal(event, SNAPSHOT)
@@ -214,6 +215,7 @@ test('a late tab begins with what READY and all that came since have told', () =
   assert.equal(data.channels.get('10').lastMessageId, '100')
   assert.deepEqual([data.mentions.get('10'), data.unread.get('10')], [1, 1])
   assert.deepEqual([...data.members.get('5').keys()], ['1', '2'])
+  assert.deepEqual([...data.blocked.keys()], ['2'])
   assert.ok(!('histories' in data) && !('outbox' in data) && !('view' in data)) // which are each tab's own
   // Presences wait until they are asked for, or until an event that holds newer ones.
   snapshot.update({ event: 'PRESENCE_UPDATE', data: { user: { id: '2' }, status: 'idle' } })
