@@ -14,7 +14,8 @@ from aiohttp import web
 
 from onesocket.errors import InvalidOption
 from onesocket_discord.server import ChatServer, GatewayOptions
-from onesocket_discord.server.rest import OriginPolicy, StaticPage
+from onesocket_discord.server._login_guard import LoginGuard
+from onesocket_discord.server.rest import OriginPolicy, RateLimit, StaticPage
 from tests.unit.onesocket_discord.server.gateway.raw_client import DEADLINE, dial
 
 pytestmark = pytest.mark.timeout(60)
@@ -217,3 +218,79 @@ async def test_without_the_page_it_says_where_it_is() -> None:
             assert "pip install onesocket-chat" in await answer.text()
     finally:
         await runner.cleanup()
+
+
+async def test_behind_a_proxy_clients_are_told_its_addresses() -> None:
+    async with ChatServer(public_url="https://chat.example", trusted_proxies=["127.0.0.1"]) as server:
+        assert server.page_url == "https://chat.example/"
+        token = await server.create_bot("robo")
+        headers = {"Authorization": f"Bot {token}", "Host": "chat.example"}
+        async with dial(server.gateway_url) as client, aiohttp.ClientSession(headers=headers) as http:
+            await client.hello()
+            await client.send(2, {"token": token, "intents": 1})
+            assert (await client.until("READY"))["d"]["resume_gateway_url"] == "wss://chat.example/"
+            channel = (await client.until("GUILD_CREATE"))["d"]["channels"][0]["id"]
+            for path in ("", "/bot"):
+                async with http.get(f"{server.api_url}/gateway{path}") as answer:
+                    assert (await answer.json())["url"] == "wss://chat.example/"
+            form = aiohttp.FormData()
+            form.add_field("payload_json", "{}")
+            form.add_field("files[0]", b"x", filename="a.txt")
+            async with http.post(f"{server.api_url}/channels/{channel}/messages", data=form) as answer:
+                file = (await answer.json())["attachments"][0]
+            assert file["url"].startswith("https://chat.example/attachments/")
+            here = server.api_url.removesuffix("/api/v10")
+            async with http.get(file["url"].replace("https://chat.example", here)) as answer:
+                assert await answer.read() == b"x"
+
+
+async def test_the_gateway_and_http_refuse_other_pages_than_the_public_addresss() -> None:
+    async with ChatServer(public_url="https://chat.example") as server:
+        get = "GET /api/v10/gateway HTTP/1.1\r\nHost: chat.example\r\n{more}\r\n"
+        for origin, status in (
+            ("https://chat.example", (b"200", b"101")),
+            ("http://localhost:3000", (b"403", b"403")),
+            ("http://chat.example", (b"403", b"403")),
+        ):
+            for request, wanted in zip((get, UPGRADE), status, strict=True):
+                line = await ask(server, request.format(host="chat.example", more=f"Origin: {origin}\r\n"))
+                assert line.split()[1] == wanted, origin
+
+
+async def test_the_gateway_counts_the_clients_that_a_trusted_proxy_names() -> None:
+    options = GatewayOptions(max_per_address=2)
+    async with ChatServer(trusted_proxies=["127.0.0.1"], options=options) as server:
+
+        async def line(address: str) -> bytes:
+            return await ask(server, UPGRADE.format(host="127.0.0.1", more=f"X-Forwarded-For: {address}\r\n"))
+
+        async with contextlib.AsyncExitStack() as stack:
+            for address in ("2001:db8::1", "2001:db8::2"):
+                headers = {"X-Forwarded-For": address}
+                await stack.enter_async_context(dial(server.gateway_url, additional_headers=headers))
+            await server.wait_for(lambda stats: stats.open == 2)
+            assert (await line("2001:db8::3")).startswith(b"HTTP/1.1 429")
+            assert (await line("203.0.113.5")).startswith(b"HTTP/1.1 101")
+            assert (await line("2001:db8::3, 203.0.113.5")).startswith(b"HTTP/1.1 101")
+        await server.wait_for(lambda stats: stats.open == 0)
+        assert not server._gateway.state.forwarded
+        assert (await line("2001:db8::3")).startswith(b"HTTP/1.1 101")
+
+
+async def test_the_gateway_looks_up_no_more_unknown_tokens_of_one_address(server: ChatServer) -> None:
+    server._gateway.state.login_guard = LoginGuard(RateLimit(2, 60.0))
+    codes = []
+    for number in range(3):
+        async with dial(server.gateway_url) as client:
+            await client.hello()
+            await client.send(2, {"token": f"guess{number}", "intents": 1})
+            codes.append(await client.close_code())
+    assert codes == [4004, 4004, 4008]
+
+
+@pytest.mark.parametrize("header", ["X-Forwarded-For: 203.0.113.5", "X-Forwarded-Proto: https", "Forwarded: for=_a"])
+async def test_the_control_endpoint_is_not_reached_through_a_proxy(server: ChatServer, header: str) -> None:
+    """A proxy on this machine may ask by an address: every client would seem to be here."""
+    request = "GET /control/stats HTTP/1.1\r\nHost: 127.0.0.1\r\n{more}\r\n"
+    assert (await ask(server, request.format(more=""))).split()[1] == b"401"
+    assert (await ask(server, request.format(more=f"{header}\r\n"))).split()[1] == b"403"

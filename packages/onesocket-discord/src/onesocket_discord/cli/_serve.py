@@ -59,7 +59,10 @@ def serve(
     ] = 30.0,
     trusted_proxy: Annotated[
         list[str] | None,
-        typer.Option(metavar="ADDRESS", help="A reverse proxy whose X-Forwarded-For is believed; may be repeated."),
+        typer.Option(
+            metavar="ADDRESS",
+            help="A reverse proxy, or its network, whose X-Forwarded-For and -Proto are believed; may be repeated.",
+        ),
     ] = None,
     cluster: Annotated[
         str | None,
@@ -69,16 +72,25 @@ def serve(
             help="redis://HOST of Redis or Valkey: servers with the same --database are as one.",
         ),
     ] = None,
+    public_url: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            envvar="ONESOCKET_PUBLIC_URL",
+            help="https://HOST of a reverse proxy in front: clients are told its address, and its pages may use the "
+            "server, in place of other pages of this machine.",
+        ),
+    ] = None,
     gateway_url: Annotated[
         str | None,
-        typer.Option(metavar="URL", help="The gateway's address that clients are told, of a balancer in front."),
+        typer.Option(metavar="URL", help="The gateway's address that clients are told, if it isn't --public-url's."),
     ] = None,
     origin: Annotated[
         list[str] | None,
         typer.Option(
             metavar="URL",
-            help="Where pages come from that may use the server, such as https://chat.example of a proxy in front; may "
-            "be repeated. Pages of this machine and of the server's own address may.",
+            help="Where more pages come from that may use the server; may be repeated. Those of --public-url and of "
+            "the server's own address may, and without --public-url all of this machine.",
         ),
     ] = None,
     registration: Annotated[
@@ -114,6 +126,7 @@ def serve(
             trusted_proxies=trusted_proxy or (),
             login_lifetime=login_days * 86_400,
             cluster=cluster,
+            public_url=public_url,
             public_gateway_url=gateway_url,
             origins=origin or (),
             registration=registration,
@@ -204,11 +217,14 @@ async def _run(server: ChatServer, option: str) -> None:
     async with server:
         if server.page_url:
             typer.echo(f"chat      {server.page_url}")
-        typer.echo(f"HTTP API  {server.api_url}")
-        typer.echo(f"gateway   {server.gateway_url}")
+        typer.echo(f"HTTP API  {server.public.api_url}")
+        typer.echo(f"gateway   {server.public_gateway_url}")
+        own = server.api_url.removesuffix("/api/v10")
+        if server.public.origin != own:
+            typer.echo(f"listens   {own}")
         typer.echo("")
         typer.echo(f"make a bot:       onesocket serve bot NAME{option}")
-        typer.echo(f"in a terminal:    onesocket chat --server {server.api_url.removesuffix('/api/v10')}")
+        typer.echo(f"in a terminal:    onesocket chat --server {server.public.origin}")
         typer.echo("stop:             Ctrl-C")
         sys.stdout.flush()
         await stop.wait()

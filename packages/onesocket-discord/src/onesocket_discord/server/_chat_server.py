@@ -18,14 +18,15 @@ from onesocket.transports._socket_server import bind_host, serve_sockets
 
 from ._control_endpoint import ControlEndpoint
 from ._fault_injector import FaultInjector
+from ._public_url import PublicUrl, check_gateway_url
 from ._shared_port import SharedPort
+from ._trusted_proxies import TrustedProxies
 from .gateway import GatewayOptions, GatewayServer, Stats
 from .rest import (
     IDLE_TIMEOUT,
     HttpConnectionLimiter,
     OriginPolicy,
     StaticPage,
-    TrustedProxies,
     make_app,
     scripted_rate_limit_response,
 )
@@ -50,11 +51,12 @@ class ChatServer:
     - `options`: the gateway's limits and times.
     - `control_file`: a file, readable by its owner alone, for the address and token of the control endpoint.
     - `login_lifetime`: seconds without use after which a person's login expires.
-    - `trusted_proxies`: addresses or networks of reverse proxies whose ``X-Forwarded-For`` is believed.
-
+    - `trusted_proxies`: addresses or networks of reverse proxies whose ``X-Forwarded-For`` and ``-Proto`` are believed.
     - `cluster`: the URL of Redis or Valkey, ``redis://…``, by which the servers of one database are as one.
-    - `public_gateway_url`: the gateway's address that clients are told; by default this server's own.
-    - `origins`: the origins of web pages that may use the server, besides those of loopback and of its own address.
+    - `public_url`: the address of a reverse proxy in front, such as ``https://chat.example``: clients are told
+      addresses of it, and its pages may use the server, in place of those of loopback.
+    - `public_gateway_url`: the gateway's address that clients are told; by default that of `public_url`, or its own.
+    - `origins`: the origins of web pages that may use the server, besides.
     - `registration`: who may make an account by HTTP: ``"open"``, ``"invite"`` (whoever has one) or ``"closed"``.
 
     Its start raises `PortTaken` if a port is in use, `InvalidOption` for a place that can't be, `StoreInUse` if another
@@ -74,6 +76,7 @@ class ChatServer:
         trusted_proxies: Iterable[str] = (),
         login_lifetime: float = LOGIN_LIFETIME,
         cluster: str | None = None,
+        public_url: str | None = None,
         public_gateway_url: str | None = None,
         origins: Iterable[str] = (),
         registration: Registration = "open",
@@ -85,18 +88,19 @@ class ChatServer:
         self._control_file = control_file
         self._proxies = TrustedProxies(trusted_proxies)
         self._login_lifetime = login_lifetime
-        self._origins = OriginPolicy(origins)
         if registration not in get_args(Registration):
             raise InvalidOption(f"registration must be one of {', '.join(get_args(Registration))}")
         self._registration: Registration = registration
-        self._gateway = GatewayServer(options, public_gateway_url, self._origins.allows_gateway)
-        self._public_gateway_url = public_gateway_url
+        self._proxy_url = None if public_url is None else PublicUrl.parse(public_url)
+        self._origins = OriginPolicy(origins, self._proxy_url)
+        self._public_gateway_url = _told_gateway_url(public_gateway_url, self._proxy_url)
+        self._gateway = GatewayServer(options, self._public_gateway_url, self._origins.allows_gateway, self._proxies)
         self._cluster = None if cluster is None else _cluster_node(cluster, self._gateway)
         self._page = StaticPage.installed()
         self._service: ChatService | None = None
         self._stack = contextlib.AsyncExitStack()
         self.api_url = ""
-        """``http://127.0.0.1:PORT/api/v10``."""
+        """The API where the server listens: ``http://127.0.0.1:PORT/api/v10``."""
         self.faults = FaultInjector(self._gateway.state, scripted_rate_limit_response)
         """The scripted faults."""
 
@@ -114,13 +118,23 @@ class ChatServer:
 
     @property
     def gateway_url(self) -> str:
-        """``ws://127.0.0.1:PORT/``."""
+        """The gateway where the server listens: ``ws://127.0.0.1:PORT/``."""
         return self._gateway.url
 
     @property
+    def public(self) -> PublicUrl:
+        """The addresses that clients are told, but for the gateway's."""
+        return self._proxy_url or PublicUrl(self.api_url.removesuffix("/api/v10"))
+
+    @property
+    def public_gateway_url(self) -> str:
+        """The gateway's address that clients are told."""
+        return self._public_gateway_url or self.gateway_url
+
+    @property
     def page_url(self) -> str:
-        """The address of the chat's page, ``http://127.0.0.1:PORT/``; empty unless onesocket-chat is installed."""
-        return self.api_url.removesuffix("api/v10") if self._page.is_installed else ""
+        """The address of the chat's page that users are told; empty unless onesocket-chat is installed."""
+        return self.public.page_url if self._page.is_installed else ""
 
     @property
     def service(self) -> ChatService:
@@ -166,7 +180,7 @@ class ChatServer:
                 passwords=cheap,
                 login_lifetime=self._login_lifetime,
                 registration=self._registration,
-                files_url=lambda: self.api_url.removesuffix("/api/v10"),
+                files_url=lambda: self.public.origin,
             )
             self._service = await stack.enter_async_context(opening)
             if self._cluster is not None:
@@ -199,10 +213,11 @@ class ChatServer:
         control = ControlEndpoint(self._gateway.state, self.faults, self.service)
         app = make_app(
             self.service,
-            gateway_url=lambda: self._public_gateway_url or self.gateway_url,
+            gateway_url=lambda: self.public_gateway_url,
             session_start_limit=self._gateway.session_start_limit,
             proxies=self._proxies,
-            hooks=[self._origins.hook, control.hook, self.faults.hook],
+            guard=self._gateway.state.login_guard,
+            hooks=[self._origins.hook(self._scheme_of), control.hook, self.faults.hook],
             loses=self.faults.loses,
             page=self._page,
         )
@@ -220,6 +235,9 @@ class ChatServer:
             control.write_file(self._control_file, f"http://{authority}/control/")
             stack.callback(control.remove_file, self._control_file)
 
+    def _scheme_of(self, request: web.Request) -> str | None:
+        return self._proxies.source_of(str(request.remote), lambda name: request.headers.getall(name, ())).scheme
+
     async def _stop_both(self, runner: web.AppRunner) -> None:
         """Stop HTTP and the gateway at the same time, so that their timeouts do not add up."""
         gateway = asyncio.ensure_future(self._gateway.stop())
@@ -227,6 +245,12 @@ class ChatServer:
             await runner.cleanup()
         finally:
             await gateway
+
+
+def _told_gateway_url(given: str | None, public: PublicUrl | None) -> str | None:
+    if given is not None:
+        return check_gateway_url(given)
+    return None if public is None else public.gateway_url
 
 
 def _cluster_node(url: str, gateway: GatewayServer) -> ClusterNode:

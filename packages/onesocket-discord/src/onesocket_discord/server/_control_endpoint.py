@@ -26,6 +26,8 @@ from .service import ChatService
 
 _PREFIX: Final = "/control/"
 _MAX_BODY_SIZE: Final = 64 << 10
+_FORWARDED: Final = ("X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "Forwarded", "Via")
+"""Headers that reverse proxies add: through one on this machine every client seems to be here."""
 
 
 class ControlEndpoint:
@@ -59,6 +61,8 @@ class ControlEndpoint:
             return None
         if not is_address(request.headers.get("Host", "")):
             return _error_response(403, "the control endpoint is reached by its address, not by a name")
+        if any(name in request.headers for name in _FORWARDED):
+            return _error_response(403, "the control endpoint is reached on its machine, not through a proxy")
         if not is_loopback(request.remote or "") or not self._is_authorized(request):
             return _error_response(401, "the control token is missing or wrong; it is in the server's control file")
         try:

@@ -82,6 +82,10 @@ class Directory(Protocol):
         """The account of a token, given without the prefix ``Bot ``; None for an invalid one."""
         ...
 
+    def is_remembered(self, token: str) -> bool:
+        """True if the account of this token is in memory, so that finding it costs nothing."""
+        ...
+
     async def ready_data(self, account: Account) -> ReadyData:
         """The data for READY of this account."""
         ...

@@ -38,6 +38,10 @@ class FakeDirectory:
             return None
         return Account(int(token[1:]), f"user{token[1:]}", token[0] == "t")
 
+    def is_remembered(self, token: str) -> bool:
+        del token
+        return False
+
     async def ready_data(self, account: Account) -> ReadyData:
         self.asked.set()
         if self.gate is not None:
@@ -129,9 +133,11 @@ class RawGatewayClient:
 
 
 @asynccontextmanager
-async def dial(url: str, query: str = "v=10&encoding=json", compress: str = "") -> AsyncIterator[RawGatewayClient]:
+async def dial(
+    url: str, query: str = "v=10&encoding=json", compress: str = "", **options: Any
+) -> AsyncIterator[RawGatewayClient]:
     address = f"{url}?{query}" + (f"&compress={compress}" if compress else "")
-    async with connect(address, open_timeout=DEADLINE, close_timeout=DEADLINE, max_size=None) as socket:
+    async with connect(address, open_timeout=DEADLINE, close_timeout=DEADLINE, max_size=None, **options) as socket:
         yield RawGatewayClient(socket, compress)
 
 

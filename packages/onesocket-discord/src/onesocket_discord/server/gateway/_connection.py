@@ -18,6 +18,7 @@ from ...protocol._compression import COMPRESSORS
 from ...protocol._identification import Presence
 from ...protocol._opcodes import Opcode
 from .._api_error import ApiError
+from .._trusted_proxies import RequestSource
 from . import _session_start as session_start
 from ._dispatch_fault_injector import DispatchFaultInjector
 from ._fault_schedule import Fault
@@ -34,9 +35,11 @@ Job = Callable[[], Awaitable[None]]
 class GatewayConnection(ServedConnection[GatewaySession]):
     """Serves one client. One task does what takes time, in the order of the requests."""
 
-    def __init__(self, state: GatewayState, query: dict[str, str]) -> None:
+    def __init__(self, state: GatewayState, query: dict[str, str], source: RequestSource) -> None:
         super().__init__(state.options, state.connection_limits, state.sessions, query)
         self.state = state
+        self.source = source
+        """The client, as far as the request for the upgrade tells."""
         self._write: Callable[[bytes], object] = _discard
         self._write_frame: Callable[[bytes], object] | None = None
         """None: dispatches are compressed."""

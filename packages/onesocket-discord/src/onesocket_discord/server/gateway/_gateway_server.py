@@ -21,6 +21,7 @@ from ..._serving import GatewayOptions
 from ..._serving._server_payloads import RECONNECT
 from ...protocol._close_codes import CloseCode
 from .._ports import Account, Directory, Event, Json
+from .._trusted_proxies import TrustedProxies, network_of
 from ._connection import GatewayConnection
 from ._gateway_state import GatewayState
 from ._published_dispatch import PublishedDispatch
@@ -44,11 +45,13 @@ class GatewayServer:
         self,
         options: GatewayOptions | None = None,
         public_url: str | None = None,
-        allows_origin: Callable[[str | None, str], bool] = lambda _, __: True,
+        allows_origin: Callable[[str | None, str, str | None], bool] = lambda _, __, ___: True,
+        proxies: TrustedProxies | None = None,
     ) -> None:
         """`public_url`: the address that clients are told for a resume; by default the server's own.
 
-        `allows_origin`: whether a web page, by its ``Origin`` and ``Host`` headers, may connect.
+        `allows_origin`: whether a web page, by its ``Origin`` and ``Host`` headers and the scheme that a trusted proxy
+        tells, may connect. `proxies`: those that tell the addresses of clients.
         """
         self.options = options if options is not None else GatewayOptions()
         self.state = GatewayState(self.options, self.publish, lambda: public_url or self.url)
@@ -56,6 +59,7 @@ class GatewayServer:
         self.url = ""
         """Its address, with a slash at the end; empty before `start()` or `serve()`."""
         self._allows_origin = allows_origin
+        self._proxies = proxies if proxies is not None else TrustedProxies()
         self._close_server: Callable[[], None] | None = None
         self._addresses: Counter[str] = Counter()
         self._accepted: set[asyncio.Transport] = set()
@@ -187,7 +191,7 @@ class GatewayServer:
         if self._stopping or len(self._accepted) >= self.options.max_connections + _MAX_REJECTED_CONNECTIONS:
             return False
         self._accepted.add(transport)
-        self._addresses[address] += 1
+        self._addresses[network_of(address)] += 1
         return True
 
     def upgraded(self, transport: asyncio.Transport) -> None:
@@ -196,9 +200,10 @@ class GatewayServer:
     def connection_ended(self, address: str, transport: asyncio.Transport) -> None:
         """Forget a TCP connection that has ended."""
         self._accepted.discard(transport)
-        self._addresses[address] -= 1
-        if not self._addresses[address]:
-            del self._addresses[address]
+        network = network_of(address)
+        self._addresses[network] -= 1
+        if not self._addresses[network]:
+            del self._addresses[network]
 
     def answer_request(self, request: HttpRequest, address: str) -> RequestAnswer:
         """Answer a request."""
@@ -206,13 +211,16 @@ class GatewayServer:
         fault = self.state.fault_schedule.take("refuse_upgrade")
         if fault is not None:
             return self._refuse(fault.values["status"], "refused by a scripted fault", fault.values["retry_after"])
-        if not self._allows_origin(request.headers.get("Origin"), request.headers.get("Host", "")):
+        source = self._proxies.source_of(address, request.headers.getall)
+        if not self._allows_origin(request.headers.get("Origin"), request.headers.get("Host", ""), source.scheme):
             return self._refuse(403, "web pages of other hosts can't use this server", None)
-        if self._addresses[address] > self.options.max_per_address:
+        # Behind a proxy the connections are all its own: those of the client that it names count, this one added.
+        counted = self.state.forwarded[source.network] + 1 if source.is_forwarded else self._addresses[source.network]
+        if counted > self.options.max_per_address:
             return self._refuse(429, "too many connections from this address", _RETRY_AFTER)
         if self._stopping or len(self._accepted) > self.options.max_connections:
             return self._refuse(503, "too many connections", _RETRY_AFTER)
-        return GatewayConnection(self.state, request.query).websocket
+        return GatewayConnection(self.state, request.query, source).websocket
 
     def _refuse(self, status: int, text: str, retry_after: float | None) -> HttpResponse:
         self.state.stats_counter.add("refused")

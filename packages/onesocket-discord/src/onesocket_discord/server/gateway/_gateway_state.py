@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ from onesocket.transports._server_connection import ServerConnectionLimits
 from ..._serving import EncodedDispatch, GatewayOptions
 from ...protocol._close_codes import REASONS, CloseCode
 from ...protocol._limits import PAYLOAD_LIMIT
+from .._login_guard import LoginGuard
 from .._ports import Account, Directory, Event, Json
 from ._fault_schedule import Fault, FaultSchedule
 from ._identify_limiter import IdentifyLimiter, IdentifyVerdict
@@ -45,7 +47,10 @@ class GatewayState:
         self.sessions = SessionRegistry(options, self.stats_counter, self.presences.changed, self._session_ended)
         self.cluster: ClusterNode | None = None
         """Shares sessions, presences and limits with other servers; None: there are none."""
+        self.login_guard = LoginGuard()
         self.connections: set[GatewayConnection] = set()
+        self.forwarded: Counter[str] = Counter()
+        """Open connections by the networks of the clients that trusted proxies have named."""
         self.directory: Directory | None = None
 
     def __repr__(self) -> str:
@@ -88,11 +93,18 @@ class GatewayState:
     def connection_opened(self, connection: GatewayConnection) -> None:
         """Add an open connection."""
         self.connections.add(connection)
+        if connection.source.is_forwarded:
+            self.forwarded[connection.source.network] += 1
         self.stats_counter.add("open")
 
     def connection_ended(self, connection: GatewayConnection) -> None:
         """Remove a connection whose socket is closed."""
         self.connections.discard(connection)
+        source = connection.source
+        if source.is_forwarded:
+            self.forwarded[source.network] -= 1
+            if not self.forwarded[source.network]:
+                del self.forwarded[source.network]
         self.stats_counter.add("open", -1)
 
     def _faults_changed(self, fault: Fault) -> None:

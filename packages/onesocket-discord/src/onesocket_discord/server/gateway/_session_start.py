@@ -10,6 +10,7 @@ from ...protocol._close_codes import CloseCode
 from ...protocol._intents import Intents
 from ...protocol._limits import API_VERSION
 from ...protocol._sharding import shard_of
+from .._login_guard import UnknownTokenLimit
 from .._ports import Account, Json, ReadyData, token_digest
 from ._identify_limiter import IdentifyVerdict
 from ._presence_tracker import shown_presence
@@ -107,7 +108,11 @@ async def _resume_shared(
 
 
 async def _authenticate(connection: GatewayConnection, token: str) -> Account:
-    account = await connection.state.get_directory().authenticate(token)
+    state = connection.state
+    try:
+        account = await state.login_guard.authenticate(state.get_directory(), token, connection.source.network)
+    except UnknownTokenLimit:
+        raise ClientViolation(CloseCode.RATE_LIMITED) from None
     if account is None:
         raise ClientViolation(CloseCode.AUTHENTICATION_FAILED)
     return account

@@ -9,8 +9,11 @@ from collections.abc import Awaitable, Callable, Sequence
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
+from ...protocol._snowflakes import parse_snowflake
 from .._api_error import ApiError, unauthorized
+from .._login_guard import LoginGuard, UnknownTokenLimit
 from .._ports import Account, Json
+from .._trusted_proxies import TrustedProxies
 from ..service import ChatService
 from ._attachments import add_attachment_route
 from ._page import StaticPage
@@ -19,7 +22,6 @@ from ._request_context import RateLimitExceeded, RequestContext, RouteSettings
 from ._responses import api_error_response, error_response, json_response, rate_limited_response
 from ._route import RouteDefinition
 from ._routes import ROUTES
-from ._trusted_proxies import TrustedProxies
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +51,7 @@ def make_app(
     loses: Callable[[web.Request], bool] = lambda _: False,
     limiter: RateLimiter | None = None,
     proxies: TrustedProxies | None = None,
+    guard: LoginGuard | None = None,
     answer_timeout: float = _RESPONSE_TIMEOUT,
     page: StaticPage | None = None,
 ) -> web.Application:
@@ -58,7 +61,9 @@ def make_app(
     time. If `loses` returns True for a request that was done, its connection is reset instead of an answer. A client
     that doesn't read an answer within `answer_timeout` seconds is disconnected.
     """
-    settings = RouteSettings(gateway_url, session_start_limit, limiter or RateLimiter(), proxies or TrustedProxies())
+    settings = RouteSettings(
+        gateway_url, session_start_limit, limiter or RateLimiter(), proxies or TrustedProxies(), guard or LoginGuard()
+    )
     app = web.Application(
         middlewares=[_response_sender(answer_timeout, loses), _error_handler(hooks)], client_max_size=_MAX_BODY_SIZE
     )
@@ -109,6 +114,8 @@ def _error_handler(hooks: Sequence[RequestHook]) -> Middleware:
             return api_error_response(error)
         except RateLimitExceeded as error:
             return rate_limited_response(error.grant.reset_after, headers=error.grant.headers)
+        except UnknownTokenLimit as error:
+            return rate_limited_response(error.retry_after, global_=True)
         except web.HTTPException as error:
             return _http_error_response(error)
         except Exception as error:
@@ -124,9 +131,16 @@ def _endpoint(route: RouteDefinition, service: ChatService, settings: RouteSetti
     handler = route.bind(service)
 
     async def endpoint(request: web.Request) -> web.StreamResponse:
-        account = None if route.open else await _authenticate(request, service)
-        client: tuple[object, ...] = (settings.proxies.client_of(request) if account is None else account.user_id,)
-        client += tuple(request.match_info.get(name) for name in _MAJOR_PARAMETERS)
+        account: Account | None = None
+        client: tuple[object, ...]
+        if route.open:
+            client = (settings.source_of(request).network,)
+        else:
+            account = await _authenticate(request, service, settings)
+            everything = settings.limiter.take_account(account.user_id)
+            if not everything.allowed:
+                return rate_limited_response(everything.reset_after, global_=True)
+            client = (account.user_id, *(_major_id(request, name) for name in _MAJOR_PARAMETERS))
         grant = settings.limiter.take(route_name, client, settings.limiter.usual)
         if not grant.allowed:
             raise RateLimitExceeded(grant)
@@ -142,11 +156,20 @@ def _endpoint(route: RouteDefinition, service: ChatService, settings: RouteSetti
     return endpoint
 
 
-async def _authenticate(request: web.Request, service: ChatService) -> Account:
-    """Return the account of the request's token; a bot's has the prefix ``Bot``. Raises `ApiError` (401)."""
+def _major_id(request: web.Request, name: str) -> int | None:
+    """The id by this name in the path; None without one, and for text that is none, of any length."""
+    return parse_snowflake(request.match_info.get(name))
+
+
+async def _authenticate(request: web.Request, service: ChatService, settings: RouteSettings) -> Account:
+    """Return the account of the request's token; a bot's has the prefix ``Bot``.
+
+    Raises `ApiError` (401), and `UnknownTokenLimit`.
+    """
     token = request.headers.get("Authorization", "")
     bare = token.removeprefix("Bot ")
-    account = await service.authenticate(bare) if bare else None
+    network = settings.source_of(request).network
+    account = await settings.guard.authenticate(service, bare, network) if bare else None
     if account is None or account.bot != (bare != token):
         raise unauthorized()
     return account

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from urllib.parse import urlsplit
 
 from aiohttp import web
 
-from onesocket.errors import InvalidOption
 from onesocket.hub._endpoint import is_ip_address, is_loopback
 
+from .._public_url import PublicUrl, parse_origin
 from ._responses import error_response
 
 _PORTS = {"http": 80, "https": 443}
@@ -18,59 +18,66 @@ _PORTS = {"http": 80, "https": 443}
 class OriginPolicy:
     """Decides by ``Origin``, which browsers send and bots don't, which web pages may use the server.
 
-    These may: pages of this machine (loopback, any port), those of the server's own address, and named origins.
+    These may: pages of this machine (loopback, any port), those of the server's own address, and named origins. With a
+    public address that address takes the place of this machine's other ports: its users' machines are others.
     """
 
-    def __init__(self, allowed: Iterable[str] = ()) -> None:
+    def __init__(self, allowed: Iterable[str] = (), public: PublicUrl | None = None) -> None:
         """`allowed`: origins such as ``https://chat.example``. Raises `InvalidOption`."""
-        self._allowed = frozenset(_named_origin(one) for one in allowed)
+        self._allowed = frozenset(parse_origin(one, "--origin", "a web page's scheme and host") for one in allowed)
+        self._is_public = public is not None
+        if public is not None:
+            self._allowed |= {public.origin}
 
     def __repr__(self) -> str:
         return f"<OriginPolicy allowed={sorted(self._allowed)}>"
 
-    def allows(self, origin: str | None, host: str) -> bool:
+    def allows(self, origin: str | None, host: str, scheme: str | None = None) -> bool:
         """True for no page at all (None), and for a page that may use the server as `host`.
 
         The server's own page counts where `host` is an address: a foreign page can bring its own name to lead here.
+        `scheme`: that of the request, if a trusted proxy says so; then it has to be that of its own page.
         """
-        if origin is None or is_loopback(_host_of(origin)) or origin.lower() in self._allowed:
+        if origin is None or origin.lower() in self._allowed:
             return True
-        return is_ip_address(_host_of(origin)) and self.is_same_host(origin, host)
+        name = _host_of(origin)
+        if not self._is_public and is_loopback(name):
+            return True
+        return (is_ip_address(name) or name == "localhost") and self._is_same_host(origin, host, scheme)
 
-    def allows_gateway(self, origin: str | None, host: str) -> bool:
-        """As `allows`, and a page of the same name: without a token there is nothing to be had."""
-        return self.allows(origin, host) or (origin is not None and self.is_same_host(origin, host))
+    def allows_gateway(self, origin: str | None, host: str, scheme: str | None = None) -> bool:
+        """As `allows`; without a public address a page of the same name, too, which has nothing without a token."""
+        return self.allows(origin, host, scheme) or (
+            origin is not None and not self._is_public and self._is_same_host(origin, host, scheme)
+        )
 
-    def is_same_host(self, origin: str, host: str) -> bool:
+    def hook(
+        self, scheme_of: Callable[[web.Request], str | None]
+    ) -> Callable[[web.Request], Awaitable[web.StreamResponse | None]]:
+        """Return a hook that answers 403 to a page that may not use the server."""
+
+        async def check(request: web.Request) -> web.StreamResponse | None:
+            if self.allows(request.headers.get("Origin"), request.headers.get("Host", ""), scheme_of(request)):
+                return None
+            return error_response(403, 0, "403: Forbidden: web pages of other hosts can't use this server")
+
+        return check
+
+    def _is_same_host(self, origin: str, host: str, scheme: str | None) -> bool:
         """True if the origin's host and port are those of this ``Host`` header."""
         try:
             parts = urlsplit(origin)
         except ValueError:
             return False
+        if scheme is not None and parts.scheme != scheme:
+            return False
         return bool(host) and _netloc(parts.netloc, parts.scheme) == _netloc(host, parts.scheme)
-
-    async def hook(self, request: web.Request) -> web.StreamResponse | None:
-        """A hook: 403 for a page that may not use the server."""
-        if self.allows(request.headers.get("Origin"), request.headers.get("Host", "")):
-            return None
-        return error_response(403, 0, "403: Forbidden: web pages of other hosts can't use this server")
 
 
 def is_address(host: str) -> bool:
     """True if a ``Host`` header is an address or ``localhost``; any other name may be a foreign one."""
     name = _host_of(f"//{host}")
     return name == "localhost" or is_ip_address(name)
-
-
-def _named_origin(text: str) -> str:
-    try:
-        parts = urlsplit(text)
-        valid = parts.scheme in _PORTS and bool(parts.hostname) and not (parts.path.strip("/") or parts.query)
-    except ValueError:
-        valid = False
-    if not valid:
-        raise InvalidOption(f"an origin is a web page's scheme and host, such as https://chat.example, not {text!r}")
-    return text.rstrip("/").lower()
 
 
 def _netloc(netloc: str, scheme: str) -> str:

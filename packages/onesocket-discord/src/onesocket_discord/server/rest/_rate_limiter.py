@@ -4,24 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 
-_MAX_BUCKETS = 10_000
+from .._window_table import RateLimit, WindowTable
+
+_MAX_BUCKETS = 20_000
 _MAX_ATTEMPT_WINDOWS = 100_000
 
-
-@dataclass(frozen=True, slots=True)
-class RateLimit:
-    """A number of `requests` in `window` seconds."""
-
-    requests: int
-    window: float
-
-
 DEFAULT_LIMIT = RateLimit(200, 1.0)
-"""For each route and user."""
+"""For each route and user, and each channel or guild in its path."""
+
+ACCOUNT_LIMIT = RateLimit(1000, 1.0)
+"""For each account, whatever ids its paths hold: those may be made up."""
 
 SIGN_IN_LIMIT = RateLimit(5, 60.0)
 """For each name and address."""
@@ -56,51 +51,56 @@ class RateLimitDecision:
 
 
 class RateLimiter:
-    """Counts requests in fixed windows. Remembers a bounded number of buckets, the ones used last.
+    """Counts requests in fixed windows, in bounded tables (see `WindowTable`).
 
-    Attempts to sign in have a table of their own, which other requests can't empty.
+    Each limit of attempts to sign in has a table of its own: names that are made up fill none of addresses.
     """
 
     def __init__(
         self,
         usual: RateLimit = DEFAULT_LIMIT,
         *,
+        account: RateLimit = ACCOUNT_LIMIT,
         sign_in: RateLimit = SIGN_IN_LIMIT,
         address: RateLimit = ADDRESS_LIMIT,
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
     ) -> None:
         self.usual = usual
+        self.account = account
         self.sign_in = sign_in
         self.address = address
         self._clock = clock
         self._wall = wall
-        self._buckets = _WindowTable(_MAX_BUCKETS)
-        self._attempts = _WindowTable(_MAX_ATTEMPT_WINDOWS)
+        self._buckets = WindowTable(_MAX_BUCKETS)
+        self._accounts = WindowTable(_MAX_BUCKETS)
+        self._attempts = {limit: WindowTable(_MAX_ATTEMPT_WINDOWS) for limit in (sign_in, address)}
 
     def __repr__(self) -> str:
-        return f"<RateLimiter {len(self._buckets)} buckets, {len(self._attempts)} attempts>"
+        attempts = sum(map(len, self._attempts.values()))
+        return f"<RateLimiter {len(self._buckets)} buckets, {attempts} attempts>"
 
     def take(self, route: str, client: Hashable, limit: RateLimit) -> RateLimitDecision:
         """Count one request of `client` to `route`."""
         return self._take(self._buckets, route, client, limit)
 
-    def count_attempt(self, what: str, client: Hashable, limit: RateLimit) -> RateLimitDecision:
-        """Count one attempt of `client` to sign in or to register."""
-        return self._take(self._attempts, what, client, limit)
+    def take_account(self, user_id: int) -> RateLimitDecision:
+        """Count one request of this account to any route."""
+        return self._take(self._accounts, "", user_id, self.account)
 
-    def release(self, what: str, client: Hashable) -> None:
+    def count_attempt(self, what: str, client: Hashable, limit: RateLimit) -> RateLimitDecision:
+        """Count one attempt of `client` to sign in or to register; `limit` is one of this object's."""
+        return self._take(self._attempts[limit], what, client, limit)
+
+    def release(self, what: str, client: Hashable, limit: RateLimit) -> None:
         """Uncount an attempt that succeeded."""
-        window = self._attempts.get((what, client))
+        window = self._attempts[limit].find((what, client), self._clock())
         if window is not None and window.used > 0:
             window.used -= 1
 
-    def _take(self, table: _WindowTable, route: str, client: Hashable, limit: RateLimit) -> RateLimitDecision:
+    def _take(self, table: WindowTable, route: str, client: Hashable, limit: RateLimit) -> RateLimitDecision:
         now = self._clock()
-        window = table.get((route, client))
-        if window is None or now >= window.ends:
-            window = _Window(now + limit.window)
-        table.put((route, client), window)
+        window = table.open((route, client), now, limit.window)
         window.used += 1
         left = window.ends - now
         return RateLimitDecision(
@@ -127,29 +127,3 @@ def denied_decision(route: str, retry_after: float) -> RateLimitDecision:
 
 def _bucket_id(route: str) -> str:
     return hashlib.sha256(route.encode()).hexdigest()[:32]
-
-
-@dataclass(slots=True)
-class _Window:
-    ends: float
-    used: int = 0
-
-
-class _WindowTable:
-    """Windows by route and client; at the limit, the least recently used one is dropped."""
-
-    def __init__(self, max_windows: int) -> None:
-        self._max_windows = max_windows
-        self._windows: OrderedDict[Hashable, _Window] = OrderedDict()
-
-    def __len__(self) -> int:
-        return len(self._windows)
-
-    def get(self, key: Hashable) -> _Window | None:
-        return self._windows.get(key)
-
-    def put(self, key: Hashable, window: _Window) -> None:
-        self._windows[key] = window
-        self._windows.move_to_end(key)
-        if len(self._windows) > self._max_windows:
-            self._windows.popitem(last=False)

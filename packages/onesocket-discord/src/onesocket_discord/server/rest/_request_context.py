@@ -15,12 +15,14 @@ from aiohttp import web
 from ...protocol._snowflakes import parse_snowflake
 from .._api_error import ApiError, invalid_field, unauthorized
 from .._field_reader import as_list, as_object
+from .._login_guard import LoginGuard
 from .._ports import Account, Json
+from .._trusted_proxies import RequestSource, TrustedProxies
+from .._window_table import RateLimit
 from ..service import ChatService
 from ..service._attachments import UploadedFile
 from ._form import read_form
-from ._rate_limiter import RateLimit, RateLimitDecision, RateLimiter
-from ._trusted_proxies import TrustedProxies
+from ._rate_limiter import RateLimitDecision, RateLimiter
 
 _BODY_TIMEOUT = 20.0
 """Seconds for a body to arrive."""
@@ -39,6 +41,11 @@ class RouteSettings:
     session_start_limit: Callable[[Account], Awaitable[Json]]
     limiter: RateLimiter
     proxies: TrustedProxies
+    guard: LoginGuard
+
+    def source_of(self, request: web.Request) -> RequestSource:
+        """The client of a request."""
+        return self.proxies.source_of(str(request.remote), lambda name: request.headers.getall(name, ()))
 
 
 class RateLimitExceeded(Exception):
@@ -139,9 +146,9 @@ class RequestContext:
         return self.request.headers.get("User-Agent", "")
 
     @property
-    def address(self) -> str:
-        """The client's address: that of the connection, or the one named by a trusted proxy."""
-        return self.settings.proxies.client_of(self.request)
+    def network(self) -> str:
+        """The part of the client's address by which limits count."""
+        return self.settings.source_of(self.request).network
 
     def count_attempt(self, what: str, who: str, limit: RateLimit) -> None:
         """Count this attempt to sign in or to register. Raises `RateLimitExceeded`."""

@@ -35,19 +35,19 @@ async def _get_registration(context: RequestContext) -> Json:
 
 
 async def _register(context: RequestContext) -> Json:
-    context.count_attempt("register", context.address, context.settings.limiter.address)
+    context.count_attempt("register", context.network, context.settings.limiter.address)
     return await context.service.accounts.register(await context.body(), context.client)
 
 
 async def _login(context: RequestContext) -> Json:
-    limiter, address = context.settings.limiter, context.address
-    context.count_attempt("login", address, limiter.address)
+    limiter, network = context.settings.limiter, context.network
+    context.count_attempt("login", network, limiter.address)
     body = await context.body()
-    name = f"{address} {name_key(FieldReader(body).text('login', most=64) or '')}"
+    name = f"{network} {name_key(FieldReader(body).text('login', most=64) or '')}"
     context.count_attempt("login", name, limiter.sign_in)  # counted before the check, so that many at once get no more
     signed_in = await context.service.accounts.login(body, context.client)
-    for counted in (address, name):
-        limiter.release("login", counted)
+    limiter.release("login", network, limiter.address)
+    limiter.release("login", name, limiter.sign_in)
     return signed_in
 
 
@@ -67,10 +67,10 @@ async def _edit_me(context: RequestContext) -> Json:
     body = await context.body()
     if "new_password" not in FieldReader(body):
         return await context.service.accounts.rename(context.account, body)
-    name = f"{context.address} {context.account.user_id}"
-    context.count_attempt("password", name, context.settings.limiter.sign_in)
+    limiter, name = context.settings.limiter, f"{context.network} {context.account.user_id}"
+    context.count_attempt("password", name, limiter.sign_in)
     token = await context.service.accounts.change_password(context.account, body, context.client)
-    context.settings.limiter.release("password", name)
+    limiter.release("password", name, limiter.sign_in)
     return {**serialize.current_user(context.account), "token": token}
 
 

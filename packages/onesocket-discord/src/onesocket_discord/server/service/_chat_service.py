@@ -131,6 +131,10 @@ class ChatService:
         """The account of a token, given without the prefix ``Bot ``; None for an invalid one."""
         return await self.logins.authenticate(token)
 
+    def is_remembered(self, token: str) -> bool:
+        """True if the account of this token is in memory."""
+        return self.logins.is_remembered(token)
+
     async def ready_data(self, account: Account) -> ReadyData:
         """The data for READY of this account."""
         async with self._context.store.reading() as connection:

@@ -72,6 +72,10 @@ class LoginService(Service):
             await self._note_use({key})
         return known.account if key in self._known or await self._is_there(key) else None
 
+    def is_remembered(self, token: str) -> bool:
+        """True if the account of this token is in memory."""
+        return token_digest(token) in self._known
+
     async def issue(self, work: UnitOfWork, account: Account, client: str = "") -> str:
         """Issue a token. `client`: the User-Agent that signs in, shown in the list of logins.
 
