@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import aiohttp
 import pytest
 
 from onesocket.errors import EngineUnavailable, InvalidOption, InvalidURL, MissingExtra
@@ -88,6 +89,11 @@ def cluster_of(server: ChatServer) -> ClusterNode:
 
 async def log_in(client: RawGatewayClient, token: str, intents: int = ALL_INTENTS) -> Json:
     return await client.identify(token, intents=intents)
+
+
+async def health(server: ChatServer) -> tuple[int, Json]:
+    async with aiohttp.ClientSession() as http, http.get(f"{server.public.origin}/healthz") as answer:
+        return answer.status, await answer.json()
 
 
 async def messages(client: RawGatewayClient, count: int) -> list[tuple[int, str]]:
@@ -332,11 +338,13 @@ async def test_without_redis_messages_are_stored_and_reach_everybody_when_it_is_
     database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("onesocket_discord.server.cluster._cluster_node._TIMEOUT", 0.3)
+    monkeypatch.setattr("onesocket_discord.server._health._MAX_AGE", 0.0)
     with redis_server() as own:
         async with two_nodes(database, own) as nodes, dial(nodes.one.gateway_url) as client:
             await log_in(client, nodes.bot)
             robo = await nodes.one.service.authenticate(nodes.bot)
             assert robo is not None
+            assert await health(nodes.one) == (200, {"status": "ok"})
             own.process.send_signal(signal.SIGSTOP)
             try:
                 await nodes.say(nodes.other, "stored")
@@ -346,8 +354,11 @@ async def test_without_redis_messages_are_stored_and_reach_everybody_when_it_is_
                     assert await late.close_code() == 4000
                 with expect_api_error(503, 0):
                     await nodes.one._gateway.session_start_limit(robo)
+                reason = "the cluster's engine can't be reached, or takes no writes"
+                assert await health(nodes.one) == (503, {"status": "unavailable", "reason": reason})
             finally:
                 own.process.send_signal(signal.SIGCONT)
+            assert (await health(nodes.one))[0] == 200
             assert [content for _, content in await messages(client, 1)] == ["stored"]
 
 

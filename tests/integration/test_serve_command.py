@@ -13,7 +13,9 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+from typer.testing import CliRunner
 
+from onesocket_discord.cli._serve import serve_app
 from tests.support.commands import end_by_signal, read_introduction, run_command, start_command
 from tests.unit.onesocket_discord.server.gateway.raw_client import DEADLINE, dial
 
@@ -159,3 +161,43 @@ async def test_the_control_file_is_for_its_owner_alone(tmp_path: Path) -> None:
         assert not any(token in line for line in server.lines)
         status, errors = await server.end()
         assert (status, token in errors) == (0, False)
+
+
+async def test_behind_a_proxy_it_prints_its_address_and_logs_each_request(tmp_path: Path) -> None:
+    options = ("--public-url", "https://chat.example", "--trusted-proxy", "127.0.0.1", "--log-requests", "json")
+    async with serving(tmp_path, "--port", "0", "--metrics", "127.0.0.1:0", *options) as server:
+        told = {line.split()[0]: line.split()[-1] for line in server.lines if line}
+        assert (told["chat"], server.api_url) == ("https://chat.example/", "https://chat.example/api/v10")
+        assert server.gateway_url == "wss://chat.example/"
+        async with aiohttp.ClientSession(headers={"X-Forwarded-For": "203.0.113.5"}) as http:
+            async with http.get(f"{told['listens']}/healthz?secret") as answer:
+                assert answer.status == 200
+            async with http.get(told["metrics"]) as answer:
+                assert 'route="/healthz",status="200"} 1' in await answer.text()
+        status, errors = await server.end()
+        (line,) = [json.loads(line) for line in errors.splitlines() if line.startswith("{")]
+    assert status == 0
+    assert (line["address"], line["path"], line["status"]) == ("203.0.113.5", "/healthz", 200)
+    assert "secret" not in errors
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "remedy"),
+    [
+        ("--public-url", "chat.example", "such as https://chat.example"),
+        ("--gateway-url", "https://chat.example", "such as wss://chat.example/"),
+        ("--trusted-proxy", "caddy", "such as 127.0.0.1 or"),
+        ("--trusted-proxy", "0.0.0.0/0", "name the proxy's own address"),
+        ("--origin", "chat.example", "such as https://chat.example"),
+        ("--metrics", "here", "wants HOST:PORT"),
+        ("--log-requests", "xml", "'text', 'json'"),
+    ],
+)
+def test_a_wrong_value_is_said_in_one_line_with_the_remedy(
+    tmp_path: Path, option: str, value: str, remedy: str
+) -> None:
+    done = CliRunner().invoke(serve_app, ["--data", str(tmp_path), option, value])
+    assert done.exit_code == 2
+    assert option in done.output
+    assert remedy in done.output
+    assert "Traceback" not in done.output

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import sys
 from pathlib import Path
@@ -15,6 +16,15 @@ from onesocket.cli._usage import EXIT_FAILED, fail
 
 from ._account_commands import bot_app, invite, report_app, user_app
 from ._control_client import DatabaseOption, DataOption, ErrorReporting, ask_server
+from ._serve_options import (
+    ClusterOption,
+    GatewayUrlOption,
+    LogRequestsOption,
+    MetricsOption,
+    OriginOption,
+    PublicUrlOption,
+    TrustedProxyOption,
+)
 from ._server_place import ServerPlace
 
 if TYPE_CHECKING:
@@ -57,42 +67,6 @@ def serve(
     login_days: Annotated[
         float, typer.Option(min=0.01, metavar="DAYS", help="Without use, until a person has to sign in again.")
     ] = 30.0,
-    trusted_proxy: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="ADDRESS",
-            help="A reverse proxy, or its network, whose X-Forwarded-For and -Proto are believed; may be repeated.",
-        ),
-    ] = None,
-    cluster: Annotated[
-        str | None,
-        typer.Option(
-            metavar="URL",
-            envvar="ONESOCKET_CHAT_CLUSTER",
-            help="redis://HOST of Redis or Valkey: servers with the same --database are as one.",
-        ),
-    ] = None,
-    public_url: Annotated[
-        str | None,
-        typer.Option(
-            metavar="URL",
-            envvar="ONESOCKET_PUBLIC_URL",
-            help="https://HOST of a reverse proxy in front: clients are told its address, and its pages may use the "
-            "server, in place of other pages of this machine.",
-        ),
-    ] = None,
-    gateway_url: Annotated[
-        str | None,
-        typer.Option(metavar="URL", help="The gateway's address that clients are told, if it isn't --public-url's."),
-    ] = None,
-    origin: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="URL",
-            help="Where more pages come from that may use the server; may be repeated. Those of --public-url and of "
-            "the server's own address may, and without --public-url all of this machine.",
-        ),
-    ] = None,
     registration: Annotated[
         Literal["open", "invite", "closed"],
         typer.Option(
@@ -101,6 +75,13 @@ def serve(
             "makes one), or nobody but `onesocket serve user add` (closed).",
         ),
     ] = "open",
+    trusted_proxy: TrustedProxyOption = None,
+    cluster: ClusterOption = None,
+    public_url: PublicUrlOption = None,
+    gateway_url: GatewayUrlOption = None,
+    origin: OriginOption = None,
+    log_requests: LogRequestsOption = None,
+    metrics: MetricsOption = None,
 ) -> None:
     """Run a chat server that speaks Discord's gateway and HTTP API, version 10.
 
@@ -111,11 +92,13 @@ def serve(
         return
     with ErrorReporting():
         from ..server import ChatServer, GatewayOptions
+        from ..server._request_log import LogFormat, RequestLog
 
         options = GatewayOptions(heartbeat_interval=heartbeat_interval, identify_interval=identify_interval)
         place = ServerPlace.find(data, database)
         place.make_directory()
         _raise_file_limit()
+        log = None if log_requests is None else RequestLog(sys.stderr, LogFormat(log_requests.value))
         server = ChatServer(
             place.database,
             host=host,
@@ -130,8 +113,11 @@ def serve(
             public_gateway_url=gateway_url,
             origins=origin or (),
             registration=registration,
+            metrics=metrics,
+            on_request=log,
         )
-        asyncio.run(_run(server, place.options))
+        with contextlib.nullcontext() if log is None else log:
+            asyncio.run(_run(server, place.options))
 
 
 @serve_app.command()
@@ -222,6 +208,8 @@ async def _run(server: ChatServer, option: str) -> None:
         own = server.api_url.removesuffix("/api/v10")
         if server.public.origin != own:
             typer.echo(f"listens   {own}")
+        if server.metrics_url:
+            typer.echo(f"metrics   {server.metrics_url}")
         typer.echo("")
         typer.echo(f"make a bot:       onesocket serve bot NAME{option}")
         typer.echo(f"in a terminal:    onesocket chat --server {server.public.origin}")

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from onesocket.errors import MissingExtra
 
+from ._requests import RequestRecord
+
 if TYPE_CHECKING:
     from ._chat_server import ChatServer
     from .gateway import GatewayOptions, Stats
     from .gateway._fault_schedule import Fault
 
-__all__ = ["ChatServer", "Fault", "GatewayOptions", "Stats"]
+__all__ = ["ChatServer", "Fault", "GatewayOptions", "RequestRecord", "Stats"]
 
 _EXTRA = frozenset({"aiosqlite", "argon2", "sqlalchemy"})
 

@@ -13,12 +13,16 @@ from aiohttp import web
 from argon2 import PasswordHasher
 
 from onesocket.errors import InvalidOption, MissingExtra, UsageError
+from onesocket.hub._endpoint import Endpoint
 from onesocket.testing import ThreadedServer
 from onesocket.transports._socket_server import bind_host, serve_sockets
 
 from ._control_endpoint import ControlEndpoint
 from ._fault_injector import FaultInjector
+from ._health import HealthCheck
+from ._metrics import MetricsEndpoint
 from ._public_url import PublicUrl, check_gateway_url
+from ._requests import MALFORMED_ROUTE, RequestObserver, RequestRecord
 from ._shared_port import SharedPort
 from ._trusted_proxies import TrustedProxies
 from .gateway import GatewayOptions, GatewayServer, Stats
@@ -58,6 +62,8 @@ class ChatServer:
     - `public_gateway_url`: the gateway's address that clients are told; by default that of `public_url`, or its own.
     - `origins`: the origins of web pages that may use the server, besides.
     - `registration`: who may make an account by HTTP: ``"open"``, ``"invite"`` (whoever has one) or ``"closed"``.
+    - `metrics`: ``HOST:PORT``, or ``PORT`` on 127.0.0.1, for Prometheus; None: nowhere.
+    - `on_request`: is called with a `RequestRecord` of each request that was answered; it must not block.
 
     Its start raises `PortTaken` if a port is in use, `InvalidOption` for a place that can't be, `StoreInUse` if another
     server uses the database, `StoreUnreachable`, `StoreBroken` and `StoreTooNew` if it can't be used, and
@@ -80,6 +86,8 @@ class ChatServer:
         public_gateway_url: str | None = None,
         origins: Iterable[str] = (),
         registration: Registration = "open",
+        metrics: str | None = None,
+        on_request: RequestObserver | None = None,
     ) -> None:
         self._where = _MEMORY if path is None else path
         self._host = host
@@ -94,7 +102,12 @@ class ChatServer:
         self._proxy_url = None if public_url is None else PublicUrl.parse(public_url)
         self._origins = OriginPolicy(origins, self._proxy_url)
         self._public_gateway_url = _told_gateway_url(public_gateway_url, self._proxy_url)
-        self._gateway = GatewayServer(options, self._public_gateway_url, self._origins.allows_gateway, self._proxies)
+        self._observers: list[RequestObserver] = [] if on_request is None else [on_request]
+        self._gateway = GatewayServer(
+            options, self._public_gateway_url, self._origins.allows_gateway, self._proxies, self._observers
+        )
+        self._http: HttpConnectionLimiter | None = None
+        self._metrics = None if metrics is None else self._metrics_endpoint(metrics)
         self._cluster = None if cluster is None else _cluster_node(cluster, self._gateway)
         self._page = StaticPage.installed()
         self._service: ChatService | None = None
@@ -135,6 +148,11 @@ class ChatServer:
     def page_url(self) -> str:
         """The address of the chat's page that users are told; empty unless onesocket-chat is installed."""
         return self.public.page_url if self._page.is_installed else ""
+
+    @property
+    def metrics_url(self) -> str:
+        """``http://127.0.0.1:PORT/metrics``; empty without `metrics`."""
+        return "" if self._metrics is None else self._metrics.url
 
     @property
     def service(self) -> ChatService:
@@ -211,6 +229,8 @@ class ChatServer:
         if self._gateway_port is None:
             self._gateway.serve(self.service, f"ws://{authority}/")
         control = ControlEndpoint(self._gateway.state, self.faults, self.service)
+        health = HealthCheck(self.service.store, self._cluster, is_stopping=lambda: self._gateway.is_stopping)
+        stack.push_async_callback(health.stop)
         app = make_app(
             self.service,
             gateway_url=lambda: self.public_gateway_url,
@@ -220,6 +240,8 @@ class ChatServer:
             hooks=[self._origins.hook(self._scheme_of), control.hook, self.faults.hook],
             loses=self.faults.loses,
             page=self._page,
+            health=health.respond,
+            observers=self._observers,
         )
         runner = web.AppRunner(app, shutdown_timeout=1.0)
         await runner.setup()
@@ -227,13 +249,30 @@ class ChatServer:
         if runner.server is None:
             raise RuntimeError("aiohttp has made no server")
         limit = self._gateway.options.max_connections
-        shared = SharedPort(HttpConnectionLimiter(runner.server, limit), self._gateway, limit, IDLE_TIMEOUT)
+        self._http = HttpConnectionLimiter(runner.server, limit)
+        self._http.on_malformed = self._note_malformed
+        if self._metrics is not None:
+            stack.callback(self._metrics.stop)
+            await self._metrics.start()
+        shared = SharedPort(self._http, self._gateway, limit, IDLE_TIMEOUT)
         close = await serve_sockets(sockets, shared, backlog=_BACKLOG)
         stack.callback(shared.close)
         stack.callback(close)
         if self._control_file is not None:
             control.write_file(self._control_file, f"http://{authority}/control/")
             stack.callback(control.remove_file, self._control_file)
+
+    def _metrics_endpoint(self, address: str) -> MetricsEndpoint:
+        endpoint = Endpoint.parse(address, "--metrics", unix=False)
+        made = MetricsEndpoint(endpoint, lambda: self.stats, lambda: 0 if self._http is None else self._http.open)
+        self._observers.append(made.requests)
+        return made
+
+    def _note_malformed(self, address: str, status: int) -> None:
+        route = MALFORMED_ROUTE
+        record = RequestRecord(address=address, method="OTHER", route=route, path=route, status=status)
+        for observer in self._observers:
+            observer(record)
 
     def _scheme_of(self, request: web.Request) -> str | None:
         return self._proxies.source_of(str(request.remote), lambda name: request.headers.getall(name, ())).scheme

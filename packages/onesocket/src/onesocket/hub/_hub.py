@@ -16,6 +16,7 @@ from .._version import __version__
 from ..client._gap import Gap
 from ..client._status import Change, ConnectionStats, Status
 from ..errors import NoRuntimeDirectory, OnesocketError, UsageError
+from ..instruments._text_format import CONTENT_TYPE
 from ..lifecycle._states import State
 from ..sharing._upstream import Upstream
 from ..transports._connection_acceptor import RequestAnswer
@@ -28,7 +29,7 @@ from ._endpoint import Endpoint
 from ._frame_backlog import FrameBacklog
 from ._frontend import Frontend
 from ._hub_listener import HubListener
-from ._metrics import CONTENT_TYPE, metrics_text
+from ._metrics import metrics_text
 from ._options import HubOptions
 
 log = logging.getLogger("onesocket")

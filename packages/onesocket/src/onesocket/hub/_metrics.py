@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Final
-
 from ..client._cluster_status import cluster_status_of
-from ..instruments._metrics import METRICS, Sample, SourceReading, label
+from ..instruments._metrics import METRICS, SourceReading
+from ..instruments._text_format import metric_lines
 from ..sharing._upstream import Upstream
 from ._counters import HubCounters
 from ._frame_backlog import FrameBacklog
 from ._frontend import Frontend
-
-CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
 
 def metrics_text(upstream: Upstream, counters: HubCounters, frontend: Frontend, backlog: FrameBacklog) -> str:
@@ -28,10 +24,10 @@ def metrics_text(upstream: Upstream, counters: HubCounters, frontend: Frontend, 
     for metric in METRICS:
         samples = tuple(metric.read(reading))
         if samples:
-            lines.extend(_metric(metric.prometheus_type, metric.series_name, metric.description, samples))
+            lines.extend(metric_lines(metric.prometheus_type, metric.series_name, metric.description, samples))
 
     def add(kind: str, name: str, help_text: str, value: float) -> None:
-        lines.extend(_metric(kind, f"onesocket_hub_{name}", help_text, (((), value),)))
+        lines.extend(metric_lines(kind, f"onesocket_hub_{name}", help_text, (((), value),)))
 
     add("counter", "received_messages_total", "Messages from the upstream.", counters.received.total)
     add("counter", "received_bytes_total", "Bytes of those.", counters.received_bytes)
@@ -47,11 +43,3 @@ def metrics_text(upstream: Upstream, counters: HubCounters, frontend: Frontend, 
     add("gauge", "waiting_messages", "Messages of clients that wait to be sent upstream.", frontend.waiting)
     add("gauge", "unread_bytes", "Bytes that are kept for clients that lag, once for all of them.", backlog.size)
     return "\n".join(lines) + "\n"
-
-
-def _metric(kind: str, name: str, help_text: str, samples: Iterable[Sample]) -> Iterable[str]:
-    yield f"# HELP {name} {help_text}"
-    yield f"# TYPE {name} {kind}"
-    for attributes, value in samples:
-        labels = ",".join(f'{label(attribute)}="{text}"' for attribute, text in attributes)
-        yield f"{name}{{{labels}}} {value}" if labels else f"{name} {value}"

@@ -116,6 +116,10 @@ class ClusterNode:
         stored = b"" if presence is None else msgspec.json.encode(presence)
         await self._client.run_script(PRESENCE, keys, STREAM_LENGTH, entry, user_id, stored)
 
+    async def check(self) -> None:
+        """Write to the engine that this server is there. Raises `EngineUnavailable` and `EngineUnusable`."""
+        await self._register()
+
     # --- tasks --------------------------------------------------------------------------------------------------------
 
     async def _again(self, step: Callable[[], Awaitable[None]]) -> None:

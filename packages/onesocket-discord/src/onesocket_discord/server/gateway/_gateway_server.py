@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import chain
 from typing import Final
 
@@ -21,7 +21,8 @@ from ..._serving import GatewayOptions
 from ..._serving._server_payloads import RECONNECT
 from ...protocol._close_codes import CloseCode
 from .._ports import Account, Directory, Event, Json
-from .._trusted_proxies import TrustedProxies, network_of
+from .._requests import GATEWAY_ROUTE, RequestObserver, RequestRecord
+from .._trusted_proxies import RequestSource, TrustedProxies, network_of
 from ._connection import GatewayConnection
 from ._gateway_state import GatewayState
 from ._published_dispatch import PublishedDispatch
@@ -47,11 +48,12 @@ class GatewayServer:
         public_url: str | None = None,
         allows_origin: Callable[[str | None, str, str | None], bool] = lambda _, __, ___: True,
         proxies: TrustedProxies | None = None,
+        observers: Sequence[RequestObserver] = (),
     ) -> None:
         """`public_url`: the address that clients are told for a resume; by default the server's own.
 
         `allows_origin`: whether a web page, by its ``Origin`` and ``Host`` headers and the scheme that a trusted proxy
-        tells, may connect. `proxies`: those that tell the addresses of clients.
+        tells, may connect. `proxies`: those that tell the addresses of clients. `observers` are told of each request.
         """
         self.options = options if options is not None else GatewayOptions()
         self.state = GatewayState(self.options, self.publish, lambda: public_url or self.url)
@@ -60,6 +62,7 @@ class GatewayServer:
         """Its address, with a slash at the end; empty before `start()` or `serve()`."""
         self._allows_origin = allows_origin
         self._proxies = proxies if proxies is not None else TrustedProxies()
+        self._observers = observers
         self._close_server: Callable[[], None] | None = None
         self._addresses: Counter[str] = Counter()
         self._accepted: set[asyncio.Transport] = set()
@@ -207,11 +210,32 @@ class GatewayServer:
 
     def answer_request(self, request: HttpRequest, address: str) -> RequestAnswer:
         """Answer a request."""
+        source = self._proxies.source_of(address, request.headers.getall)
+        answer = self._answer(request, source)
+        if self._observers:
+            status = answer.status if isinstance(answer, HttpResponse) else 101 if request.is_upgrade else 426
+            record = RequestRecord(
+                address=source.address,
+                scheme=source.scheme,
+                method="GET",
+                route=GATEWAY_ROUTE,
+                path=GATEWAY_ROUTE,
+                status=status,
+            )
+            for observer in self._observers:
+                observer(record)
+        return answer
+
+    @property
+    def is_stopping(self) -> bool:
+        """True once `stop` was called."""
+        return self._stopping
+
+    def _answer(self, request: HttpRequest, source: RequestSource) -> RequestAnswer:
         self.state.stats_counter.add("handshakes")
         fault = self.state.fault_schedule.take("refuse_upgrade")
         if fault is not None:
             return self._refuse(fault.values["status"], "refused by a scripted fault", fault.values["retry_after"])
-        source = self._proxies.source_of(address, request.headers.getall)
         if not self._allows_origin(request.headers.get("Origin"), request.headers.get("Host", ""), source.scheme):
             return self._refuse(403, "web pages of other hosts can't use this server", None)
         # Behind a proxy the connections are all its own: those of the client that it names count, this one added.

@@ -13,12 +13,14 @@ from ...protocol._snowflakes import parse_snowflake
 from .._api_error import ApiError, unauthorized
 from .._login_guard import LoginGuard, UnknownTokenLimit
 from .._ports import Account, Json
+from .._requests import RequestObserver
 from .._trusted_proxies import TrustedProxies
 from ..service import ChatService
 from ._attachments import add_attachment_route
 from ._page import StaticPage
 from ._rate_limiter import RateLimiter
 from ._request_context import RateLimitExceeded, RequestContext, RouteSettings
+from ._request_observation import note_account, request_noter
 from ._responses import api_error_response, error_response, json_response, rate_limited_response
 from ._route import RouteDefinition
 from ._routes import ROUTES
@@ -54,19 +56,24 @@ def make_app(
     guard: LoginGuard | None = None,
     answer_timeout: float = _RESPONSE_TIMEOUT,
     page: StaticPage | None = None,
+    health: Callable[[web.Request], Awaitable[web.StreamResponse]] | None = None,
+    observers: Sequence[RequestObserver] = (),
 ) -> web.Application:
-    """Assemble the application: the API under ``/api/v10`` and ``/api``, and the page.
+    """Assemble the application: the API under ``/api/v10`` and ``/api``, the page, and ``/healthz``.
 
     `gateway_url` and `session_start_limit` are called for each request that needs them; `hooks` may change at any
     time. If `loses` returns True for a request that was done, its connection is reset instead of an answer. A client
-    that doesn't read an answer within `answer_timeout` seconds is disconnected.
+    that doesn't read an answer within `answer_timeout` seconds is disconnected. `observers` are told of each request.
     """
     settings = RouteSettings(
         gateway_url, session_start_limit, limiter or RateLimiter(), proxies or TrustedProxies(), guard or LoginGuard()
     )
-    app = web.Application(
-        middlewares=[_response_sender(answer_timeout, loses), _error_handler(hooks)], client_max_size=_MAX_BODY_SIZE
-    )
+    middlewares = [_response_sender(answer_timeout, loses), _error_handler(hooks)]
+    if observers:
+        middlewares.insert(0, request_noter(observers, settings.source_of))
+    app = web.Application(middlewares=middlewares, client_max_size=_MAX_BODY_SIZE)
+    if health is not None:
+        app.router.add_get("/healthz", health)
     add_attachment_route(app.router, service)
     if page is not None:
         page.add_routes(app.router)
@@ -137,6 +144,7 @@ def _endpoint(route: RouteDefinition, service: ChatService, settings: RouteSetti
             client = (settings.source_of(request).network,)
         else:
             account = await _authenticate(request, service, settings)
+            note_account(account)
             everything = settings.limiter.take_account(account.user_id)
             if not everything.allowed:
                 return rate_limited_response(everything.reset_after, global_=True)

@@ -36,6 +36,8 @@ class HttpConnectionLimiter:
         """The number of open connections."""
         self.on_upgrade: Callable[[asyncio.Transport, bytes], object] | None = None
         """Takes a kept-alive connection over, with the request for an upgrade that came on it."""
+        self.on_malformed: Callable[[str, int], object] = lambda _, __: None
+        """Is told of each malformed request, by the other end's address, and of the status of its answer."""
 
     def __repr__(self) -> str:
         return f"<HttpConnectionLimiter {self.open}/{self._limit}>"
@@ -99,6 +101,7 @@ class _HttpHandler(web.RequestHandler):
             log.error("a request failed", exc_info=exc)
         response = error_response(status, 0, f"{status}: {HTTPStatus(status).phrase}")
         response.force_close()
+        self._all.on_malformed(str(request.remote), status)
         return response
 
 

@@ -12,6 +12,7 @@ from onesocket.errors import InvalidOption, UsageError
 
 from .._names import name_skeleton
 from ._tables import METADATA, attachments, bans, relationships, reports, roles, users
+from ._unit_of_work import UnitOfWork
 
 _VERSION: Final = Table("alembic_version", MetaData(), Column("version_num", String(32), primary_key=True))
 """Holds the version of the tables. Alembic wrote it once, so existing databases have it under this name."""
@@ -65,6 +66,11 @@ MIGRATIONS: Final[Mapping[str, tuple[str | ExecutableDDLElement | Callable[[Conn
 
 class StoreTooNew(UsageError):
     """A later release has changed the tables of this database."""
+
+
+async def write_nothing_new(work: UnitOfWork) -> None:
+    """Write the version that is there: an operation that fails where nothing can be written."""
+    await work.execute(update(_VERSION).values(version_num=_VERSION.c.version_num))
 
 
 def upgrade(connection: Connection) -> None:

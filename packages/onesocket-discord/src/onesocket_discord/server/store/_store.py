@@ -19,7 +19,7 @@ from . import _postgresql as postgresql
 from . import _sqlite as sqlite
 from ._concurrent_writer import ConcurrentWriter
 from ._database_url import read_database_url
-from ._migration import upgrade
+from ._migration import upgrade, write_nothing_new
 from ._outgoing_events import Append, pass_on_events, prepare_outgoing_events
 from ._server_lease import ServerLease
 from ._tables import SNOWFLAKE_TABLES
@@ -138,6 +138,10 @@ class Store:
     async def write(self, operation: Operation[T], isolation: Isolation = Isolation.SERIALIZABLE) -> T:
         """Run one operation in a transaction of its own (see `Writer.write`)."""
         return await self._writer.write(operation, isolation)
+
+    async def check_writable(self) -> None:
+        """Commit a write that changes nothing. Raises what any write would."""
+        await self.write(write_nothing_new, Isolation.READ_COMMITTED)
 
     async def largest_id(self) -> int:
         """The largest stored snowflake."""
