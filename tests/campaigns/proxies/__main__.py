@@ -20,6 +20,7 @@ from onesocket.testing import FaultyServer
 from onesocket.wire import IMPLEMENTATION
 from tests.campaigns.harness.director import run_command
 from tests.campaigns.harness.report import ROOT, markdown_table
+from tests.campaigns.proxies.chat import CHAT_SCENARIOS, chat_stage
 from tests.campaigns.proxies.programs import PACKAGES, NoProxyError, find_programs, version
 from tests.campaigns.proxies.proxy import Proxy
 from tests.campaigns.proxies.scenarios import SCENARIOS, Stage
@@ -37,15 +38,14 @@ class Results:
         self.failures: list[str] = []
         self._rows: dict[str, dict[str, str]] = {}
 
-    def add(self, scenario: str, proxy: Proxy, text: str, *, failed: bool) -> None:
-        """Note one."""
-        kind = "TLS" if proxy.is_secure else "plain"
-        print(f"{proxy.name} {kind}, {scenario}: {text}", flush=True)
+    def add(self, scenario: str, proxy: str, kind: str, text: str, *, failed: bool) -> None:
+        """Note one; `kind` is TLS or plain."""
+        print(f"{proxy} {kind}, {scenario}: {text}", flush=True)
         if failed:
-            self.failures.append(f"{proxy.name} {kind}, {scenario}: {text}")
+            self.failures.append(f"{proxy} {kind}, {scenario}: {text}")
         cells = self._rows.setdefault(scenario, {})
-        before = cells.get(proxy.name)
-        cells[proxy.name] = text if before in {None, text} else f"{before}; TLS: {text}"
+        before = cells.get(proxy)
+        cells[proxy] = text if before in {None, text} else f"{before}; TLS: {text}"
 
     def table(self, versions: Mapping[str, str]) -> str:
         """Return the table for the page."""
@@ -59,7 +59,7 @@ async def run(programs: Mapping[str, str], only: Sequence[str], seed: int) -> Re
     results = Results()
     authority = trustme.CA()
     certificate = FOLDER / "certificate.pem"
-    authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(certificate)
+    authority.issue_cert("127.0.0.1", "localhost").private_key_and_cert_chain_pem.write_to_path(certificate)
     trust = ssl_module.create_default_context()
     authority.configure_trust(trust)
     for name, program in programs.items():
@@ -68,18 +68,33 @@ async def run(programs: Mapping[str, str], only: Sequence[str], seed: int) -> Re
                 title = scenario.__name__.replace("_", " ")
                 if only and not any(part in title for part in only):
                     continue
-                folder = FOLDER / f"{name}-{'tls' if is_secure else 'plain'}-{number}"
+                kind = "TLS" if is_secure else "plain"
+                folder = FOLDER / f"{name}-{kind.lower()}-{number}"
                 async with FaultyServer() as backend:
                     proxy = Proxy(name, program, backend.port, folder, certificate if is_secure else None)
                     try:
                         async with asyncio.timeout(_SCENARIO_SECONDS):
                             await proxy.start()
                             text = await scenario(Stage(proxy, backend, trust if is_secure else None, seed))
-                        results.add(title, proxy, text, failed=False)
+                        results.add(title, name, kind, text, failed=False)
                     except Exception as error:  # noqa: BLE001 - each is reported
-                        results.add(title, proxy, f"failed: {type(error).__name__}: {error}", failed=True)
+                        results.add(title, name, kind, f"failed: {type(error).__name__}: {error}", failed=True)
                     finally:
                         await proxy.stop()
+        for play in CHAT_SCENARIOS:
+            title = f"chat: {play.__name__.replace('_', ' ')}"
+            if only and not any(part in title for part in only):
+                continue
+            folder = FOLDER / f"{name}-chat"
+            try:
+                async with (
+                    asyncio.timeout(_SCENARIO_SECONDS),
+                    chat_stage(name, program, folder, certificate, trust) as chat,
+                ):
+                    text = await play(chat)
+                results.add(title, name, "TLS", text, failed=False)
+            except Exception as error:  # noqa: BLE001 - each is reported
+                results.add(title, name, "TLS", f"failed: {type(error).__name__}: {error}", failed=True)
     return results
 
 

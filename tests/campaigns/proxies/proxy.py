@@ -118,16 +118,27 @@ _CONFIGURATIONS: Final[Mapping[str, Callable[[Setting], str]]] = {"nginx": _ngin
 class Proxy:
     """One proxy in front of a backend on loopback."""
 
-    def __init__(self, name: str, program: str, backend: int, folder: Path, certificate: Path | None) -> None:
+    def __init__(
+        self,
+        name: str,
+        program: str,
+        backend: int,
+        folder: Path,
+        certificate: Path | None,
+        *,
+        configure: Callable[[Setting], str] | None = None,
+    ) -> None:
+        """`configure` writes the configuration; by default that of the scenarios with a counting server."""
         self.name = name
+        self._configure = configure or _CONFIGURATIONS[name]
         self.is_secure = certificate is not None
         self._program = program
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         self._setting = Setting(
             folder=folder,
-            port=_free_port(),
-            admin_port=_free_port(),
+            port=free_port(),
+            admin_port=free_port(),
             backend=backend,
             certificate=certificate,
         )
@@ -138,13 +149,23 @@ class Proxy:
         return f"<Proxy {self.name}{' TLS' if self.is_secure else ''}>"
 
     @property
+    def port(self) -> int:
+        """Its port on loopback."""
+        return self._setting.port
+
+    @property
+    def backend(self) -> int:
+        """The port of loopback that it leads to."""
+        return self._setting.backend
+
+    @property
     def url(self) -> str:
         """URL of the WebSocket behind the proxy."""
         return f"ws{'s' if self.is_secure else ''}://127.0.0.1:{self._setting.port}/"
 
     async def start(self) -> None:
         """Start, and wait until the port is open."""
-        self._configuration.write_text(_CONFIGURATIONS[self.name](self._setting), encoding="utf-8")
+        self._configuration.write_text(self._configure(self._setting), encoding="utf-8")
         self._process = await self._run(*self._start_arguments())
         deadline = time.monotonic() + _START_SECONDS
         while time.monotonic() < deadline and self._process.returncode is None:
@@ -200,7 +221,8 @@ class Proxy:
             )
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port of loopback that nobody has now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
