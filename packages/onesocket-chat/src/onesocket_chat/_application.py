@@ -17,6 +17,7 @@ from textual.screen import Screen
 from onesocket import OnesocketError
 from onesocket.notices import NoticeLevel, Notices
 
+from . import _private_file as private_file
 from ._credentials import Credentials, forget, load, save, state_directory
 from ._input_order import InputOrder, InputSettled
 from ._toast_sink import ToastSink
@@ -27,6 +28,7 @@ from .screens._password import PasswordScreen
 from .screens._sign_in import SignInScreen
 from .session import DEFAULT_SERVER, ChatSession, DraftFiles, ServerAddress, SessionOptions, sign_in
 from .session._sign_in_errors import needs_invite, sign_in_error_text
+from .widgets._welcome_hint import WelcomeHint
 
 _SIGN_IN_GROUP: Final = "sign-in"
 
@@ -65,6 +67,7 @@ class ChatApp(App[None]):
         self._draft_files = DraftFiles(drafts or state_directory() / "drafts")
         self._options = options or SessionOptions()
         self._handle_signals = handle_signals
+        self._welcomed = state_directory() / "chat-welcomed"
         self.session: ChatSession | None = None
         self.toasts = ToastSink(self)
         self.notices = Notices(self.toasts)
@@ -165,7 +168,14 @@ class ChatApp(App[None]):
                 return
         self.notices.withdraw("sign-in-failed")
         await self._uncover_form()
-        await self.push_screen(ChatScreen(session, channels))
+        await self.push_screen(ChatScreen(session, channels, is_first_run=not self._welcomed.exists()))
+
+    @on(WelcomeHint.Read)
+    def welcomed(self) -> None:
+        """Remember that the hint of the first run was read."""
+        if not self._welcomed.exists():
+            with contextlib.suppress(OSError):  # it is shown once more
+                private_file.write(self._welcomed, b"")
 
     def action_dismiss_failure(self) -> None:
         """Withdraw the notice of a failed sign-in."""

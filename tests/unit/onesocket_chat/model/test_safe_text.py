@@ -5,7 +5,7 @@ import unicodedata
 
 import pytest
 
-from onesocket_chat.model._safe_text import one_line, sanitize
+from onesocket_chat.model._safe_text import clip, one_line, sanitize
 
 
 @pytest.mark.parametrize(
@@ -24,6 +24,9 @@ from onesocket_chat.model._safe_text import one_line, sanitize
         ("nb\u00a0sp", "nb sp"),
         ("\ud800", "\ufffd"),
         ("👍 ünïcödé 漢字", "👍 ünïcödé 漢字"),
+        ("👨\u200d👩\u200d👧 می\u200cخواهم", "👨\u200d👩\u200d👧 می\u200cخواهم"),
+        ("\u200da\u200d\u200cb \u200d c\u200d\n", "ab  c\n"),
+        ("z" + "\u0301" * 50 + "y", "z" + "\u0301" * 6 + "y"),
         ("", ""),
     ],
 )
@@ -40,3 +43,9 @@ def test_no_character_of_unicode_is_left_that_a_terminal_acts_upon() -> None:
 def test_one_line_is_one_line_and_short() -> None:
     assert one_line("a\n b\t\tc\r\nd") == "a b c d"
     assert one_line("x" * 100, 10) == "x" * 9 + "…"
+    assert one_line("\u202e" * 10_000 + "x", 10) == ""  # what is looked at is bounded, too
+
+
+def test_a_long_text_is_cut_and_says_so() -> None:
+    assert clip("x" * 10, 10) == "x" * 10
+    assert clip("x" * 12, 10) == "x" * 10 + "… (2 more characters)"

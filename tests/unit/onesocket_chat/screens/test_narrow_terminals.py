@@ -110,6 +110,8 @@ async def test_the_columns_fold_and_keys_show_them() -> None:
 
 async def test_without_a_channel_the_channels_are_shown_however_narrow_it_is() -> None:
     async with chatting((40, 12)) as driver:
+        await driver.until(lambda: driver.chat.active_channel == GENERAL)  # the first one, opened by itself
+        await driver.press("ctrl+w")
         await driver.until(lambda: driver.is_drawn("#random"))
         await driver.press("enter")
         await driver.until(lambda: driver.chat.active_channel == GENERAL)

@@ -17,7 +17,7 @@ from onesocket_chat.screens._dialogs import PromptDialog
 from onesocket_chat.widgets._composer import Composer
 from tests.unit.onesocket_chat.driver import running_app
 
-NAMES = {" ": "space", "\n": "ctrl+j", "\r": "enter", "\x7f": "backspace", "\x1b[D": "left"}
+NAMES = {" ": "space", "\t": "tab", "\n": "ctrl+j", "\r": "enter", "\x7f": "backspace", "\x1b[D": "left"}
 
 
 class ComposerApp(App[None]):
@@ -28,7 +28,7 @@ class ComposerApp(App[None]):
         self.sent: list[str] = []
 
     def compose(self) -> ComposeResult:
-        yield Composer()
+        yield Composer(lambda: ["bob", "ada"])
 
     @on(Composer.Submitted)
     def submitted(self, event: Composer.Submitted) -> None:
@@ -144,3 +144,14 @@ async def test_a_slow_widget_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> N
         slow.set()
         await driver.until(lambda: driver.app.input_order.is_idle)
         assert [field.value for field in driver.app.screen.query(Input)][1:3] == ["ada", "s"]
+
+
+async def test_tab_completes_a_name_and_leaves_the_composer_otherwise() -> None:
+    app = ComposerApp()
+    async with app.run_test() as pilot:
+        arrive(app, *"hi @a", "\t", *"there")
+        await settle(pilot)
+        assert app.composer.text == "hi @ada there"
+        arrive(app, " ", "@", "\t", "\t")
+        await settle(pilot)
+        assert app.composer.text == "hi @ada there @bob "

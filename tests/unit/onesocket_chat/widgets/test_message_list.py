@@ -12,6 +12,7 @@ from onesocket_chat.model._chat_state import ChatState
 from onesocket_chat.model._history import MAX_MESSAGES, ChannelHistory
 from onesocket_chat.model._outbox import Draft, Outbox
 from onesocket_chat.widgets._message_list import MessageList
+from onesocket_chat.widgets._rows import row_id
 from tests.unit.onesocket_chat.payloads import GENERAL, message
 
 LONG = "words that have to be wrapped " * 6
@@ -26,7 +27,7 @@ class MessageListApp(App[None]):
         self.outbox = Outbox()
         self.reached: list[str] = []
         for number in numbers:
-            self.history = self.history.put(message(number, content=f"message {number} {content}"))
+            self.history = self.history.put(message(number, 2 + number % 2, content=f"message {number} {content}"))
 
     def compose(self) -> ComposeResult:
         yield MessageList(GENERAL)
@@ -51,7 +52,7 @@ class MessageListApp(App[None]):
 
     def put(self, *numbers: int, content: str = "") -> None:
         for number in numbers:
-            self.history = self.history.put(message(number, content=f"message {number} {content}"))
+            self.history = self.history.put(message(number, 2 + number % 2, content=f"message {number} {content}"))
         self.show()
 
 
@@ -214,7 +215,7 @@ async def test_the_highlight_stays_with_its_message() -> None:
         await drawn(pilot)
         highlighted = app.messages.highlighted
         assert highlighted is not None
-        assert app.messages.rows[highlighted] == message(1061, content="message 1061 ")
+        assert row_id(app.messages.rows[highlighted]) == "m1061"
 
 
 async def test_replies_and_other_changes_of_one_message_are_drawn() -> None:

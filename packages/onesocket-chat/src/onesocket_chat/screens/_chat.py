@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from typing import ClassVar, Final
 
@@ -21,6 +22,7 @@ from ..widgets._channel_panel import ChannelPanel
 from ..widgets._member_list import MemberList
 from ..widgets._sidebar import Sidebar
 from ..widgets._status_bar import StatusBar
+from ..widgets._welcome_hint import WelcomeHint
 from ._dialogs import PromptDialog, app_of, ask_dialog
 from ._logins import LoginsScreen
 from ._password import PasswordScreen
@@ -38,7 +40,8 @@ _PANEL_WIDTH: Final = 24
 class ChatScreen(Screen[None]):
     """Shows one session; several changes within one turn of the event loop are drawn once.
 
-    The `channels` are open at first, the last of them active. In a narrow terminal the side columns are folded; a key
+    The `channels` are open at first, the last of them active; without any, the first channel of the first guild that is
+    known. The first run shows a hint. In a narrow terminal the side columns are folded; a key
     shows one over the panels until something is chosen there.
     """
 
@@ -53,10 +56,13 @@ class ChatScreen(Screen[None]):
         Binding("escape", "fold", "Fold", show=False),
     ]
 
-    def __init__(self, session: ChatSession, channels: Sequence[int] = ()) -> None:
+    def __init__(self, session: ChatSession, channels: Sequence[int] = (), *, is_first_run: bool = False) -> None:
         super().__init__()
         self.session = session
         self._channels = channels
+        self._is_first_run = is_first_run
+        self._has_opened = bool(channels)
+        self._opening = asyncio.Lock()
         self._forget: Callable[[], None] | None = None
         self._due = False
         self._active: ChannelPanel | None = None
@@ -68,6 +74,8 @@ class ChatScreen(Screen[None]):
             yield Sidebar()
             yield Horizontal(id="panels")
             yield MemberList()
+        if self._is_first_run:
+            yield WelcomeHint()
         yield StatusBar()
         yield Footer()
 
@@ -109,11 +117,14 @@ class ChatScreen(Screen[None]):
             self._due = True
             self.call_later(self._show)
 
-    def _show(self) -> None:
+    async def _show(self) -> None:
         self._due = False
         if not self.is_attached:
             return
         state = self.session.store.state
+        first = next((channel for guild in sorted(state.guilds) for channel in state.channels_of(guild)), None)
+        if first is not None and not self._has_opened:
+            await self.open(first.id)
         self.query_one(Sidebar).show(state, frozenset(panel.channel_id for panel in self.panels))
         for panel in self.panels:
             panel.show(state)
@@ -179,6 +190,11 @@ class ChatScreen(Screen[None]):
         self._arrange()
         self._go_back()
 
+    @on(WelcomeHint.Read)
+    def _welcomed(self) -> None:
+        """Hide the hint of the first run; the application remembers it."""
+        self.query(WelcomeHint).remove()
+
     # --- panels -----------------------------------------------------------------------------------------------------
 
     @on(Sidebar.ChannelChosen)
@@ -188,6 +204,11 @@ class ChatScreen(Screen[None]):
 
     async def open(self, channel_id: int, *, beside: bool = False) -> None:
         """Show a channel: in its panel if it has one, else in the active one's place or beside it."""
+        self._has_opened = True
+        async with self._opening:
+            await self._open(channel_id, beside=beside)
+
+    async def _open(self, channel_id: int, *, beside: bool) -> None:
         for panel in self.panels:
             if panel.channel_id == channel_id:
                 self._activate(panel)

@@ -20,7 +20,7 @@ from ..session._session import ChatSession
 
 
 class TimelineScreen(ModalScreen[None]):
-    """Lists the changes, the newest at the bottom."""
+    """Shows the connection's numbers, and its changes, the newest at the bottom."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,f3", "dismiss(None)", "Back")]
 
@@ -33,12 +33,14 @@ class TimelineScreen(ModalScreen[None]):
         """Compose a scrollable text with one line per change."""
         with Vertical(classes="timeline"):
             yield Static("The connection, change by change", markup=False, classes="asked")
+            yield Static(markup=False, id="numbers")
             with VerticalScroll():
                 yield Static(markup=False, id="changes")
 
     def on_mount(self) -> None:
         """Follow the session."""
         self._forget = self._session.store.listen(lambda: self.call_later(self._show))
+        self.set_interval(1.0, self._show)
         self._show()
 
     def on_unmount(self) -> None:
@@ -53,8 +55,24 @@ class TimelineScreen(ModalScreen[None]):
         left = self._session.connection.total - len(changes)
         lines = [Content.styled(f"… {left} earlier ones", "dim")] if left else []
         lines += [_line(change) for change in changes]
+        self.query_one("#numbers", Static).update(_numbers(self._session))
         self.query_one("#changes", Static).update(Content("\n").join(lines))
         self.query_one(VerticalScroll).scroll_end(animate=False)
+
+
+def _numbers(session: ChatSession) -> Content:
+    """The connection's numbers, in one line; the status bar has what matters every day."""
+    status = session.status
+    if status is None:
+        return Content.styled("not connected yet", "dim")
+    parts = (
+        f"epoch {status.epoch}",
+        f"queue {status.inbox + status.outbox}",
+        f"retries {status.attempt}",
+        f"outbox {len(session.store.state.outbox)}",
+        f"1 connection, {session.joins} joins",
+    )
+    return Content.styled("  ".join(parts), "dim")
 
 
 def _line(change: Change) -> Content:

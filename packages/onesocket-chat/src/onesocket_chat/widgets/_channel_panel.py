@@ -17,6 +17,7 @@ from onesocket import OnesocketError
 
 from ..model._chat_state import ChatState
 from ..model._composition import Composition, ReplyTarget
+from ..model._mentions import decode_mentions, encode_mentions
 from ..model._models import Message
 from ..model._outbox import Draft
 from ..model._safe_text import one_line
@@ -24,6 +25,7 @@ from ..screens._dialogs import ConfirmDialog, PromptDialog, app_of, ask_dialog
 from ..session._session import ChatSession
 from ._composer import Composer
 from ._message_list import MessageList
+from ._welcome_hint import WelcomeHint
 
 _EMOJIS = {"+1": "👍", "-1": "👎", "heart": "❤️", "laugh": "😂", "tada": "🎉", "eyes": "👀", "check": "✅"}
 
@@ -39,7 +41,7 @@ class ChannelPanel(Vertical):
         self.channel_id = channel_id
         self.place = ""
         """This panel's number among the open ones (``2/4``), where not all have room; else empty."""
-        self._composer = Composer()
+        self._composer = Composer(self._names)
         self._messages = MessageList(channel_id)
         self._line = ""
 
@@ -70,10 +72,14 @@ class ChannelPanel(Vertical):
     def _show(self, state: ChatState) -> None:
         channel = state.channels.get(self.channel_id)
         title = "a channel that is gone" if channel is None else one_line(channel.title, 60)
-        topic = f"  {one_line(channel.topic, 80)}" if channel is not None and channel.topic else ""
-        loading = "  loading …" if state.history(self.channel_id).is_stale else ""
-        place = f"  {self.place}" if self.place else ""
-        self.query_one(".title", Static).update(Content.assemble((title, "bold"), (place + loading + topic, "dim")))
+        guild = state.guilds.get(channel.guild_id or 0) if channel is not None else None
+        parts = (
+            f"  {self.place}" if self.place else "",
+            "  loading …" if state.history(self.channel_id).is_stale else "",
+            f" · {one_line(guild.name, 40)}" if guild is not None else "",
+            f"  {one_line(channel.topic, 80)}" if channel is not None and channel.topic else "",
+        )
+        self.query_one(".title", Static).update(Content.assemble((title, "bold"), ("".join(parts), "dim")))
         self._messages.show(state)
         self._show_writing(state)
         self._see()
@@ -111,12 +117,13 @@ class ChannelPanel(Vertical):
         else:
             try:
                 reply_to = written.answers.id if written.answers is not None else None
-                self.session.send_message(self.channel_id, event.text, reply_to=reply_to)
+                self.session.send_message(self.channel_id, self._encoded(event.text), reply_to=reply_to)
             except OnesocketError as error:
                 self.session.request_errors.failed("send", error)
                 self._composer.give_back(event.text)
                 return
             self._composition = written.sent()
+            self.post_message(WelcomeHint.Read())
         self._show_writing(self.session.store.state)
         self._messages.follow()
 
@@ -134,6 +141,7 @@ class ChannelPanel(Vertical):
         written = self._composition.typed(self._composer.text)
         if written.answers is None and written.edits is None:
             self.session.request_errors.dismiss()
+            self.post_message(WelcomeHint.Read())
             return
         edits = written.edits
         if edits is not None:
@@ -141,7 +149,7 @@ class ChannelPanel(Vertical):
             change = written.changes.get(edits)
             if message is None:
                 written = written.moved(edits)
-            elif not change or change == message.content:
+            elif not change or change == self._decoded(message.content):
                 written = written.saved(edits)
         self._write(written.plain())
 
@@ -151,6 +159,18 @@ class ChannelPanel(Vertical):
         if self._composer.text != composition.shown:
             self._composer.write(composition.shown)
         self._show_writing(self.session.store.state)
+
+    def _names(self) -> list[str]:
+        """The names that can be mentioned."""
+        return [person.username for person in self.session.store.state.people_in(self.channel_id)]
+
+    def _encoded(self, text: str) -> str:
+        """The text as it is sent."""
+        return encode_mentions(text, self.session.store.state.people_in(self.channel_id))
+
+    def _decoded(self, content: str) -> str:
+        """A message's text as it is edited."""
+        return decode_mentions(content, self.session.store.state.people)
 
     # --- the messages -----------------------------------------------------------------------------------------------
 
@@ -176,7 +196,7 @@ class ChannelPanel(Vertical):
                 )
                 self._composer.focus()
             case "edit", Message() if state.is_mine(row):
-                self._write(self._composition.typed(self._composer.text).editing(row.id, row.content))
+                self._write(self._composition.typed(self._composer.text).editing(row.id, self._decoded(row.content)))
                 self._composer.focus()
             case "delete", Message() if state.may_delete(row):
                 self._delete(row)
@@ -187,7 +207,7 @@ class ChannelPanel(Vertical):
 
     async def _edit(self, message_id: int, text: str) -> None:
         """Edit a message; the text of a refused edit returns to the composer, unless that is in use."""
-        done = await self.session.edit(self.channel_id, message_id, text)
+        done = await self.session.edit(self.channel_id, message_id, self._encoded(text))
         written = self._composition
         if written.changes.get(message_id) != text or written.edits == message_id:
             return  # it is being edited once more

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from typing import ClassVar, Final
 
 from textual.binding import Binding, BindingType
@@ -10,6 +11,8 @@ from textual.geometry import Region
 from textual.message import Message
 from textual.strip import Strip
 from textual.widgets import TextArea
+
+from ..model._mentions import MentionCompletion
 
 _PLACEHOLDER: Final = "Message …"
 
@@ -37,7 +40,10 @@ class Composer(TextArea):
             self.composer = composer
             self.text = text
 
-    def __init__(self) -> None:
+    def __init__(self, names: Callable[[], Iterable[str]] = tuple) -> None:
+        """`names`: returns the names that Tab completes behind an @."""
+        self._names = names
+        self._completion = MentionCompletion()
         super().__init__(compact=True, soft_wrap=True, placeholder=_PLACEHOLDER, highlight_cursor_line=False)
 
     def on_key(self, event: Key) -> None:
@@ -46,6 +52,8 @@ class Composer(TextArea):
             self.action_submit()
         elif event.key == "ctrl+j":
             self.action_newline()
+        elif event.key == "tab" and self._complete():
+            pass
         else:
             return
         event.stop()
@@ -61,6 +69,15 @@ class Composer(TextArea):
     def action_newline(self) -> None:
         """Begin a new line."""
         self.insert("\n")
+
+    def _complete(self) -> bool:
+        """Complete the name behind an @; returns False if there is none."""
+        row, column = self.cursor_location
+        found = self._completion.complete(self.document.get_line(row)[:column], self._names())
+        if found is not None:
+            length, name = found
+            self.replace(name, (row, column - length), (row, column), maintain_selection_offset=False)
+        return found is not None
 
     def write(self, text: str) -> None:
         """Replace the text, with the cursor at its end."""

@@ -14,7 +14,8 @@ from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
 from ..model._chat_state import ChatState
-from ._rows import Row, render_row, row_id, rows_of
+from ._row_rendering import render_row
+from ._rows import Row, RowView, row_id, rows_of, views_of
 
 _TOP_MARGIN: Final = 3
 """Lines from the top at which older messages are wanted."""
@@ -42,6 +43,7 @@ class MessageList(OptionList):
         Binding("plus", "request('react')", "React"),
         Binding("t", "request('retry')", "Try again", show=False),
         Binding("x", "request('discard')", "Discard", show=False),
+        Binding("s", "reveal", "Spoiler", show=False),
     ]
 
     class ActionRequested(TextualMessage):
@@ -62,6 +64,9 @@ class MessageList(OptionList):
         super().__init__(markup=False, compact=True)
         self._channel_id = channel_id
         self._rows: list[Row] = []
+        self._views: list[RowView] = []
+        self._state = ChatState()
+        self._revealed: set[str] = set()
         self._position: _ScrollPosition | None = None  # at the bottom
         self._keeps_position = False
 
@@ -78,22 +83,31 @@ class MessageList(OptionList):
     def show(self, state: ChatState) -> None:
         """Show the rows of this state."""
         new, old = rows_of(state, self._channel_id), self._rows
-        if new == old:
+        names = state.people is not self._state.people or state.channels is not self._state.channels
+        self._state = state
+        if new != old or names:
+            self._show(new)
+
+    def _show(self, new: list[Row]) -> None:
+        """Show these rows, and what changes of those that are there."""
+        old, views = self._rows, views_of(new, self._state, self._revealed)
+        if views == self._views:
             return
+        before = self._views
         with self._position_kept():
             marked = self.highlighted
-            if new[: len(old)] == old:
-                self.add_options(_option(row, state) for row in new[len(old) :])
+            if views[: len(before)] == before:
+                self.add_options(_option(view) for view in views[len(before) :])
             else:
-                known = {row_id(row): (row, option) for row, option in zip(old, self.options, strict=True)}
-                self.set_options(_reuse_option(row, state, known) for row in new)
+                known = {row_id(view.row): (view, option) for view, option in zip(before, self.options, strict=True)}
+                self.set_options(_reuse_option(view, known) for view in views)
                 numbers = {row_id(row): number for number, row in enumerate(new)}
                 self.highlighted = (
                     None if marked is None else _moved_position(_ScrollPosition(marked, 0), old, numbers).number
                 )
                 if self._position is not None:
                     self._position = _moved_position(self._position, old, numbers)
-            self._rows = new
+            self._rows, self._views = new, views
 
     def follow(self) -> None:
         """Scroll to the bottom, and stay there."""
@@ -150,6 +164,12 @@ class MessageList(OptionList):
             place = self.highlighted if self.highlighted is not None else len(self._rows) - 1
             self.post_message(self.ActionRequested(verb, self._rows[place]))
 
+    def action_reveal(self) -> None:
+        """Show the spoilers of the highlighted row, or hide them again."""
+        if self.highlighted is not None:
+            self._revealed ^= {row_id(self._rows[self.highlighted])}
+            self._show(self._rows)
+
     def action_cursor_up(self) -> None:
         """Go up; from the first row, request older messages."""
         if self.highlighted is None and self._rows:
@@ -197,15 +217,15 @@ class MessageList(OptionList):
             self.post_message(self.TopReached())
 
 
-def _option(row: Row, state: ChatState) -> Option:
-    prompt: Content = render_row(row, state)
-    return Option(prompt, id=row_id(row))
+def _option(view: RowView) -> Option:
+    prompt: Content = render_row(view)
+    return Option(prompt, id=row_id(view.row))
 
 
-def _reuse_option(row: Row, state: ChatState, known: dict[str, tuple[Row, Option]]) -> Option:
+def _reuse_option(view: RowView, known: dict[str, tuple[RowView, Option]]) -> Option:
     """The existing option of an unchanged row, whose height is known, or a new one."""
-    before = known.get(row_id(row))
-    return before[1] if before is not None and before[0] == row else _option(row, state)
+    before = known.get(row_id(view.row))
+    return before[1] if before is not None and before[0] == view else _option(view)
 
 
 def _moved_position(place: _ScrollPosition, old: list[Row], numbers: dict[str, int]) -> _ScrollPosition:

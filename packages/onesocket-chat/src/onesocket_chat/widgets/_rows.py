@@ -1,26 +1,54 @@
-"""The rows of a channel's list: its messages, then its drafts."""
+"""The rows of a channel's list: its messages, then its drafts, each with what its place in the list decides."""
 
 from __future__ import annotations
 
-import zlib
-from datetime import datetime
-from typing import Final
-
-from textual.content import Content
+import functools
+from collections.abc import Container
+from datetime import datetime, tzinfo
+from typing import Final, NamedTuple
 
 from ..model._chat_state import ChatState
+from ..model._markdown import mentioned
+from ..model._mentions import decode_mentions
 from ..model._models import Message
-from ..model._outbox import Draft, DraftState
-from ..model._safe_text import one_line, sanitize
+from ..model._outbox import Draft
+from ..model._safe_text import one_line
 
 Row = Message | Draft
 
-_COLOURS: Final = ("$text-primary", "$text-secondary", "$text-accent", "$text-success", "$text-warning")
-_STATE_TEXTS: Final = {
-    DraftState.WAITING: "waiting for the connection",
-    DraftState.SENDING: "being sent",
-    DraftState.FAILED: "not sent",
-}
+_ZONE: Final[tzinfo | None] = None
+"""The zone in which times are shown; None: that of the system."""
+_GROUP_SECONDS: Final = 7 * 60
+"""An author's next message belongs to the group until so long after the one before it."""
+
+
+class MentionedName(NamedTuple):
+    """The name of a user or channel that a text mentions by its id."""
+
+    kind: str
+    """``@`` or ``#``."""
+    id: int
+    name: str
+    is_me: bool
+
+
+class RowView(NamedTuple):
+    """One row as it is drawn: two views that are equal look alike."""
+
+    row: Row
+    author: str = ""
+    """Name of the author, in the first row of a group; empty: the row continues the group."""
+    day: str = ""
+    """The date, in the first row of a day."""
+    is_first: bool = False
+    """True for the first row of the list."""
+    quote: str = ""
+    """The message that it replies to, in one line."""
+    names: tuple[MentionedName, ...] = ()
+    """Those whom the text mentions."""
+    is_revealed: bool = False
+    """True if its spoilers are shown."""
+    is_selected: bool = False
 
 
 def rows_of(state: ChatState, channel_id: int) -> list[Row]:
@@ -28,61 +56,91 @@ def rows_of(state: ChatState, channel_id: int) -> list[Row]:
     return [*state.history(channel_id).messages, *state.outbox.of(channel_id)]
 
 
+def views_of(
+    rows: list[Row], state: ChatState, revealed: Container[str] = (), selected: Container[str] = ()
+) -> list[RowView]:
+    """The views of these rows; `revealed` and `selected` hold ids of rows."""
+    views: list[RowView] = []
+    before: Row | None = None
+    for row in rows:
+        name = row_id(row)
+        views.append(
+            RowView(
+                row,
+                author="" if before is not None and _continues(row, before) else _author(row, state),
+                day=_new_day(row, before),
+                is_first=before is None,
+                quote=_quote(row, state),
+                names=tuple(_name(kind, number, state) for kind, number in dict.fromkeys(mentioned(row.content))),
+                is_revealed=name in revealed,
+                is_selected=name in selected,
+            )
+        )
+        before = row
+    return views
+
+
 def row_id(row: Row) -> str:
     """The stable id of a row."""
     return f"d{row.nonce}" if isinstance(row, Draft) else f"m{row.id}"
 
 
-def render_row(row: Row, state: ChatState) -> Content:
-    """Render a row as styled text; users' texts are never markup."""
-    # With an empty line after it.
-    return Content("\n").join(
-        [_render_draft(row, state) if isinstance(row, Draft) else _render_message(row), Content(" ")]
-    )
-
-
-def _render_message(message: Message) -> Content:
-    colour = _COLOURS[zlib.crc32(message.author.username.encode("utf-8", "replace")) % len(_COLOURS)]
-    name = (one_line(message.author.username, 32) or "somebody", f"bold {colour}")
-    head: list[Content | tuple[str, str]] = [name]
-    if message.author.bot:
-        head.append((" bot", "dim"))
-    head.append((f"  {format_time(message.timestamp)}", "dim"))
-    if message.edited_timestamp is not None:
-        head.append(("  edited", "dim italic"))
-    lines = [Content.assemble(*head)]
-    quoted = message.referenced_message
-    if quoted is not None:
-        lines.append(Content.styled(f"↳ {one_line(quoted.author.username, 32)}: {one_line(quoted.content, 60)}", "dim"))
-    elif message.is_reply:
-        lines.append(Content.styled("↳ a message that was deleted", "dim"))
-    lines.append(Content(sanitize(message.content)))
-    if message.reactions:
-        marks = [
-            (f"{one_line(one.emoji.name or '?', 16)} {one.count}", "bold $text-accent" if one.me else "")
-            for one in message.reactions
-        ]
-        lines.append(Content("  ").join(Content.styled(*mark) for mark in marks))
-    return Content("\n").join(lines)
-
-
-def _render_draft(draft: Draft, state: ChatState) -> Content:
-    who = state.me.username if state.me is not None else "you"
-    failed = draft.fate is DraftState.FAILED
-    fate = _STATE_TEXTS[draft.fate] + (f": {one_line(draft.reason, 200)}" if failed else " …")
-    hint = "  (t tries again, x discards)" if failed else ""
-    return Content("\n").join(
-        [
-            Content.assemble((one_line(who, 32), "bold dim"), (f"  {fate}{hint}", "$text-error" if failed else "dim")),
-            Content.styled(sanitize(draft.content), "dim"),
-        ]
-    )
+@functools.lru_cache(maxsize=4096)
+def local_time(timestamp: str) -> datetime | None:
+    """The time of a message where the user is; None if it can't be read."""
+    try:
+        return datetime.fromisoformat(timestamp).astimezone(_ZONE)
+    except (ValueError, OverflowError, OSError):  # years that no calendar has
+        return None
 
 
 def format_time(timestamp: str) -> str:
     """The local time, with the date if it isn't today."""
-    try:
-        at = datetime.fromisoformat(timestamp).astimezone()
-    except ValueError:
+    at = local_time(timestamp)
+    if at is None:
         return "?"
     return f"{at:%H:%M}" if at.date() == datetime.now().astimezone().date() else f"{at:%Y-%m-%d %H:%M}"
+
+
+def _continues(row: Row, before: Row) -> bool:
+    """True if a row belongs to the group of the row before it."""
+    if isinstance(row, Draft):
+        return isinstance(before, Draft) and row.fate == before.fate and row.reason == before.reason
+    if isinstance(before, Draft) or row.is_reply or row.author != before.author or _new_day(row, before):
+        return False
+    now, then = local_time(row.timestamp), local_time(before.timestamp)
+    return now is not None and then is not None and 0 <= (now - then).total_seconds() < _GROUP_SECONDS
+
+
+def _new_day(row: Row, before: Row | None) -> str:
+    """The date of a message, if the row before it is of another day."""
+    at = None if isinstance(row, Draft) else local_time(row.timestamp)
+    if at is None:
+        return ""
+    last = None if before is None or isinstance(before, Draft) else local_time(before.timestamp)
+    return "" if last is not None and last.date() == at.date() else f"{at:%a} {at.day} {at:%b %Y}"
+
+
+def _quote(row: Row, state: ChatState) -> str:
+    if isinstance(row, Draft) or not (row.is_reply or row.referenced_message is not None):
+        return ""
+    quoted = row.referenced_message
+    if quoted is None:
+        return "↳ a message that was deleted"
+    return f"↳ {one_line(quoted.author.username, 32)}: {one_line(decode_mentions(quoted.content, state.people), 60)}"
+
+
+def _author(row: Row, state: ChatState) -> str:
+    if isinstance(row, Draft):
+        return one_line(state.me.username, 32) if state.me is not None else "you"
+    return one_line(row.author.username, 32) or "somebody"
+
+
+def _name(kind: str, number: int, state: ChatState) -> MentionedName:
+    if kind == "#":
+        channel = state.channels.get(number)
+        title = one_line(channel.title, 40) if channel is not None else "#unknown"
+        return MentionedName(kind, number, title, is_me=False)
+    person = state.people.get(number)
+    is_me = state.me is not None and state.me.id == number
+    return MentionedName(kind, number, f"@{one_line(person.username, 32) if person is not None else 'unknown'}", is_me)

@@ -21,7 +21,7 @@ _STYLES: Final = {
 
 
 class StatusBar(Static):
-    """Shows state, epoch, round trip, queues, retries, and the number of joins."""
+    """Shows the state, the round trip and the number of unsent messages; the timeline has the rest."""
 
     def __init__(self) -> None:
         super().__init__(markup=False, id="status")
@@ -37,16 +37,12 @@ class StatusBar(Static):
         state = status.state.value.upper()
         if status.retry_in:
             state += f", again in {status.retry_in:.0f} s"
-        rtt = "–" if status.rtt is None else f"{status.rtt * 1000:.0f} ms"
+        waiting = len(session.store.state.outbox)
         parts = [
-            *filter(None, (self.hint,)),
-            f"epoch {status.epoch}",
-            f"rtt {rtt}",
-            f"outbox {len(session.store.state.outbox)}",
-            f"queue {status.inbox + status.outbox}",
-            f"retries {status.attempt}",
-            f"1 connection, {session.joins} joins",
+            self.hint,
+            f"rtt {status.rtt * 1000:.0f} ms" if status.rtt is not None else "",
+            f"{waiting} not sent" if waiting else "",
             session.server.name,
         ]
         text = Content.styled(f"● {state}", _STYLES.get(status.state, "bold"))
-        self.update(Content.assemble(text, "  ", "  ".join(parts)))
+        self.update(Content.assemble(text, "  ", "  ".join(filter(None, parts))))
