@@ -17,6 +17,7 @@ from onesocket.lifecycle._retry import ReconnectPolicy
 from onesocket.lifecycle._states import State
 from onesocket_chat import ChatApp
 from onesocket_chat._credentials import Credentials, save
+from onesocket_chat.model import _history
 from onesocket_chat.model._outbox import DraftState
 from onesocket_chat.screens._chat import ChatScreen
 from onesocket_chat.screens._dialogs import ConfirmDialog
@@ -206,6 +207,41 @@ async def test_scrolling_up_loads_what_is_older(chat_server: ChatServer) -> None
         await ada.press("home")
         await ada.until_said(*(f"line {number}" for number in range(120)))
         assert ada.world.history(channel).is_whole
+
+
+async def test_one_searches_for_an_old_message_and_scrolls_on_from_there(
+    chat_server: ChatServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_history, "MAX_MESSAGES", 100)
+    async with signed_in(chat_server, "ada") as (ada,):
+        channel = ada.channel("#general").id
+        token = await chat_server.create_user("loader", PASSWORD)
+        async with Rest(token, api_url=chat_server.api_url, token_type=None) as rest:
+            for number in range(260):
+                await rest.send_message(channel, f"line {number}." if number != 90 else "the needle")
+            await ada.until(lambda: ada.said[-1:] == ["line 259."])
+            messages = ada.panel.query_one(MessageList)
+            await ada.type("ctrl+r", *"needle", "\r")
+            await ada.until_shown("1 found")
+            await ada.press("enter")
+            await ada.until(lambda: "the needle" in ada.said and "line 259." not in ada.said)
+            await ada.until(lambda: ada.is_drawn("the needle") and ada.app.focused is messages)
+
+            await rest.send_message(channel, "written meanwhile")
+            await ada.press("home")
+            await ada.until(lambda: "line 20." in ada.said)
+            assert len(ada.said) == 100  # with as many gone at the other end
+            end = ada.said[-1]
+            while "line 200." not in ada.said:
+                messages.scroll_end(animate=False)
+                await ada.until(lambda end=end: ada.said[-1] != end)  # type: ignore[misc]
+                end = ada.said[-1]
+            numbers = [int(text[5:-1]) for text in ada.said]
+            assert numbers == list(range(numbers[0], numbers[0] + 100))  # without a hole
+            assert not ada.is_drawn("written meanwhile")
+            await ada.press("end")
+            await ada.until(lambda: ada.said[-1] == "written meanwhile" and messages.is_at_end)
+            await ada.until_shown("written meanwhile")
 
 
 async def test_unread_marks_and_reading_in_two_places(chat_server: ChatServer) -> None:

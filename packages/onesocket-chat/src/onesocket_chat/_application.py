@@ -248,13 +248,13 @@ class ChatApp(App[None]):
     async def _end(self, session: ChatSession) -> None:
         await session.aclose()
         self.notices.clear()
-        form = await self._uncover_form()
+        form = next(one for one in self.screen_stack if isinstance(one, SignInScreen))
         form.begin_again(session.server.address, self._user)
+        await self._uncover_form()
 
-    async def _uncover_form(self) -> SignInScreen:
+    async def _uncover_form(self) -> None:
         while not isinstance(self.screen, SignInScreen):
             await self.pop_screen()
-        return self.screen
 
     def _forget(self) -> None:
         if self._remember is not None:

@@ -3,6 +3,7 @@
 import random
 
 from onesocket_chat.model._history import MAX_MESSAGES, PAGE_SIZE, ChannelHistory
+from onesocket_chat.model._models import Message
 from tests.unit.onesocket_chat.payloads import message
 
 
@@ -31,7 +32,6 @@ def test_it_is_bounded_and_then_no_longer_whole() -> None:
     assert len(history.messages) == MAX_MESSAGES
     assert history.oldest == 6
     assert not history.is_whole
-    assert history.is_full
 
 
 def test_after_a_gap_the_page_replaces_everything_before_it() -> None:
@@ -78,3 +78,53 @@ def test_older_pages_go_before_it_without_doubles() -> None:
     assert ids(more) == list(range(1, 52))
     assert not more.is_whole
     assert more.extended([]).is_whole
+
+
+def page(first: int, last: int) -> list[Message]:
+    """A page as the server sends it: the newest first."""
+    return [message(number) for number in range(last, first - 1, -1)]
+
+
+def far_back() -> ChannelHistory:
+    """A history whose reader went back until its newest messages had to go."""
+    history = ChannelHistory((message(2000),), is_stale=False)
+    for first in range(1950, 1400, -PAGE_SIZE):
+        history = history.extended(page(first, first + PAGE_SIZE - 1))
+    return history
+
+
+def test_older_pages_without_an_end_drop_the_newest_messages() -> None:
+    history = far_back()
+    assert len(history.messages) == MAX_MESSAGES
+    assert (history.oldest, history.newest) == (1450, 1949)
+    assert history.anchor == 1500  # where the reader is
+    new = history.put(message(2001))
+    assert ids(new) == ids(history)  # there would be a hole
+    assert new.missed == 1
+    assert new.put(message(1460, content="edited")).find(1460) == message(1460, content="edited")
+
+
+def test_newer_pages_lead_back_to_the_newest_message() -> None:
+    history = far_back().appended(page(1950, 1999), missed=0)
+    assert (history.oldest, history.newest, history.anchor) == (1500, 1999, 1949)
+    assert not history.is_whole
+    end = history.appended(page(2000, 2000), missed=0)
+    assert (end.newest, end.anchor) == (2000, None)
+    assert end.put(message(2001)).newest == 2001
+
+
+def test_a_message_that_came_while_the_last_page_was_on_its_way_is_not_lost() -> None:
+    asked = far_back().appended(page(1950, 1999), missed=0)
+    missed = asked.put(message(2001)).appended(page(2000, 2000), missed=asked.missed)
+    assert missed.anchor == 1999  # so the next page is asked for
+    assert missed.appended(page(2001, 2001), missed=missed.missed).anchor is None
+
+
+def test_a_history_can_be_aimed_at_any_message() -> None:
+    aimed = ChannelHistory((message(2000),), is_stale=False).aimed(100)
+    around = aimed.drop([101]).renewed(page(80, 120), since=2000)
+    assert ids(around) == [*range(80, 101), *range(102, 121)]
+    assert (around.anchor, around.is_stale, around.is_whole) == (100, False, False)
+    assert around.stale().renewed(page(90, 130), since=120).anchor == 100  # a gap leaves the reader there
+    newest = around.aimed(None).put(message(2002)).renewed(page(1952, 2001), since=120)
+    assert (newest.oldest, newest.newest, newest.anchor) == (1952, 2002, None)

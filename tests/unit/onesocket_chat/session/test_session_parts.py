@@ -13,9 +13,10 @@ from onesocket.lifecycle._outbox import OutboxLimits
 from onesocket.lifecycle._states import State
 from onesocket.notices import CallableSink, Notices
 from onesocket.testing._virtual_time import run_virtual
+from onesocket_chat.model._history import ChannelHistory
 from onesocket_chat.model._models import Message, from_json
 from onesocket_chat.model._outbox import Draft, DraftState
-from onesocket_chat.model._reducer import mark_stale, reduce, renew_history
+from onesocket_chat.model._reducer import aim_history, mark_stale, reduce, renew_history
 from onesocket_chat.session._background_tasks import BackgroundTasks
 from onesocket_chat.session._connection_monitor import ConnectionMonitor
 from onesocket_chat.session._history_loader import HistoryLoader
@@ -37,6 +38,7 @@ class FakeRest:
     def __init__(self) -> None:
         self.sent: list[tuple[int, str, str]] = []
         self.asked: list[tuple[int, int | None]] = []
+        self.places: list[dict[str, int]] = []
         self.acknowledged: list[int] = []
         self.on_send: Callable[[int, str], Awaitable[Json]] = self._store
         self.on_messages: Callable[[int], Awaitable[list[Json]]] = self._empty
@@ -50,9 +52,10 @@ class FakeRest:
         self.sent.append((channel, content, nonce))
         return {**await self.on_send(channel, content), "nonce": nonce}
 
-    async def messages(self, channel: int, *, before: int | None, limit: int) -> list[Json]:
+    async def messages(self, channel: int, *, limit: int, before: int | None = None, **place: int | None) -> list[Json]:
         del limit
         self.asked.append((channel, before))
+        self.places.append({name: one for name, one in place.items() if one is not None})
         return await self.on_messages(channel)
 
     async def history(self, channel: int, *, after: int) -> AsyncIterator[Json]:
@@ -522,3 +525,43 @@ def test_what_is_no_address(typed: str) -> None:
     with pytest.raises(InvalidURL) as caught:
         ServerAddress.parse(typed)
     assert "secret" not in str(caught.value)
+
+
+def test_a_history_is_loaded_around_a_message_and_from_there_to_the_newest() -> None:
+    async def scenario(bench: SessionParts) -> None:
+        firsts = [940, 75, 125, None, 40, 951]
+        pages = [[] if first is None else list(range(first, first + 50)) for first in firsts]
+
+        async def page(channel: int) -> list[Json]:
+            await asyncio.sleep(0.01)
+            return [message_body(number, 2, channel) for number in pages.pop(0)]
+
+        def history() -> ChannelHistory:
+            return bench.store.state.history(GENERAL)
+
+        bench.api.on_messages = page
+        bench.set_state(State.CONNECTED)
+        bench.loader.open(GENERAL)
+        await asyncio.sleep(0.1)
+        bench.loader.aim(GENERAL, 950)  # it is there
+        bench.loader.newer(GENERAL)  # there are none
+        await asyncio.sleep(0.1)
+        assert bench.api.places == [{}]
+        bench.loader.aim(GENERAL, 100)
+        await asyncio.sleep(0.1)
+        assert (history().oldest, history().newest, history().anchor) == (75, 124, 100)
+        bench.loader.newer(GENERAL)
+        await asyncio.sleep(0.1)
+        assert (history().oldest, history().newest, history().anchor) == (75, 174, 124)
+        bench.loader.newer(GENERAL)
+        await asyncio.sleep(0.1)
+        assert history().anchor is None
+        bench.loader.aim(GENERAL, None)  # it is there
+        assert bench.api.places == [{}, {"around": 100}, {"after": 124}, {"after": 174}]
+        bench.store.change(lambda state: aim_history(state, GENERAL, 60))
+        await asyncio.sleep(0.005)
+        bench.loader.aim(GENERAL, None)  # before the page has come
+        await asyncio.sleep(0.1)
+        assert (history().oldest, history().newest, history().anchor) == (951, 1000, None)
+
+    with_session_parts(scenario)

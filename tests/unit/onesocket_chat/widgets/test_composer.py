@@ -16,6 +16,7 @@ from onesocket_chat._input_order import InputOrder
 from onesocket_chat.screens._dialogs import PromptDialog
 from onesocket_chat.widgets._composer import Composer
 from tests.unit.onesocket_chat.driver import running_app
+from tests.unit.onesocket_chat.offline import offline_chat
 
 NAMES = {" ": "space", "\t": "tab", "\n": "ctrl+j", "\r": "enter", "\x7f": "backspace", "\x1b[D": "left"}
 
@@ -41,7 +42,7 @@ class ComposerApp(App[None]):
 
 def arrive(app: App[None], *keys: str) -> None:
     for key in keys:
-        app.post_message(events.Key(NAMES.get(key, key), key if key.isprintable() else None))
+        app.post_message(events.Key(NAMES.get(key, key), key if key.isprintable() and len(key) == 1 else None))
 
 
 async def settle(pilot: Pilot[None]) -> None:
@@ -155,3 +156,32 @@ async def test_tab_completes_a_name_and_leaves_the_composer_otherwise() -> None:
         arrive(app, " ", "@", "\t", "\t")
         await settle(pilot)
         assert app.composer.text == "hi @ada there @bob "
+
+
+@pytest.mark.parametrize(
+    ("keys", "text"),
+    [
+        ((*"two", "ctrl+a", *"one ", "ctrl+e", "!"), "one two!"),
+        ((*"ac", "ctrl+b", "b", "ctrl+f", "d"), "abcd"),
+        ((*"one two three", "ctrl+w", "ctrl+w", "ctrl+y", "ctrl+y"), "one two two "),
+        ((*"one two", "ctrl+u", *"zero ", "ctrl+y"), "zero one two"),
+        ((*"one two", "alt+b", "alt+k", *"2 ", "ctrl+y"), "one 2 two"),
+        ((*"one two", "ctrl+a", "alt+d", "ctrl+e", "ctrl+y"), " twoone"),
+        ((*"one two", "ctrl+a", "alt+f", "alt+backspace", *"1"), "1 two"),
+        ((*"one", "ctrl+a", "ctrl+d", "ctrl+y"), "ne"),
+    ],
+)
+async def test_keys_of_readline(keys: tuple[str, ...], text: str) -> None:
+    app = ComposerApp()
+    async with app.run_test() as pilot:
+        arrive(app, *keys)
+        await settle(pilot)
+        assert app.composer.text == text
+
+
+async def test_ctrl_w_closes_the_panel_if_nothing_is_written_and_not_by_one_word_too_many() -> None:
+    async with offline_chat() as driver:
+        await driver.type(*"two words", "ctrl+w", "ctrl+w", "ctrl+w", "ctrl+w")
+        assert [panel.query_one(Composer).text for panel in driver.chat.panels] == [""]
+        await driver.type("x", "\x7f", "ctrl+w")
+        await driver.until(lambda: not driver.chat.panels)

@@ -228,3 +228,41 @@ async def test_replies_and_other_changes_of_one_message_are_drawn() -> None:
         await drawn(pilot)
         assert "changed" in app.lines
         assert "message 1" not in app.lines
+
+
+async def test_far_back_the_list_stays_where_it_is_when_newer_messages_are_loaded() -> None:
+    app = MessageListApp(*range(1000, 1100))
+    async with shown(app) as pilot:
+        app.history = replace(app.history, anchor=1050)
+        app.outbox = app.outbox.add(Draft("n", GENERAL, "a draft", since=0.0))
+        app.show()
+        app.messages.scroll_end(animate=False)
+        await drawn(pilot)
+        assert not app.messages.is_at_end  # there are newer ones
+        assert "a draft" not in app.lines
+        read = first_message(app)
+        app.history = app.history.appended([message(number) for number in range(1100, 1150)], missed=0)
+        app.show()
+        await drawn(pilot)
+        assert first_message(app) == read
+        app.history = app.history.appended([], missed=0)
+        app.show()
+        app.messages.action_last()
+        await drawn(pilot)
+        assert app.messages.is_at_end
+        assert "a draft" in app.lines
+
+
+async def test_a_message_is_gone_to_when_it_is_loaded() -> None:
+    app = MessageListApp(*range(1000, 1100))
+    async with shown(app) as pilot:
+        app.messages.go_to(520)
+        await drawn(pilot)
+        assert "message 1099" in app.lines
+        app.history = app.history.aimed(520).renewed([message(number) for number in range(500, 540)], since=0)
+        app.show()
+        await drawn(pilot)
+        assert "message 520" in app.lines
+        highlighted = app.messages.highlighted
+        assert highlighted is not None
+        assert row_id(app.messages.rows[highlighted]) == "m520"

@@ -84,6 +84,19 @@ def extend_history(state: ChatState, channel_id: int, page: Iterable[Message], b
     return _with_history(_with_authors(state, page), channel_id, history.extended(page))
 
 
+def append_history(state: ChatState, channel_id: int, page: Iterable[Message], before: ChannelHistory) -> ChatState:
+    """Add a newer page; `before`: the history when the page was requested."""
+    history = state.history(channel_id)
+    if history.anchor is None or history.is_stale or history.newest != before.newest:  # it was renewed meanwhile
+        return state
+    return _with_history(_with_authors(state, page), channel_id, history.appended(page, before.missed))
+
+
+def aim_history(state: ChatState, channel_id: int, anchor: int | None) -> ChatState:
+    """Have a history loaded around this message; None: up to the newest one."""
+    return _with_history(state, channel_id, state.history(channel_id).aimed(anchor))
+
+
 # --- the events ------------------------------------------------------------------------------------------------------
 
 

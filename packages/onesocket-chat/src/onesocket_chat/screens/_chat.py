@@ -24,8 +24,11 @@ from ..widgets._sidebar import Sidebar
 from ..widgets._status_bar import StatusBar
 from ..widgets._welcome_hint import WelcomeHint
 from ._dialogs import PromptDialog, app_of, ask_dialog
+from ._help import HelpScreen
+from ._jump import JumpScreen
 from ._logins import LoginsScreen
 from ._password import PasswordScreen
+from ._search import SearchScreen
 from ._timeline import TimelineScreen
 
 _MAX_PANELS: Final = 4
@@ -46,13 +49,18 @@ class ChatScreen(Screen[None]):
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("f1", "help", "Keys"),
+        Binding("question_mark", "help", "Keys", show=False),
+        Binding("ctrl+k", "jump", "Go to"),
+        Binding("ctrl+r", "search", "Search"),
+        Binding("slash", "search", "Search", show=False),
         Binding("f2", "next_unread", "Next unread"),
-        Binding("f3", "timeline", "Timeline"),
+        Binding("f3", "timeline", "Connection"),
         Binding("f4", "channels", "Channels", show=False),
         Binding("f7", "people", "People", show=False),
-        Binding("f5", "connect", "Connect now"),
-        Binding("f6", "next_panel", "Next panel"),
-        Binding("ctrl+w", "close_panel", "Close panel", priority=True),
+        Binding("f5", "connect", "Connect now", show=False),
+        Binding("f6", "next_panel", "Next panel", show=False),
+        Binding("ctrl+w", "close_panel", "Close panel", show=False),
         Binding("escape", "fold", "Fold", show=False),
     ]
 
@@ -265,6 +273,29 @@ class ChatScreen(Screen[None]):
         if unread:
             await self.open(unread[0])
 
+    def action_help(self) -> None:
+        """Show all keys."""
+        app_of(self).push_screen(HelpScreen())
+
+    @work
+    async def action_jump(self) -> None:
+        """Ask for a channel or person, and go there."""
+        target = await ask_dialog(self, JumpScreen(self.session.store.state))
+        if target is not None and target.channel_id is not None:
+            await self.open(target.channel_id)
+        elif target is not None and target.user_id is not None:
+            await self._open_direct(target.user_id)
+
+    @work
+    async def action_search(self) -> None:
+        """Search the guild or conversation of the active panel, and go to a message."""
+        channel_id = self.active_channel
+        message = await ask_dialog(self, SearchScreen(self.session, channel_id)) if channel_id is not None else None
+        if message is not None:
+            await self.open(message.channel_id)
+            if self._active is not None and self._active.channel_id == message.channel_id:
+                self._active.go_to(message.id)
+
     def action_timeline(self) -> None:
         """Show the timeline of the connection."""
         app_of(self).push_screen(TimelineScreen(self.session))
@@ -279,9 +310,11 @@ class ChatScreen(Screen[None]):
     @work
     async def person_chosen(self, event: MemberList.MemberChosen) -> None:
         """Open the direct message channel with a user."""
+        await self._open_direct(event.user_id)
+
+    async def _open_direct(self, user_id: int) -> None:
         me = self.session.store.state.me
-        is_other = me is None or me.id != event.user_id
-        channel = await self.session.direct(event.user_id) if is_other else None
+        channel = await self.session.direct(user_id) if me is None or me.id != user_id else None
         if channel is not None:
             await self.open(channel.id)
 

@@ -6,9 +6,9 @@ import itertools
 from collections import Counter
 from typing import Final
 
-from ..model._history import PAGE_SIZE
+from ..model._history import PAGE_SIZE, ChannelHistory
 from ..model._models import Message
-from ..model._reducer import extend_history, renew_history
+from ..model._reducer import aim_history, append_history, extend_history, renew_history
 from ._session_context import SessionContext, SessionPart
 
 _MAX_ATTEMPTS: Final = 3
@@ -53,28 +53,50 @@ class HistoryLoader(SessionPart):
     def older(self, channel_id: int) -> None:
         """Load the page before the oldest message."""
         history = self._store.state.history(channel_id)
-        if history.is_stale or history.is_whole or history.is_full or history.oldest is None:
+        if history.is_stale or history.is_whole or history.oldest is None:
             return
         self._background.start(f"older {channel_id}", self._extend(channel_id, history.oldest))
+
+    def newer(self, channel_id: int) -> None:
+        """Load the page after the newest loaded message, if the history is anchored far back."""
+        history = self._store.state.history(channel_id)
+        if not history.is_stale and history.anchor is not None:
+            self._background.start(f"newer {channel_id}", self._append(channel_id, history))
+
+    def aim(self, channel_id: int, anchor: int | None) -> None:
+        """Load the messages around this one, or for None the newest ones, unless they are there."""
+        history = self._store.state.history(channel_id)
+        is_there = history.anchor is None if anchor is None else history.find(anchor) is not None
+        if not is_there:
+            self._refused.discard(channel_id)
+            self._store.change(lambda state: aim_history(state, channel_id, anchor))
 
     async def _renew(self, channel_id: int) -> None:
         for attempt in itertools.count(1):
             state, before = self._store.state, self._store.state.history(channel_id)
-            page = await self._page(channel_id)
+            page = await self._page(channel_id, around=before.anchor)
             if page is None:
                 self._refused.add(channel_id)  # until the connection is back, or the channel is opened again
                 return
             now = self._store.state
+            if now.history(channel_id).anchor != before.anchor:
+                continue  # the reader went elsewhere
             touched = now.history(channel_id).touched != before.touched and attempt < _MAX_ATTEMPTS
             if not touched and now.gaps == state.gaps:
                 self._store.change(lambda state: renew_history(state, channel_id, page, before.newest))  # noqa: B023 - at once
                 return
 
     async def _extend(self, channel_id: int, before: int) -> None:
-        page = await self._page(channel_id, before)
+        page = await self._page(channel_id, before=before)
         if page is not None:
             self._store.change(lambda state: extend_history(state, channel_id, page, before))
 
-    async def _page(self, channel_id: int, before: int | None = None) -> list[Message] | None:
-        request = self._rest.messages(channel_id, before=before, limit=PAGE_SIZE)
+    async def _append(self, channel_id: int, before: ChannelHistory) -> None:
+        page = await self._page(channel_id, after=before.newest)
+        if page is not None:
+            self._store.change(lambda state: append_history(state, channel_id, page, before))
+
+    async def _page(self, channel_id: int, **place: int | None) -> list[Message] | None:
+        """A page ``before``, ``after`` or ``around`` a message, or else the newest one."""
+        request = self._rest.messages(channel_id, limit=PAGE_SIZE, **place)
         return self._request_errors.read("history", await self._request_errors.guard("history", request), list[Message])

@@ -18,6 +18,7 @@ T = TypeVar("T")
 _TITLES: Final = {
     "send": "Not Sent",
     "history": "History Not Loaded",
+    "search": "Not Searched",
     "edit": "Not Edited",
     "delete": "Not Deleted",
     "react": "No Reaction",

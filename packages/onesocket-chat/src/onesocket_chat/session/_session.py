@@ -29,6 +29,7 @@ from ._connection_monitor import ConnectionMonitor
 from ._draft_files import DraftFiles
 from ._drafts import Drafts
 from ._history_loader import HistoryLoader
+from ._message_search import MessageSearch
 from ._message_sender import MessageSender
 from ._read_marker import ReadMarker
 from ._request_errors import RequestErrors
@@ -126,6 +127,7 @@ class ChatSession:
         self.loader = HistoryLoader(context)
         self.drafts = Drafts(context, self.sender, notices, draft_files or DraftFiles(None), server.api_url)
         self.read_marker = ReadMarker(context)
+        self.search = MessageSearch(context)
         self._typed: dict[int, float] = {}
         self._unsubscribes = (self.store.listen(self.loader.check), self.store.listen(self.drafts.check))
 

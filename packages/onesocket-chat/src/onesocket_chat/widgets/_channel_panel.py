@@ -18,7 +18,7 @@ from onesocket import OnesocketError
 from ..model._chat_state import ChatState
 from ..model._composition import Composition, ReplyTarget
 from ..model._mentions import decode_mentions, encode_mentions
-from ..model._models import Message
+from ..model._models import Message, ReferencedMessage
 from ..model._outbox import Draft
 from ..model._safe_text import one_line
 from ..screens._dialogs import ConfirmDialog, PromptDialog, app_of, ask_dialog
@@ -85,6 +85,24 @@ class ChannelPanel(Vertical):
         self._see()
 
     @on(MessageList.EndReached)
+    def _end_reached(self, event: MessageList.EndReached) -> None:
+        """Load the next page, if there is one, and mark the channel as read otherwise."""
+        event.stop()
+        self.session.loader.newer(self.channel_id)
+        self._see()
+
+    @on(MessageList.NewestWanted)
+    def to_newest(self) -> None:
+        """Go to the newest message."""
+        self.session.loader.aim(self.channel_id, None)
+        self._messages.follow()
+
+    def go_to(self, message_id: int) -> None:
+        """Go to a message of this channel, however old it is."""
+        self.session.loader.aim(self.channel_id, message_id)
+        self._messages.go_to(message_id)
+        self._messages.focus()
+
     def _see(self) -> None:
         """Mark the channel as read if its newest message is displayed."""
         stale = self.session.store.state.history(self.channel_id).is_stale
@@ -125,7 +143,7 @@ class ChannelPanel(Vertical):
             self._composition = written.sent()
             self.post_message(WelcomeHint.Read())
         self._show_writing(self.session.store.state)
-        self._messages.follow()
+        self.to_newest()
 
     @on(TextArea.Changed)
     def changed(self, event: TextArea.Changed) -> None:
@@ -190,6 +208,8 @@ class ChannelPanel(Vertical):
                 self.session.sender.retry(row.nonce)
             case "discard", Draft():
                 self.session.sender.discard(row.nonce)
+            case "follow", Message(referenced_message=ReferencedMessage(id=message_id)):
+                self.go_to(message_id)
             case "reply", Message():
                 self._write(
                     self._composition.typed(self._composer.text).answering(ReplyTarget(row.id, row.author.username))
@@ -242,6 +262,8 @@ class ChannelPanel(Vertical):
             text = "editing (Escape leaves it as it was)"
         elif written.answers is not None:
             text = f"answering {one_line(written.answers.name, 32)} (Escape: a message of its own)"
+        elif state.history(self.channel_id).anchor is not None:
+            text = "older messages (End: back to the newest)"
         else:
             text = _typing_text([one_line(name, 32) for name in state.writing_in(self.channel_id)])
         if text != self._line:

@@ -13,6 +13,7 @@ from textual.strip import Strip
 from textual.widgets import TextArea
 
 from ..model._mentions import MentionCompletion
+from ._readline import Readline
 
 _PLACEHOLDER: Final = "Message …"
 
@@ -30,6 +31,8 @@ class Composer(TextArea):
         # Textual's own would select everything, and the next key would replace it.
         Binding("f6", "screen.next_panel", show=False),
         Binding("f7", "screen.people", show=False),
+        Binding("ctrl+k", "screen.jump", "Go to"),
+        Binding("ctrl+w", "screen.close_panel", show=False),
     ]
 
     class Submitted(Message):
@@ -44,6 +47,7 @@ class Composer(TextArea):
         """`names`: returns the names that Tab completes behind an @."""
         self._names = names
         self._completion = MentionCompletion()
+        self._readline = Readline(self)
         super().__init__(compact=True, soft_wrap=True, placeholder=_PLACEHOLDER, highlight_cursor_line=False)
 
     def on_key(self, event: Key) -> None:
@@ -52,9 +56,7 @@ class Composer(TextArea):
             self.action_submit()
         elif event.key == "ctrl+j":
             self.action_newline()
-        elif event.key == "tab" and self._complete():
-            pass
-        else:
+        elif not ((event.key == "tab" and self._complete()) or self._readline.handle(event.key)):
             return
         event.stop()
         event.prevent_default()

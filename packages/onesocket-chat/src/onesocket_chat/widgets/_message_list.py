@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Generator
 from typing import ClassVar, Final, NamedTuple
 
+from textual import on
 from textual.binding import Binding, BindingType
 from textual.content import Content
 from textual.events import MouseScrollUp, Resize, Show
@@ -14,6 +15,7 @@ from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
 from ..model._chat_state import ChatState
+from ..model._models import Message
 from ._row_rendering import render_row
 from ._rows import Row, RowView, row_id, rows_of, views_of
 
@@ -58,7 +60,10 @@ class MessageList(OptionList):
         """The list was scrolled to its top: older messages are wanted."""
 
     class EndReached(TextualMessage):
-        """The list was scrolled to its bottom, where the newest message is."""
+        """The list was scrolled to its bottom: the newest message is there, or newer ones are wanted."""
+
+    class NewestWanted(TextualMessage):
+        """The newest messages are wanted, however far back the list is."""
 
     def __init__(self, channel_id: int) -> None:
         super().__init__(markup=False, compact=True)
@@ -69,11 +74,13 @@ class MessageList(OptionList):
         self._revealed: set[str] = set()
         self._position: _ScrollPosition | None = None  # at the bottom
         self._keeps_position = False
+        self._is_anchored = False
+        self._wanted = ""
 
     @property
     def is_at_end(self) -> bool:
         """True if the newest message is in sight, or will be with the next refresh."""
-        return self._position is None
+        return self._position is None and not self._is_anchored
 
     @property
     def rows(self) -> tuple[Row, ...]:
@@ -82,18 +89,40 @@ class MessageList(OptionList):
 
     def show(self, state: ChatState) -> None:
         """Show the rows of this state."""
-        new, old = rows_of(state, self._channel_id), self._rows
+        new = rows_of(state, self._channel_id)
         names = state.people is not self._state.people or state.channels is not self._state.channels
+        if self._is_anchored and self._position is None and self._lines:
+            # What is added below is not the newest: the reader stays.
+            self._position = _ScrollPosition(*self._lines[min(self.scroll_offset.y, len(self._lines) - 1)])
         self._state = state
-        if new != old or names:
+        self._is_anchored = state.history(self._channel_id).anchor is not None
+        if new != self._rows or names:
             self._show(new)
+        if self._wanted:
+            self._go_to_wanted()
+
+    def go_to(self, message_id: int) -> None:
+        """Highlight this message in the middle of the list, now or when it is loaded."""
+        self._wanted = f"m{message_id}"
+        self._go_to_wanted()
+
+    def _go_to_wanted(self) -> None:
+        number = next((number for number, row in enumerate(self._rows) if row_id(row) == self._wanted), None)
+        if number is None:
+            return
+        self._wanted = ""
+        with self._position_kept():
+            self.highlighted = number
+            self._update_lines()
+            top = max(0, self._index_to_line.get(number, 0) - self.scrollable_content_region.height // 3)
+            self._position = _ScrollPosition(*self._lines[top]) if top < len(self._lines) else None
 
     def _show(self, new: list[Row]) -> None:
         """Show these rows, and what changes of those that are there."""
-        old, views = self._rows, views_of(new, self._state, self._revealed)
-        if views == self._views:
+        old, before = self._rows, self._views
+        views = views_of(new, self._state, self._revealed)
+        if views == before:
             return
-        before = self._views
         with self._position_kept():
             marked = self.highlighted
             if views[: len(before)] == before:
@@ -111,6 +140,7 @@ class MessageList(OptionList):
 
     def follow(self) -> None:
         """Scroll to the bottom, and stay there."""
+        self._is_anchored = False  # what is shown next is the newest
         with self._position_kept():
             self._position = None
         self.post_message(self.EndReached())
@@ -156,6 +186,14 @@ class MessageList(OptionList):
         with self._position_kept():
             pass
 
+    @on(OptionList.OptionSelected)
+    def _selected(self, event: OptionList.OptionSelected) -> None:
+        """From a reply, request the message that it replies to."""
+        event.stop()
+        row = self._rows[event.option_index]
+        if isinstance(row, Message) and row.referenced_message is not None:
+            self.post_message(self.ActionRequested("follow", row))
+
     # --- keys -------------------------------------------------------------------------------------------------------
 
     def action_request(self, verb: str) -> None:
@@ -184,6 +222,21 @@ class MessageList(OptionList):
         """Go down, without wrapping to the first row."""
         if self.highlighted is not None and self.highlighted < len(self._rows) - 1:
             super().action_cursor_down()
+        elif self._is_anchored:
+            self.post_message(self.EndReached())
+
+    def action_page_down(self) -> None:
+        """Go down a page; from the last one, request newer messages."""
+        if self._is_anchored and self._position is None:
+            self.post_message(self.EndReached())
+        super().action_page_down()  # type: ignore[no-untyped-call]
+
+    def action_last(self) -> None:
+        """Go to the newest message, which may have to be loaded."""
+        if self._is_anchored:
+            self.post_message(self.NewestWanted())
+        else:
+            super().action_last()
 
     def action_page_up(self) -> None:
         """Go up a page."""

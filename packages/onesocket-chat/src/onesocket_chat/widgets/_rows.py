@@ -52,8 +52,11 @@ class RowView(NamedTuple):
 
 
 def rows_of(state: ChatState, channel_id: int) -> list[Row]:
-    """The rows of a channel in order."""
-    return [*state.history(channel_id).messages, *state.outbox.of(channel_id)]
+    """The rows of a channel in order; drafts come after the newest message, so not if the reader is far back."""
+    history = state.history(channel_id)
+    if history.anchor is not None:
+        return [*history.messages]
+    return [*history.messages, *state.outbox.of(channel_id)]
 
 
 def views_of(
