@@ -106,7 +106,7 @@ async def _draw_terminal(server: ChatServer) -> None:
             channel = next(one for one in world.channels.values() if one.title == name)
             app.call_later(screen.open, channel.id, beside=True)
             await _until(pilot, partial(_is_loaded, screen, channel.id))
-        await pilot.press("f6")
+        await pilot.press("f6", "escape")  # and without the hint of the first run
         await _save(app, pilot, "chat-terminal.svg")
         with server.faults.refuse_upgrade(503, times=None):
             await server.faults.drop_connection(user="ada")

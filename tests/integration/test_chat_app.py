@@ -23,7 +23,7 @@ from onesocket_chat.screens._chat import ChatScreen
 from onesocket_chat.screens._dialogs import ConfirmDialog
 from onesocket_chat.screens._sign_in import SignInScreen
 from onesocket_chat.screens._timeline import TimelineScreen
-from onesocket_chat.session import SessionOptions
+from onesocket_chat.session import SessionOptions, _history_loader
 from onesocket_chat.widgets._message_list import MessageList
 from onesocket_discord.rest import Rest
 from onesocket_discord.server import ChatServer
@@ -212,32 +212,30 @@ async def test_scrolling_up_loads_what_is_older(chat_server: ChatServer) -> None
 async def test_one_searches_for_an_old_message_and_scrolls_on_from_there(
     chat_server: ChatServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_history, "MAX_MESSAGES", 100)
-    async with signed_in(chat_server, "ada") as (ada,):
-        channel = ada.channel("#general").id
-        token = await chat_server.create_user("loader", PASSWORD)
-        async with Rest(token, api_url=chat_server.api_url, token_type=None) as rest:
-            for number in range(260):
-                await rest.send_message(channel, f"line {number}." if number != 90 else "the needle")
-            await ada.until(lambda: ada.said[-1:] == ["line 259."])
+    monkeypatch.setattr(_history, "MAX_MESSAGES", 40)
+    for module in (_history, _history_loader):
+        monkeypatch.setattr(module, "PAGE_SIZE", 20)
+    loader = await chat_server.create_user("loader", PASSWORD)
+    async with Rest(loader, api_url=chat_server.api_url, token_type=None) as rest:
+        channel = (await rest.guild_channels((await rest.guilds())[0]["id"]))[0]["id"]
+        for number in range(100):
+            await rest.send_message(channel, "the needle" if number == 40 else f"line {number}.")
+        async with signed_in(chat_server, "ada") as (ada,):
             messages = ada.panel.query_one(MessageList)
+            await ada.until_said(*(f"line {number}." for number in range(80, 100)))
             await ada.type("ctrl+r", *"needle", "\r")
             await ada.until_shown("1 found")
             await ada.press("enter")
-            await ada.until(lambda: "the needle" in ada.said and "line 259." not in ada.said)
+            await ada.until(lambda: "the needle" in ada.said and "line 99." not in ada.said)
             await ada.until(lambda: ada.is_drawn("the needle") and ada.app.focused is messages)
 
             await rest.send_message(channel, "written meanwhile")
             await ada.press("home")
-            await ada.until(lambda: "line 20." in ada.said)
-            assert len(ada.said) == 100  # with as many gone at the other end
-            end = ada.said[-1]
-            while "line 200." not in ada.said:
-                messages.scroll_end(animate=False)
-                await ada.until(lambda end=end: ada.said[-1] != end)  # type: ignore[misc]
-                end = ada.said[-1]
+            await ada.until(lambda: "line 12." in ada.said)
+            while "line 75." not in ada.said:
+                await ada.press("pagedown")
             numbers = [int(text[5:-1]) for text in ada.said]
-            assert numbers == list(range(numbers[0], numbers[0] + 100))  # without a hole
+            assert numbers == list(range(numbers[0], numbers[0] + 40))  # without a hole, and no more than are kept
             assert not ada.is_drawn("written meanwhile")
             await ada.press("end")
             await ada.until(lambda: ada.said[-1] == "written meanwhile" and messages.is_at_end)
@@ -259,27 +257,38 @@ async def test_unread_marks_and_reading_in_two_places(chat_server: ChatServer) -
             await place.until_shown("● #general", shown=False)
 
 
-async def test_a_refused_message_is_marked_and_can_be_discarded_or_tried_again(chat_server: ChatServer) -> None:
+async def test_a_reply_to_a_message_that_is_deleted_meanwhile_is_sent_by_itself(chat_server: ChatServer) -> None:
     async with signed_in(chat_server, "ada", "bob") as (ada, bob):
         await ada.say("soon gone")
         await bob.mark("soon gone")
         await bob.press("r")
-        bob.session.send_message(bob.channel("#general").id, "one more")
+        await bob.until_shown("answering ada")
         await ada.mark("soon gone")
         await ada.press("d")
         await ada.confirm("y")
         await bob.until(lambda: "soon gone" not in bob.said)
         await bob.say("an answer to nothing")
+        await bob.until_said("an answer to nothing")
+        await ada.until_said("an answer to nothing")
+        assert not bob.toasts
+        assert bob.world.history(bob.channel("#general").id).messages[0].referenced_message is None
+
+
+async def test_a_refused_message_is_marked_and_can_be_discarded_or_tried_again(chat_server: ChatServer) -> None:
+    async with signed_in(chat_server, "bob") as (bob,):
+        bob.session.send_message(bob.channel("#general").id, "one more")
+        await bob.until_said("one more")
+        bob.session.send_message(bob.channel("#general").id, "\u2003")  # the composer takes none of these
         await bob.until(lambda: [one.fate for one in bob.pending] == [DraftState.FAILED])
-        assert "Unknown message" in bob.pending[0].reason
+        assert "empty" in bob.pending[0].reason
         assert "request-send" in bob.toasts
-        await bob.mark("an answer to nothing")
+        await bob.mark("\u2003")
         first_try = bob.pending[0].since
         await bob.press("t")
         await bob.until(
             lambda: [(one.fate, one.since > first_try) for one in bob.pending] == [(DraftState.FAILED, True)]
         )
-        await bob.mark("an answer to nothing")
+        await bob.mark("\u2003")
         await bob.press("x")
         await bob.until(lambda: not bob.pending)
         await bob.say("something else")

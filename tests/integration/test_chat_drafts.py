@@ -76,7 +76,7 @@ async def test_a_draft_outlives_escape_the_panel_the_channel_and_the_end(
         await ada.type(*"half a sentence")
         await ada.press("escape", "escape")
         assert composer_text(ada) == "half a sentence"
-        await ada.press("ctrl+w")
+        await ada.press("f8")
         await ada.until(lambda: not ada.chat.panels)
         await ada.open("#general")
         assert composer_text(ada) == "half a sentence"
@@ -110,7 +110,7 @@ async def test_an_answer_is_still_one_after_another_channel(chat_server: ChatSer
         await ada.open("#general")
         await ada.mark("who?")
         await ada.type("r", *"me")
-        await ada.press("ctrl+w")
+        await ada.press("f8")
         await ada.open("#general")
         await ada.until(lambda: ada.is_drawn("answering bob"))
         await ada.press("enter")
@@ -146,7 +146,7 @@ async def test_an_edit_that_is_refused_is_in_the_composer_again(chat_server: Cha
         await ada.mark("frist")
         await ada.press("e")
         assert composer_text(ada).startswith("first, and much too long")
-        await ada.press("ctrl+w")
+        await ada.press("f8")
         await ada.open("#general")
         assert composer_text(ada).startswith("first, and much too long")
         ada.panel.query_one(Composer).write("first")
@@ -155,7 +155,7 @@ async def test_an_edit_that_is_refused_is_in_the_composer_again(chat_server: Cha
         assert await stored(chat_server, ada.channel("#general").id) == ["first"]
         assert composer_text(ada) == "my draft"
 
-        await ada.press("ctrl+a", "ctrl+k")
+        await ada.press("ctrl+a", "alt+k")
         await ada.until(lambda: composer_text(ada) == "")
         await ada.mark("first")
         await ada.press("e")
@@ -213,7 +213,7 @@ async def test_the_conversation_before_ones_eyes_is_read(chat_server: ChatServer
                 assert not later.world.is_unread(general)
 
             messages = ada.panel.query_one(MessageList)
-            messages.scroll_to(y=10, animate=False)
+            messages.scroll_to(y=2, animate=False)
             await ada.until(lambda: not messages.is_at_end)
             await rest.send_message(general, "not seen yet")
             for place in (ada, elsewhere):

@@ -1,7 +1,9 @@
 """``onesocket chat`` at a terminal: bytes as they come over a slow connection, windows that are resized, kill -9."""
 
 import asyncio
+import base64
 import os
+import re
 import signal
 import time
 from collections.abc import AsyncIterator
@@ -11,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from onesocket_chat._credentials import Credentials, save
+from onesocket_chat.model._safe_text import sanitize
 from onesocket_discord.rest import Accounts, Rest
 from onesocket_discord.server import ChatServer
 from tests.support.terminal import DEADLINE, Terminal, command_at_terminal
@@ -164,6 +167,26 @@ async def test_in_a_small_window_one_can_sign_in_and_find_the_channels(server: C
         window.type(b"\r there\r")
         token = await Accounts(server.api_url).login("ada", PASSWORD)
         await until_stored(server, token, "hello there")
+
+
+async def test_the_terminal_gets_links_and_copies_and_nothing_that_an_author_steers_it_with(
+    server: ChatServer, tmp_path: Path, ada: str
+) -> None:
+    channel = await general(server, ada)
+    text = "\x1b]52;c;ZXZpbA==\x07\x1b[31mred [@click=app.quit]x[/] **bold** https://e.org/a?b last"
+    bob = await server.create_user("bob", PASSWORD)
+    async with Rest(bob, api_url=server.api_url, token_type=None) as rest:
+        await rest.send_message(channel, text)
+    async with terminal(server, tmp_path, "--remember") as window:
+        await window.until_drawn("last")
+        assert b"\xef\xbf\xbd[31mred [@click=app.quit]x[/]" in window.written
+        assert re.search(rb"\x1b\]8;[^;]*;https://e\.org/a\?b\x1b\\", window.written)
+        assert b"52;c;ZXZpbA==\x07" not in window.written
+        window.type(b"\x1b[Z")  # from the composer to the messages
+        window.type(b"y")
+        await window.until_drawn("copied")
+        copied = re.findall(rb"\x1b\]52;c;([^\x07]+)\x07", window.written)
+        assert [base64.b64decode(one).decode() for one in copied] == [sanitize(text)]
 
 
 def _until_kept(state: Path, text: bytes) -> None:

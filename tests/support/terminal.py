@@ -38,6 +38,11 @@ class Terminal:
         """Text that was drawn since `forget()`, without colours and positions."""
         return _CONTROL.sub(b"", self._drawn).decode("utf-8", "replace")
 
+    @property
+    def written(self) -> bytes:
+        """Bytes that were written since `forget()`, as they are."""
+        return bytes(self._drawn)
+
     def forget(self) -> None:
         self._drawn.clear()
 

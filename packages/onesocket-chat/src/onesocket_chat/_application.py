@@ -13,11 +13,13 @@ from textual import events, on, work
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
+from textual.theme import Theme
 
 from onesocket import OnesocketError
 from onesocket.notices import NoticeLevel, Notices
 
 from . import _private_file as private_file
+from ._chat_config import ChatConfig, InvalidConfig
 from ._credentials import Credentials, forget, load, save, state_directory
 from ._input_order import InputOrder, InputSettled
 from ._toast_sink import ToastSink
@@ -41,12 +43,14 @@ class ChatApp(App[None]):
         user: The name that the form proposes.
         remember: The file in which the token is saved for the next run; None: it stays in memory.
         drafts: The directory in which unsent texts are saved; None: below ``$XDG_STATE_HOME``.
+        config: The theme and the keys; a theme that is chosen later is written to its file. An unknown theme raises
+            `InvalidConfig`.
         handle_signals: True lets SIGINT and SIGTERM end it in order, closing the connection within `close_timeout`.
     """
 
     TITLE = "onesocket chat"
     CSS_PATH = "chat.tcss"
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("ctrl+q", "quit", "Quit", priority=True)]
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("ctrl+q", "quit", "Quit", priority=True, id="quit")]
 
     def __init__(
         self,
@@ -56,6 +60,7 @@ class ChatApp(App[None]):
         remember: Path | None = None,
         drafts: Path | None = None,
         options: SessionOptions | None = None,
+        config: ChatConfig | None = None,
         handle_signals: bool = False,
     ) -> None:
         super().__init__()
@@ -67,6 +72,12 @@ class ChatApp(App[None]):
         self._draft_files = DraftFiles(drafts or state_directory() / "drafts")
         self._options = options or SessionOptions()
         self._handle_signals = handle_signals
+        self._config = config or ChatConfig()
+        if self._config.theme not in {"", *self.available_themes}:
+            known = ", ".join(sorted(self.available_themes))
+            raise InvalidConfig(f"{self._config.path}: no theme is called {self._config.theme!r}; there are {known}")
+        self.theme = self._config.theme or self.theme
+        self.set_keymap(self._config.keys)
         self._welcomed = state_directory() / "chat-welcomed"
         self.session: ChatSession | None = None
         self.toasts = ToastSink(self)
@@ -84,6 +95,7 @@ class ChatApp(App[None]):
 
     async def on_mount(self) -> None:
         """Show the form, or restore the last sign-in."""
+        self.theme_changed_signal.subscribe(self, self._theme_changed)
         if self._handle_signals:
             loop = asyncio.get_running_loop()
             for number in (signal.SIGINT, signal.SIGTERM):
@@ -91,6 +103,14 @@ class ChatApp(App[None]):
         await self.push_screen(SignInScreen(self._server, self._user))
         if self._remember is not None:
             self._restore_sign_in(self._remember)
+
+    def _theme_changed(self, theme: Theme) -> None:
+        """Remember a theme that was chosen."""
+        try:
+            self._config.remember_theme(theme.name)
+        except (OSError, UnicodeDecodeError) as error:
+            text = f"the theme can't be kept in {self._config.path}: {error}"
+            self.notices.post("theme-not-kept", NoticeLevel.WARNING, "Theme Not Kept", text)
 
     async def on_unmount(self) -> None:
         """Close the connection in order, at any end."""
@@ -168,7 +188,8 @@ class ChatApp(App[None]):
                 return
         self.notices.withdraw("sign-in-failed")
         await self._uncover_form()
-        await self.push_screen(ChatScreen(session, channels, is_first_run=not self._welcomed.exists()))
+        is_first_run = not self._welcomed.exists()
+        await self.push_screen(ChatScreen(session, channels, is_first_run=is_first_run, keys=self._config.keys))
 
     @on(WelcomeHint.Read)
     def welcomed(self) -> None:

@@ -40,10 +40,12 @@ def _run(server: str, user: str, *, remember: bool) -> None:
     from onesocket.cli._output import silence_log
 
     from . import ChatApp
+    from ._chat_config import default_config_path, load_config
     from ._credentials import default_path
 
     silence_log()
     place = default_path() if remember else None
-    app = ChatApp(server, user, remember=place, handle_signals=True)
+    config = load_config(default_config_path())
+    app = ChatApp(server, user, remember=place, config=config, handle_signals=True)
     app.run()
     raise typer.Exit(app.return_code or 0)

@@ -128,3 +128,10 @@ def test_a_history_can_be_aimed_at_any_message() -> None:
     assert around.stale().renewed(page(90, 130), since=120).anchor == 100  # a gap leaves the reader there
     newest = around.aimed(None).put(message(2002)).renewed(page(1952, 2001), since=120)
     assert (newest.oldest, newest.newest, newest.anchor) == (1952, 2002, None)
+
+
+def test_a_message_is_known_to_be_deleted_if_it_is_missing_between_others() -> None:
+    history = ChannelHistory(tuple(map(message, (10, 20, 30))), is_stale=False).drop([20])
+    assert [number for number in (9, 10, 20, 31) if history.is_deleted(number)] == [20]
+    assert not history.stale().is_deleted(20)
+    assert history.stale().drop([30]).is_deleted(30)

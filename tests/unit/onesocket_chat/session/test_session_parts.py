@@ -26,7 +26,7 @@ from onesocket_chat.session._request_errors import RequestErrors
 from onesocket_chat.session._server_address import ServerAddress
 from onesocket_chat.session._session_context import SessionContext
 from onesocket_chat.session._state_store import StateStore
-from onesocket_discord.rest import BadAnswer, Forbidden, RequestLost, Rest, RestTimeout, ServerTrouble
+from onesocket_discord.rest import BadAnswer, Forbidden, RequestLost, Rest, RestError, RestTimeout, ServerTrouble
 from tests.unit.onesocket_chat.payloads import GENERAL, RANDOM, initial_state, message_body
 
 Json = dict[str, Any]
@@ -38,6 +38,7 @@ class FakeRest:
     def __init__(self) -> None:
         self.sent: list[tuple[int, str, str]] = []
         self.asked: list[tuple[int, int | None]] = []
+        self.replied: list[int | None] = []
         self.places: list[dict[str, int]] = []
         self.acknowledged: list[int] = []
         self.on_send: Callable[[int, str], Awaitable[Json]] = self._store
@@ -47,7 +48,7 @@ class FakeRest:
         self._next = 2000
 
     async def send_message(self, channel: int, content: str, *, reply_to: int | None, nonce: str, resend: bool) -> Json:
-        del reply_to
+        self.replied.append(reply_to)
         assert not resend  # what may be stored is looked for first
         self.sent.append((channel, content, nonce))
         return {**await self.on_send(channel, content), "nonce": nonce}
@@ -563,5 +564,30 @@ def test_a_history_is_loaded_around_a_message_and_from_there_to_the_newest() -> 
         bench.loader.aim(GENERAL, None)  # before the page has come
         await asyncio.sleep(0.1)
         assert (history().oldest, history().newest, history().anchor) == (951, 1000, None)
+
+    with_session_parts(scenario)
+
+
+@pytest.mark.parametrize(
+    ("code", "problem"), [(50035, "message_reference: Unknown (REPLIES_UNKNOWN_MESSAGE)"), (10008, "")]
+)
+def test_a_reply_to_a_deleted_message_is_sent_by_itself_and_once(code: int, problem: str) -> None:
+    async def scenario(bench: SessionParts) -> None:
+        store = bench.api.on_send
+
+        async def refuse(channel: int, content: str) -> Json:
+            if bench.api.replied[-1] is not None:
+                raise RestError("refused", status=400, code=code, problems=(problem,))
+            return await store(channel, content)
+
+        bench.api.on_send = refuse
+        bench.set_state(State.CONNECTED)
+        bench.sender.accept(Draft("n", GENERAL, "yes", 0.0, reply_to=7))
+        await asyncio.sleep(0.1)  # without a pause in between
+        assert bench.api.replied == [7, None]
+        assert {nonce for _, _, nonce in bench.api.sent} == {"n"}
+        assert bench.contents == ["yes"]
+        assert not bench.store.state.outbox.drafts
+        assert not bench.shown
 
     with_session_parts(scenario)

@@ -68,6 +68,10 @@ async def drawn(pilot: Pilot[None]) -> None:
         await pilot.pause(0)
 
 
+def is_at_end(app: MessageListApp) -> bool:
+    return app.messages.is_at_end
+
+
 def first_message(app: MessageListApp) -> str:
     """The first message that is seen whole."""
     return next(line for line in app.lines if line.startswith("message "))
@@ -238,7 +242,7 @@ async def test_far_back_the_list_stays_where_it_is_when_newer_messages_are_loade
         app.show()
         app.messages.scroll_end(animate=False)
         await drawn(pilot)
-        assert not app.messages.is_at_end  # there are newer ones
+        assert not is_at_end(app)  # there are newer ones
         assert "a draft" not in app.lines
         read = first_message(app)
         app.history = app.history.appended([message(number) for number in range(1100, 1150)], missed=0)
@@ -249,7 +253,7 @@ async def test_far_back_the_list_stays_where_it_is_when_newer_messages_are_loade
         app.show()
         app.messages.action_last()
         await drawn(pilot)
-        assert app.messages.is_at_end
+        assert is_at_end(app)
         assert "a draft" in app.lines
 
 
@@ -266,3 +270,18 @@ async def test_a_message_is_gone_to_when_it_is_loaded() -> None:
         highlighted = app.messages.highlighted
         assert highlighted is not None
         assert row_id(app.messages.rows[highlighted]) == "m520"
+
+
+@pytest.mark.parametrize("key", ["pagedown", "down"])
+async def test_newer_messages_are_wanted_at_the_bottom_however_it_was_reached(key: str) -> None:
+    app = MessageListApp(*range(1000, 1008))  # all are on the screen: nothing can be scrolled
+    async with shown(app, (60, 40)) as pilot:
+        app.messages.focus()
+        await pilot.press(key)
+        assert app.reached == []
+        app.history = replace(app.history, anchor=1004)
+        app.show()
+        app.messages.go_to(1007)
+        await drawn(pilot)
+        await pilot.press(key)
+        assert app.reached == ["end"]

@@ -54,6 +54,12 @@ def test_a_reply_and_a_new_day_begin_a_group() -> None:
     ]
 
 
+def test_the_quote_of_a_reply_has_names_and_no_spoilers() -> None:
+    quoted = {"id": "1", "author": {"id": "2", "username": "bob"}, "content": f"<@{ADA}> ||secret||\x1b[2J\nx"}
+    (lines,) = drawn(message(2, ADA, type=19, referenced_message=quoted))
+    assert lines.splitlines()[2] == "↳ bob: @ada ████\ufffd[2J x"
+
+
 def test_drafts_of_one_fate_are_a_group() -> None:
     waiting = [Draft(f"n{number}", GENERAL, f"d{number}", since=0.0) for number in (1, 2)]
     failed = replace(waiting[0], nonce="n3", fate=DraftState.FAILED, reason="no")
@@ -112,7 +118,7 @@ class Window(App[None]):
         self.query_one(MessageList).show(ChatState(histories={GENERAL: history}, outbox=Outbox()))
 
     def written(self) -> str:
-        """What a terminal gets."""
+        """The bytes for a terminal, as text."""
         return "\n".join(strip.render(self.console) for strip in self.screen._compositor.render_strips())
 
 

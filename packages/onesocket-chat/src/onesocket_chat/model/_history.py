@@ -49,6 +49,11 @@ class ChannelHistory(Struct, frozen=True):
         known = position < len(self.messages) and self.messages[position].id == message_id
         return self.messages[position] if known else None
 
+    def is_deleted(self, message_id: int) -> bool:
+        """True if this message, which was there, is known to be deleted."""
+        is_inside = self.oldest is not None and self.oldest <= message_id <= self.newest
+        return message_id in self.removed or (not self.is_stale and is_inside and self.find(message_id) is None)
+
     def put(self, message: Message) -> ChannelHistory:
         """Add or replace a message."""
         if message.id in self.removed:

@@ -67,6 +67,10 @@ class Outbox(Struct, frozen=True):
         """Return the outbox with another state of this draft."""
         return self._map(nonce, lambda draft: replace(draft, fate=fate, reason=reason, in_doubt=in_doubt))
 
+    def unlink(self, nonce: str) -> Outbox:
+        """Return the outbox with this draft waiting, and replying to nothing."""
+        return self._map(nonce, lambda draft: replace(draft, fate=DraftState.WAITING, reply_to=None))
+
     def retry(self, nonce: str, now: float) -> Outbox:
         """Return the outbox with this draft waiting again, behind the others."""
         draft = self.find(nonce)

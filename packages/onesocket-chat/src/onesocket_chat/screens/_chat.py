@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import ClassVar, Final
 
 from textual import on, work
@@ -17,6 +17,7 @@ from textual.widgets import Footer
 
 from onesocket.notices import NoticeLevel
 
+from ..model._models import Message
 from ..session._session import ChatSession
 from ..widgets._channel_panel import ChannelPanel
 from ..widgets._member_list import MemberList
@@ -25,7 +26,7 @@ from ..widgets._status_bar import StatusBar
 from ..widgets._welcome_hint import WelcomeHint
 from ._dialogs import PromptDialog, app_of, ask_dialog
 from ._help import HelpScreen
-from ._jump import JumpScreen
+from ._jump import JumpScreen, JumpTarget
 from ._logins import LoginsScreen
 from ._password import PasswordScreen
 from ._search import SearchScreen
@@ -49,23 +50,30 @@ class ChatScreen(Screen[None]):
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("f1", "help", "Keys"),
-        Binding("question_mark", "help", "Keys", show=False),
-        Binding("ctrl+k", "jump", "Go to"),
-        Binding("ctrl+r", "search", "Search"),
-        Binding("slash", "search", "Search", show=False),
-        Binding("f2", "next_unread", "Next unread"),
-        Binding("f3", "timeline", "Connection"),
-        Binding("f4", "channels", "Channels", show=False),
-        Binding("f7", "people", "People", show=False),
-        Binding("f5", "connect", "Connect now", show=False),
-        Binding("f6", "next_panel", "Next panel", show=False),
-        Binding("ctrl+w", "close_panel", "Close panel", show=False),
+        Binding("f1,question_mark", "help", "Keys", id="help"),
+        Binding("ctrl+k", "jump", "Go to", id="jump"),
+        Binding("ctrl+r,slash", "search", "Search", id="search"),
+        Binding("f2", "next_unread", "Next unread", id="next-unread"),
+        Binding("f3", "timeline", "Connection", id="connection"),
+        Binding("f4", "channels", "Channels", show=False, id="channels"),
+        Binding("f7", "people", "People", show=False, id="people"),
+        Binding("f5", "connect", "Connect now", show=False, id="connect"),
+        Binding("f6", "next_panel", "Next panel", show=False, id="next-panel"),
+        Binding("f8,ctrl+w", "close_panel", "Close panel", show=False, id="close-panel"),
         Binding("escape", "fold", "Fold", show=False),
     ]
 
-    def __init__(self, session: ChatSession, channels: Sequence[int] = (), *, is_first_run: bool = False) -> None:
+    def __init__(
+        self,
+        session: ChatSession,
+        channels: Sequence[int] = (),
+        *,
+        is_first_run: bool = False,
+        keys: Mapping[str, str] | None = None,
+    ) -> None:
+        """`keys`: those of the configuration, by action, for the list of keys."""
         super().__init__()
+        self._keys = keys or {}
         self.session = session
         self._channels = channels
         self._is_first_run = is_first_run
@@ -132,7 +140,8 @@ class ChatScreen(Screen[None]):
         state = self.session.store.state
         first = next((channel for guild in sorted(state.guilds) for channel in state.channels_of(guild)), None)
         if first is not None and not self._has_opened:
-            await self.open(first.id)
+            # An Enter that was meant for the list of channels must not send what was left unsent.
+            await self._open(first.id, write=not self.session.drafts.of(first.id).shown)
         self.query_one(Sidebar).show(state, frozenset(panel.channel_id for panel in self.panels))
         for panel in self.panels:
             panel.show(state)
@@ -212,15 +221,15 @@ class ChatScreen(Screen[None]):
 
     async def open(self, channel_id: int, *, beside: bool = False) -> None:
         """Show a channel: in its panel if it has one, else in the active one's place or beside it."""
+        await self._open(channel_id, beside=beside)
+
+    async def _open(self, channel_id: int, *, beside: bool = False, write: bool = True) -> None:
         self._has_opened = True
         async with self._opening:
-            await self._open(channel_id, beside=beside)
+            panel = next((one for one in self.panels if one.channel_id == channel_id), None)
+            self._activate(panel or await self._mount(channel_id, beside=beside), write=write)
 
-    async def _open(self, channel_id: int, *, beside: bool) -> None:
-        for panel in self.panels:
-            if panel.channel_id == channel_id:
-                self._activate(panel)
-                return
+    async def _mount(self, channel_id: int, *, beside: bool) -> ChannelPanel:
         new = ChannelPanel(self.session, channel_id)
         room = self.query_one("#panels", Horizontal)
         old = self._active
@@ -229,13 +238,13 @@ class ChatScreen(Screen[None]):
             await old.remove()
         else:
             await room.mount(new)
-        self._activate(new)
+        return new
 
-    def _activate(self, panel: ChannelPanel) -> None:
+    def _activate(self, panel: ChannelPanel, *, write: bool = True) -> None:
         self._active = panel
-        self._unfolded = None
+        self._unfolded = None if write else self.query_one(Sidebar)
         self._arrange()
-        panel.focus_composer()
+        self._go_back()
 
     @on(DescendantFocus)
     def panel_focused(self, event: DescendantFocus) -> None:
@@ -275,26 +284,31 @@ class ChatScreen(Screen[None]):
 
     def action_help(self) -> None:
         """Show all keys."""
-        app_of(self).push_screen(HelpScreen())
+        app_of(self).push_screen(HelpScreen(self._keys))
 
-    @work
-    async def action_jump(self) -> None:
+    # Answers are taken by callbacks, which run before the next key is handled: a worker would run at any time.
+
+    def action_jump(self) -> None:
         """Ask for a channel or person, and go there."""
-        target = await ask_dialog(self, JumpScreen(self.session.store.state))
+        app_of(self).push_screen(JumpScreen(self.session.store.state), self._jump_to)
+
+    async def _jump_to(self, target: JumpTarget | None) -> None:
         if target is not None and target.channel_id is not None:
             await self.open(target.channel_id)
         elif target is not None and target.user_id is not None:
-            await self._open_direct(target.user_id)
+            self.run_worker(self._open_direct(target.user_id))
 
-    @work
-    async def action_search(self) -> None:
+    def action_search(self) -> None:
         """Search the guild or conversation of the active panel, and go to a message."""
-        channel_id = self.active_channel
-        message = await ask_dialog(self, SearchScreen(self.session, channel_id)) if channel_id is not None else None
-        if message is not None:
-            await self.open(message.channel_id)
-            if self._active is not None and self._active.channel_id == message.channel_id:
-                self._active.go_to(message.id)
+        if self.active_channel is not None:
+            app_of(self).push_screen(SearchScreen(self.session, self.active_channel), self._go_to)
+
+    async def _go_to(self, message: Message | None) -> None:
+        if message is None:
+            return
+        await self.open(message.channel_id)
+        if self._active is not None and self._active.channel_id == message.channel_id:
+            self._active.go_to(message.id)
 
     def action_timeline(self) -> None:
         """Show the timeline of the connection."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar, Final
 
 from rich.cells import cell_len
@@ -24,7 +25,8 @@ KEYS: Final = (
             ("F3", "the connection: its state, numbers and changes"),
             ("F4, F7", "the channels, the people; from there, back"),
             ("F5", "connect now"),
-            ("F6, Ctrl-W", "next panel, close the panel"),
+            ("F6, F8", "next panel, close the panel"),
+            ("Ctrl-W", "close the panel, if nothing is written in it"),
             ("Tab, Shift-Tab", "the next part of the screen, the one before"),
             ("Ctrl-Q", "quit"),
         ),
@@ -59,6 +61,8 @@ KEYS: Final = (
             ("r, e, d", "reply, edit, delete"),
             ("+", "react, or take it back"),
             ("s", "show what is covered"),
+            ("Space, Shift-↑ ↓", "select"),
+            ("y", "copy what is selected, or this message"),
             ("t, x", "one that was not sent: try again, discard"),
         ),
     ),
@@ -66,26 +70,79 @@ KEYS: Final = (
 """The keys by place: each with what it does."""
 
 
+_DEFAULTS: Final = {
+    "Everywhere": {
+        "help": "F1, ?",
+        "jump": "Ctrl-K",
+        "search": "Ctrl-R, /",
+        "next-unread": "F2",
+        "connection": "F3",
+        "channels": "F4",
+        "people": "F7",
+        "connect": "F5",
+        "next-panel": "F6",
+        "close-panel": "F8",
+        "quit": "Ctrl-Q",
+    },
+    "Messages": {
+        "reply": "r",
+        "edit": "e",
+        "delete": "d",
+        "react": "+",
+        "retry": "t",
+        "discard": "x",
+        "reveal": "s",
+        "select": "Space",
+        "copy": "y",
+    },
+}
+"""The keys, in the table above, of the actions whose keys can be chosen, by their names in the configuration."""
+
+
 class HelpScreen(ModalScreen[None]):
-    """Lists all keys."""
+    """Lists all keys; `chosen`: those of the configuration, by action."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,f1,question_mark,enter,q", "dismiss(None)", "Back")]
+
+    def __init__(self, chosen: Mapping[str, str]) -> None:
+        super().__init__()
+        self._chosen = chosen
 
     def compose(self) -> ComposeResult:
         """Compose a scrollable text."""
         with Vertical(classes="timeline"):
             yield Static("Keys", markup=False, classes="asked")
             with VerticalScroll():
-                yield Static(_table(), markup=False)
+                yield Static(_table(self._chosen), markup=False)
             yield Static("Escape: back", markup=False, classes="hint")
 
 
-def _table() -> Content:
-    width = max(cell_len(keys) for _, entries in KEYS for keys, _ in entries)
+def _table(chosen: Mapping[str, str]) -> Content:
+    sections = [
+        (title, [(_shown(keys, _DEFAULTS.get(title, {}), chosen), text) for keys, text in entries])
+        for title, entries in KEYS
+    ]
+    width = max(cell_len(keys) for _, entries in sections for keys, _ in entries)
     lines: list[Content] = []
-    for title, entries in KEYS:
+    for title, entries in sections:
         lines += [Content("")] if lines else []
         lines.append(Content.styled(title, "bold $text-accent"))
         for keys, text in entries:
             lines.append(Content.assemble((keys + " " * (width - cell_len(keys)), "bold"), f"  {text}"))
     return Content("\n").join(lines)
+
+
+def _shown(keys: str, defaults: Mapping[str, str], chosen: Mapping[str, str]) -> str:
+    """The keys of one line, with those that the configuration puts in their places."""
+    parts = keys.split(", ")
+    for name, default in defaults.items():
+        own = default.split(", ")
+        if name in chosen and own[0] in parts:
+            at = parts.index(own[0])
+            parts[at : at + len(own)] = [_name(key) for key in chosen[name].split(",")]
+    return ", ".join(parts)
+
+
+def _name(key: str) -> str:
+    """A key's name as people write it: ``Ctrl-G`` for ``ctrl+g``."""
+    return "-".join(part if len(part) == 1 and "+" not in key else part.capitalize() for part in key.split("+"))

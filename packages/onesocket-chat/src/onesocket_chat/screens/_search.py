@@ -5,11 +5,10 @@ from __future__ import annotations
 from textual import work
 from textual.content import Content
 
-from ..model._mentions import decode_mentions
 from ..model._models import Message
 from ..model._safe_text import one_line
 from ..session._session import ChatSession
-from ..widgets._rows import format_time
+from ..widgets._rows import format_time, preview
 from ._picker import PickerScreen
 
 
@@ -62,7 +61,7 @@ class SearchScreen(PickerScreen[Message]):
         state = self._session.store.state
         channel = state.channels.get(message.channel_id)
         title = one_line(channel.title, 32) if channel is not None else "#?"
-        content = one_line(decode_mentions(message.content, state.people), 400)
+        content = preview(message.content, state, 400)
         at = max(0, content.casefold().find(text.casefold()))
         start = max(0, at - 30)
         shown = ("…" if start else "") + one_line(content[start:], 120)

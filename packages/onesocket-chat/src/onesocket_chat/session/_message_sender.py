@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from onesocket import OnesocketError
 from onesocket.client import OutboxLimits
 from onesocket.errors import OutboxFull
-from onesocket_discord.rest import BadAnswer, RequestLost, RestTimeout, ServerTrouble, Unauthorized
+from onesocket_discord.rest import BadAnswer, RequestLost, RestError, RestTimeout, ServerTrouble, Unauthorized
 
 from ..model._chat_state import ChatState
 from ..model._models import Json, Message, from_json
@@ -19,6 +19,8 @@ from ..model._outbox import Draft, DraftState
 from ..model._reducer import add_message
 from ._session_context import SessionContext, SessionPart
 
+_UNKNOWN_MESSAGE: Final = 10008
+"""Discord's code of the error."""
 _MIN_BACKOFF: Final = 0.5
 _MAX_BACKOFF: Final = 15.0
 _UNKNOWN_OUTCOME_ERRORS: Final = (RequestLost, RestTimeout, ServerTrouble)
@@ -110,6 +112,9 @@ class MessageSender(SessionPart):
                 self._request_errors.failed("send", error)
                 return
             except OnesocketError as error:
+                if draft.reply_to is not None and _is_reply_gone(error):
+                    self._unlink(draft)  # what it replies to was deleted: it is sent by itself
+                    continue
                 in_doubt = draft.in_doubt or _may_be_stored(error)
                 if not error.retryable and not (in_doubt and isinstance(error, _UNKNOWN_OUTCOME_ERRORS)):
                     self._mark(draft, DraftState.FAILED, str(error), in_doubt=in_doubt)
@@ -149,11 +154,21 @@ class MessageSender(SessionPart):
     def _drop(self, draft: Draft) -> None:
         self._store.change(lambda state: replace(state, outbox=state.outbox.without(draft.nonce)))
 
+    def _unlink(self, draft: Draft) -> None:
+        self._store.change(lambda state: replace(state, outbox=state.outbox.unlink(draft.nonce)))
+
     def _mark(self, draft: Draft, fate: DraftState, reason: str = "", *, in_doubt: bool | None = None) -> None:
         doubt = draft.in_doubt if in_doubt is None else in_doubt
         self._store.change(
             lambda state: replace(state, outbox=state.outbox.mark(draft.nonce, fate, reason, in_doubt=doubt))
         )
+
+
+def _is_reply_gone(error: OnesocketError) -> bool:
+    """True if the server refused a message since the one that it replies to does not exist; it stored nothing."""
+    return isinstance(error, RestError) and (
+        error.code == _UNKNOWN_MESSAGE or any("REPLIES_UNKNOWN_MESSAGE" in problem for problem in error.problems)
+    )
 
 
 def _may_be_stored(error: OnesocketError) -> bool:

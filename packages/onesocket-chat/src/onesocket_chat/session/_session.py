@@ -34,6 +34,7 @@ from ._message_sender import MessageSender
 from ._read_marker import ReadMarker
 from ._request_errors import RequestErrors
 from ._server_address import ServerAddress
+from ._server_pulse import ServerPulse
 from ._session_context import SessionContext
 from ._state_store import StateStore
 
@@ -63,6 +64,8 @@ class SessionOptions:
 
     close_timeout: float = 5.0
     request_timeout: float = 20.0
+    ping_interval: float = 10.0
+    """Time within which it is seen that the server of an open connection does not answer any more."""
     outbox: OutboxLimits = _OUTBOX
     """Limits of the messages that wait for the connection."""
     reconnect: ReconnectPolicy = _RECONNECT
@@ -128,6 +131,7 @@ class ChatSession:
         self.drafts = Drafts(context, self.sender, notices, draft_files or DraftFiles(None), server.api_url)
         self.read_marker = ReadMarker(context)
         self.search = MessageSearch(context)
+        self.pulse = ServerPulse(context, options.ping_interval)
         self._typed: dict[int, float] = {}
         self._unsubscribes = (self.store.listen(self.loader.check), self.store.listen(self.drafts.check))
 
@@ -196,7 +200,8 @@ class ChatSession:
         await self._rest.aclose()
 
     def tick(self) -> None:
-        """Expire typing indicators; called once per second."""
+        """Expire typing indicators, and look after the server; called once per second."""
+        self.pulse.check()
         self.store.change(lambda state: expire_typing(state, self.now))
 
     # --- messages ---------------------------------------------------------------------------------------------------
@@ -283,6 +288,7 @@ class ChatSession:
         return client
 
     def _received(self, message: Dispatch | Gap) -> None:
+        self.pulse.alive()
         if isinstance(message, Gap):
             self.store.change(mark_stale)
             return

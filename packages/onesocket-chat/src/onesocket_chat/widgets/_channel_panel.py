@@ -29,6 +29,8 @@ from ._welcome_hint import WelcomeHint
 
 _EMOJIS = {"+1": "👍", "-1": "👎", "heart": "❤️", "laugh": "😂", "tada": "🎉", "eyes": "👀", "check": "✅"}
 
+_NOTE_SECONDS = 2.0
+
 
 class ChannelPanel(Vertical):
     """Shows one channel. Every panel joins the session's connection by itself."""
@@ -44,6 +46,7 @@ class ChannelPanel(Vertical):
         self._composer = Composer(self._names)
         self._messages = MessageList(channel_id)
         self._line = ""
+        self._note = ""
 
     def compose(self) -> ComposeResult:
         """Title, messages, typing indicator, composer."""
@@ -156,6 +159,8 @@ class ChannelPanel(Vertical):
 
     def action_calm(self) -> None:
         """Leave a reply or edit, keeping its text; otherwise dismiss the error notices."""
+        if self._messages.clear_selection():
+            return
         written = self._composition.typed(self._composer.text)
         if written.answers is None and written.edits is None:
             self.session.request_errors.dismiss()
@@ -225,6 +230,18 @@ class ChannelPanel(Vertical):
             case _:
                 app_of(self).bell()
 
+    @on(MessageList.Copied)
+    def copied(self, event: MessageList.Copied) -> None:
+        """Say for a moment that messages were copied."""
+        event.stop()
+        self._note = "copied" if event.number == 1 else f"copied {event.number} messages"
+        self._show_writing(self.session.store.state)
+        self.set_timer(_NOTE_SECONDS, self._forget_note)
+
+    def _forget_note(self) -> None:
+        self._note = ""
+        self.show(self.session.store.state)
+
     async def _edit(self, message_id: int, text: str) -> None:
         """Edit a message; the text of a refused edit returns to the composer, unless that is in use."""
         done = await self.session.edit(self.channel_id, message_id, self._encoded(text))
@@ -258,10 +275,14 @@ class ChannelPanel(Vertical):
 
     def _show_writing(self, state: ChatState) -> None:
         written = self._composition
-        if written.edits is not None:
+        if self._note:
+            text = self._note
+        elif written.edits is not None:
             text = "editing (Escape leaves it as it was)"
         elif written.answers is not None:
-            text = f"answering {one_line(written.answers.name, 32)} (Escape: a message of its own)"
+            is_gone = state.history(self.channel_id).is_deleted(written.answers.id)
+            name = "a message that was deleted" if is_gone else one_line(written.answers.name, 32)
+            text = f"answering {name} (Escape: a message of its own)"
         elif state.history(self.channel_id).anchor is not None:
             text = "older messages (End: back to the newest)"
         else:

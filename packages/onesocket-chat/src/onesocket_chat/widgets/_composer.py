@@ -29,10 +29,10 @@ class Composer(TextArea):
         Binding("enter", "submit", "Send"),
         Binding("ctrl+j", "newline", "New line", show=False),
         # Textual's own would select everything, and the next key would replace it.
-        Binding("f6", "screen.next_panel", show=False),
-        Binding("f7", "screen.people", show=False),
-        Binding("ctrl+k", "screen.jump", "Go to"),
-        Binding("ctrl+w", "screen.close_panel", show=False),
+        Binding("f6", "screen.next_panel", show=False, id="next-panel"),
+        Binding("f7", "screen.people", show=False, id="people"),
+        Binding("ctrl+k", "screen.jump", "Go to", id="jump"),
+        Binding("ctrl+w", "screen.close_panel", show=False, id="close-panel"),
     ]
 
     class Submitted(Message):

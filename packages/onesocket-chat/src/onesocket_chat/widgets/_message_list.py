@@ -9,15 +9,16 @@ from typing import ClassVar, Final, NamedTuple
 from textual import on
 from textual.binding import Binding, BindingType
 from textual.content import Content
-from textual.events import MouseScrollUp, Resize, Show
+from textual.events import MouseScrollDown, MouseScrollUp, Resize, Show
 from textual.message import Message as TextualMessage
 from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
 from ..model._chat_state import ChatState
 from ..model._models import Message
+from ..screens._dialogs import app_of
 from ._row_rendering import render_row
-from ._rows import Row, RowView, row_id, rows_of, views_of
+from ._rows import Row, RowView, row_id, rows_of, text_of, views_of
 
 _TOP_MARGIN: Final = 3
 """Lines from the top at which older messages are wanted."""
@@ -39,13 +40,17 @@ class MessageList(OptionList):
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("r", "request('reply')", "Reply"),
-        Binding("e", "request('edit')", "Edit"),
-        Binding("d", "request('delete')", "Delete"),
-        Binding("plus", "request('react')", "React"),
-        Binding("t", "request('retry')", "Try again", show=False),
-        Binding("x", "request('discard')", "Discard", show=False),
-        Binding("s", "reveal", "Spoiler", show=False),
+        Binding("r", "request('reply')", "Reply", id="reply"),
+        Binding("e", "request('edit')", "Edit", id="edit"),
+        Binding("d", "request('delete')", "Delete", id="delete"),
+        Binding("plus", "request('react')", "React", id="react"),
+        Binding("t", "request('retry')", "Try again", show=False, id="retry"),
+        Binding("x", "request('discard')", "Discard", show=False, id="discard"),
+        Binding("s", "reveal", "Spoiler", show=False, id="reveal"),
+        Binding("space", "toggle_selected", "Select", show=False, id="select"),
+        Binding("shift+up", "select_on(-1)", "Select up", show=False),
+        Binding("shift+down", "select_on(1)", "Select down", show=False),
+        Binding("y", "copy", "Copy", id="copy"),
     ]
 
     class ActionRequested(TextualMessage):
@@ -55,6 +60,13 @@ class MessageList(OptionList):
             super().__init__()
             self.verb = verb
             self.row = row
+
+    class Copied(TextualMessage):
+        """Messages were copied."""
+
+        def __init__(self, number: int) -> None:
+            super().__init__()
+            self.number = number
 
     class TopReached(TextualMessage):
         """The list was scrolled to its top: older messages are wanted."""
@@ -70,8 +82,9 @@ class MessageList(OptionList):
         self._channel_id = channel_id
         self._rows: list[Row] = []
         self._views: list[RowView] = []
-        self._state = ChatState()
+        self._chat: ChatState = ChatState()
         self._revealed: set[str] = set()
+        self._selection: set[str] = set()
         self._position: _ScrollPosition | None = None  # at the bottom
         self._keeps_position = False
         self._is_anchored = False
@@ -90,11 +103,11 @@ class MessageList(OptionList):
     def show(self, state: ChatState) -> None:
         """Show the rows of this state."""
         new = rows_of(state, self._channel_id)
-        names = state.people is not self._state.people or state.channels is not self._state.channels
+        names = state.people is not self._chat.people or state.channels is not self._chat.channels
         if self._is_anchored and self._position is None and self._lines:
             # What is added below is not the newest: the reader stays.
             self._position = _ScrollPosition(*self._lines[min(self.scroll_offset.y, len(self._lines) - 1)])
-        self._state = state
+        self._chat = state
         self._is_anchored = state.history(self._channel_id).anchor is not None
         if new != self._rows or names:
             self._show(new)
@@ -115,12 +128,13 @@ class MessageList(OptionList):
             self.highlighted = number
             self._update_lines()
             top = max(0, self._index_to_line.get(number, 0) - self.scrollable_content_region.height // 3)
-            self._position = _ScrollPosition(*self._lines[top]) if top < len(self._lines) else None
+            is_end = top >= self.max_scroll_y and not self._is_anchored
+            self._position = None if is_end or top >= len(self._lines) else _ScrollPosition(*self._lines[top])
 
     def _show(self, new: list[Row]) -> None:
         """Show these rows, and what changes of those that are there."""
         old, before = self._rows, self._views
-        views = views_of(new, self._state, self._revealed)
+        views = views_of(new, self._chat, self._revealed, self._selection)
         if views == before:
             return
         with self._position_kept():
@@ -187,7 +201,7 @@ class MessageList(OptionList):
             pass
 
     @on(OptionList.OptionSelected)
-    def _selected(self, event: OptionList.OptionSelected) -> None:
+    def _follow_reply(self, event: OptionList.OptionSelected) -> None:
         """From a reply, request the message that it replies to."""
         event.stop()
         row = self._rows[event.option_index]
@@ -208,6 +222,38 @@ class MessageList(OptionList):
             self._revealed ^= {row_id(self._rows[self.highlighted])}
             self._show(self._rows)
 
+    def action_toggle_selected(self) -> None:
+        """Select the highlighted row, or give it up."""
+        if self.highlighted is not None:
+            self._selection ^= {row_id(self._rows[self.highlighted])}
+            self._show(self._rows)
+
+    def action_select_on(self, step: int) -> None:
+        """Select the highlighted row and the next one in this direction."""
+        if self.highlighted is None:
+            return
+        self._selection.add(row_id(self._rows[self.highlighted]))
+        self.highlighted = min(max(0, self.highlighted + step), len(self._rows) - 1)
+        self._selection.add(row_id(self._rows[self.highlighted]))
+        self._show(self._rows)
+
+    def clear_selection(self) -> bool:
+        """Select nothing; returns False if nothing was selected."""
+        had = bool(self._selection)
+        self._selection.clear()
+        self._show(self._rows)
+        return had
+
+    def action_copy(self) -> None:
+        """Copy the selected rows, or the highlighted one, to the terminal's clipboard."""
+        rows = [row for row in self._rows if row_id(row) in self._selection]
+        if not rows and self.highlighted is not None:
+            rows = [self._rows[self.highlighted]]
+        if rows:
+            app_of(self).copy_to_clipboard(text_of(rows, self._chat))
+            self.clear_selection()
+            self.post_message(self.Copied(len(rows)))
+
     def action_cursor_up(self) -> None:
         """Go up; from the first row, request older messages."""
         if self.highlighted is None and self._rows:
@@ -222,13 +268,12 @@ class MessageList(OptionList):
         """Go down, without wrapping to the first row."""
         if self.highlighted is not None and self.highlighted < len(self._rows) - 1:
             super().action_cursor_down()
-        elif self._is_anchored:
-            self.post_message(self.EndReached())
+        else:
+            self._look_at_bottom()
 
     def action_page_down(self) -> None:
         """Go down a page; from the last one, request newer messages."""
-        if self._is_anchored and self._position is None:
-            self.post_message(self.EndReached())
+        self._look_at_bottom()
         super().action_page_down()  # type: ignore[no-untyped-call]
 
     def action_last(self) -> None:
@@ -253,6 +298,11 @@ class MessageList(OptionList):
         del event
         self._look_at_top()
 
+    def on_mouse_scroll_down(self, event: MouseScrollDown) -> None:
+        """Request newer messages when the user scrolls beyond the bottom."""
+        del event
+        self._look_at_bottom()
+
     def on_focus(self) -> None:
         """Highlight the newest visible row."""
         if self.highlighted is None and self._rows:
@@ -264,6 +314,11 @@ class MessageList(OptionList):
         return (
             self._lines[bottom][0] if self._position is not None and bottom < len(self._lines) else len(self._rows) - 1
         )
+
+    def _look_at_bottom(self) -> None:
+        """Request newer messages at the bottom of a list that is far back."""
+        if self._is_anchored and self.scroll_offset.y >= self.max_scroll_y:
+            self.post_message(self.EndReached())
 
     def _look_at_top(self) -> None:
         if self.scroll_offset.y <= _TOP_MARGIN or self.highlighted == 0:

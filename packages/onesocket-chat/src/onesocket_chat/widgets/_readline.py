@@ -55,6 +55,8 @@ class Readline:
     def _remove(self, action: str) -> None:
         before = self._area.text
         getattr(self._area, f"action_{action}")()
-        at = self._area.document.get_index_from_location(self._area.cursor_location)
+        row, column = self._area.cursor_location
+        document = self._area.document
+        at = sum(len(line) + len(document.newline) for line in document.lines[:row]) + column
         cut = before[at : at + len(before) - len(self._area.text)]
         self._cut = cut or self._cut

@@ -8,11 +8,11 @@ from datetime import datetime, tzinfo
 from typing import Final, NamedTuple
 
 from ..model._chat_state import ChatState
-from ..model._markdown import mentioned
+from ..model._markdown import cover_spoilers, mentioned
 from ..model._mentions import decode_mentions
 from ..model._models import Message
 from ..model._outbox import Draft
-from ..model._safe_text import one_line
+from ..model._safe_text import one_line, sanitize
 
 Row = Message | Draft
 
@@ -45,7 +45,7 @@ class RowView(NamedTuple):
     quote: str = ""
     """The message that it replies to, in one line."""
     names: tuple[MentionedName, ...] = ()
-    """Those whom the text mentions."""
+    """The users and channels that the text mentions."""
     is_revealed: bool = False
     """True if its spoilers are shown."""
     is_selected: bool = False
@@ -81,6 +81,19 @@ def views_of(
         )
         before = row
     return views
+
+
+def text_of(rows: list[Row], state: ChatState) -> str:
+    """The rows as text for another program: the content of one, or each with its time and author."""
+    texts = [sanitize(decode_mentions(row.content, state.people)) for row in rows]
+    if len(rows) == 1:
+        return texts[0]
+    return "\n".join(f"{_head(row, state)}{text}" for row, text in zip(rows, texts, strict=True)) + "\n"
+
+
+def _head(row: Row, state: ChatState) -> str:
+    at = None if isinstance(row, Draft) else local_time(row.timestamp)
+    return f"[{at:%Y-%m-%d %H:%M}] {_author(row, state)}: " if at is not None else f"{_author(row, state)}: "
 
 
 def row_id(row: Row) -> str:
@@ -130,7 +143,12 @@ def _quote(row: Row, state: ChatState) -> str:
     quoted = row.referenced_message
     if quoted is None:
         return "↳ a message that was deleted"
-    return f"↳ {one_line(quoted.author.username, 32)}: {one_line(decode_mentions(quoted.content, state.people), 60)}"
+    return f"↳ {one_line(quoted.author.username, 32)}: {preview(quoted.content, state, 60)}"
+
+
+def preview(content: str, state: ChatState, most: int) -> str:
+    """A message's text in one line of at most so many characters, with names, and with its spoilers covered."""
+    return one_line(cover_spoilers(decode_mentions(content, state.people)), most)
 
 
 def _author(row: Row, state: ChatState) -> str:

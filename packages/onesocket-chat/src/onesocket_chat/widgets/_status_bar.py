@@ -35,7 +35,11 @@ class StatusBar(Static):
             self.update(Content("  ".join(filter(None, ("not connected yet", self.hint)))))
             return
         state = status.state.value.upper()
-        if status.retry_in:
+        style = _STYLES.get(status.state, "bold")
+        silence = session.pulse.silence
+        if silence is not None:
+            state, style = f"NO ANSWER for {silence:.0f} s", _STYLES[State.BACKING_OFF]
+        elif status.retry_in:
             state += f", again in {status.retry_in:.0f} s"
         waiting = len(session.store.state.outbox)
         parts = [
@@ -44,5 +48,5 @@ class StatusBar(Static):
             f"{waiting} not sent" if waiting else "",
             session.server.name,
         ]
-        text = Content.styled(f"● {state}", _STYLES.get(status.state, "bold"))
+        text = Content.styled(f"● {state}", style)
         self.update(Content.assemble(text, "  ", "  ".join(filter(None, parts))))
