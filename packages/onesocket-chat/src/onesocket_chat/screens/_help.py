@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar, Final
 
-from rich.cells import cell_len
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical, VerticalScroll
@@ -122,13 +121,13 @@ def _table(chosen: Mapping[str, str]) -> Content:
         (title, [(_shown(keys, _DEFAULTS.get(title, {}), chosen), text) for keys, text in entries])
         for title, entries in KEYS
     ]
-    width = max(cell_len(keys) for _, entries in sections for keys, _ in entries)
+    width = max(Content(keys).cell_length for _, entries in sections for keys, _ in entries)
     lines: list[Content] = []
     for title, entries in sections:
         lines += [Content("")] if lines else []
         lines.append(Content.styled(title, "bold $text-accent"))
         for keys, text in entries:
-            lines.append(Content.assemble((keys + " " * (width - cell_len(keys)), "bold"), f"  {text}"))
+            lines.append(Content.assemble((keys + " " * (width - Content(keys).cell_length), "bold"), f"  {text}"))
     return Content("\n").join(lines)
 
 
