@@ -13,6 +13,7 @@ let last = null // the one before
 
 applyTheme()
 const makeClientFor = await clientMaker()
+login.settle()
 const kept = login.get()
 if (kept) begin(kept)
 else signInView(root, { onLogin: begin })

@@ -97,6 +97,7 @@ export class Session {
     if (isFound || view.channelId !== channelId || view.messageId !== messageId) return
     this.store.dispatch({ type: 'jump-done' })
     this.notify({ id: 'jump', kind: 'info', title: 'Not found', text: 'This message is not there any more.' })
+    if (!historyOf(this.store.state, channelId).isLoaded) await this.loadLatest(channelId) // the server knew no such place
   }
 
   /** More is new than the page that was loaded: it begins where reading ended. */

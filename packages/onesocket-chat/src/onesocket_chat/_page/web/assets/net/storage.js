@@ -3,6 +3,7 @@
 const PREFIX = 'onesocket.'
 const TOKEN = `${PREFIX}token`
 const USER = `${PREFIX}user`
+const LASTS = `${PREFIX}lasts`
 
 function usable(name) {
   try {
@@ -45,6 +46,17 @@ export const login = {
     } catch {
       // The storage is full: the login ends with this page.
     }
+  },
+  /** Replace a login before the page begins anew: in this tab, as another one may be forgetting the browser's in this moment. */
+  replace(account, { remember }) {
+    this.set(account, { remember: false })
+    if (remember) ofThisTab.setItem(LASTS, '1')
+  },
+  /** The page has begun anew: keep the login where it belongs. */
+  settle() {
+    const account = loginIn(ofThisTab)
+    if (account && ofThisTab.getItem(LASTS)) this.set(account, { remember: true })
+    ofThisTab.removeItem(LASTS)
   },
   /** Forget a login, and no other. */
   clear(token) {

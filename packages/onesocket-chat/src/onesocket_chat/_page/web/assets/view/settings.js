@@ -46,7 +46,7 @@ async function changePassword(session, onToken) {
   const remember = login.isRemembered // another tab may have forgotten the old one meanwhile
   const token = await session.changePassword(given)
   if (token === null) return
-  login.set({ token, userId: session.store.state.me.id }, { remember })
+  login.replace({ token, userId: session.store.state.me.id }, { remember })
   onToken()
 }
 
