@@ -297,14 +297,13 @@ async def main():
     fork()
     await client.aclose()
     await asyncio.to_thread(sys.stdin.read)
-TIMES["open_timeout"] = 0.5
 run(main)
 """
     over = asyncio.Event()
 
     async def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        request = (await reader.readuntil(b"\r\n\r\n")).decode()
         if is_open:
+            request = (await reader.readuntil(b"\r\n\r\n")).decode()
             key = request.partition("Sec-WebSocket-Key: ")[2].partition("\r\n")[0]
             writer.write(
                 b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
