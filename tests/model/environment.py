@@ -59,6 +59,8 @@ BUSY = ServerBusy("no place")
 POLICY = closed_by_peer(1008)
 LIMIT = closed_by_peer(1008, "connection limit exceeded")
 NAMED = HandshakeRejected("not now", status=503, retryable=True, retry_after=2.0)
+NAMED_LATE = HandshakeRejected("not now", status=503, retryable=True, retry_after=5.0)
+"""... which is still to come after some calls: each takes a second."""
 TOKEN = HandshakeRejected("unauthorized", status=401, retryable=False)
 
 CONNECT_EVENTS = (Connect(), Connect(wait=False), Reconnect(), Reconnect(wait=False))

@@ -37,6 +37,7 @@ from tests.model.environment import (
     LIMIT,
     LOST,
     NAMED,
+    NAMED_LATE,
     OPEN_TIMEOUT,
     RETRYING_EVENTS,
     ROTATING_EVENTS,
@@ -67,7 +68,9 @@ SCENARIOS = {
     "a second connection is refused": Scenario(
         GIVES_UP, (LIMIT,), (Connect(), Rotate()), max_callers=1, max_failures=1, closes_first=True
     ),
-    "a successor is told a date": Scenario(GIVES_UP, (NAMED,), ROTATING_EVENTS[:3], max_callers=1, max_failures=1),
+    "a successor is told a date": Scenario(
+        GIVES_UP, (NAMED_LATE,), (*ROTATING_EVENTS[:3], Reconnect(retry=True)), max_callers=1, max_failures=1
+    ),
     "rotations with renewed tokens": Scenario(
         NEVER_GIVES_UP, (TOKEN,), (Connect(), Rotate()), max_callers=1, max_failures=1, renews_token=True
     ),

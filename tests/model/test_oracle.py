@@ -522,8 +522,10 @@ class Oracle:
 
     def _delay(self, jitter: float) -> float:
         policy, error = self.policy, self.why
-        if policy is None or error is None:
+        if policy is None:
             raise AssertionError
+        if error is None:  # a successor was refused until a date, and nothing else failed
+            return 0.0
         losses = self.losses + self.meets_ghost  # a place of our own is free in seconds, but not at once
         if self.verdict is Verdict.SLOW and error.retry_after is None:
             return min(policy.busy_delay * (1 + jitter), max(policy.cap, policy.busy_delay))

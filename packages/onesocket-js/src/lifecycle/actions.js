@@ -276,8 +276,12 @@ export class Actions extends Guards {
   }
 
   scheduleRetry() {
-    if (this.reconnect === null || this.error === null || this.event.type !== 'ConnectionGone') {
-      throw new IllegalEvent('a retry without a policy, a reason or an end');
+    if (this.reconnect === null || this.event.type !== 'ConnectionGone') {
+      throw new IllegalEvent('a retry without a policy or an end');
+    }
+    if (this.error === null) { // none failed but a successor, which was refused until a date
+      this.waitForDate();
+      return;
     }
     const away = this.now - this.awaySince;
     const failures = this.failures + Number(this.meetsGhost); // a ghost of our own isn't gone at once

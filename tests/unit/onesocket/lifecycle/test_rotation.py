@@ -100,6 +100,17 @@ def test_a_refusal_of_the_successor_never_harms_the_connection(
     assert not drive.has(fx.Dial)
 
 
+@pytest.mark.parametrize("wait", [True, False])
+def test_the_date_that_a_successor_was_told_holds_for_an_attempt_after_a_disconnect(*, wait: bool) -> None:
+    drive = rotating().side_gone(NAMED)
+    date = drive.now + 7
+    drive.disconnect().reconnect(wait=wait, retry=True)
+    assert (drive.state, drive.machine.after_close) == (State.CLOSING, AfterClose.BACK_OFF)
+    drive.ended()
+    assert (drive.state, drive.machine.retry_at) == (State.BACKING_OFF, date)
+    assert drive.timer(TimerKind.RETRY).state is State.CONNECTING
+
+
 def test_a_successor_has_its_deadline() -> None:
     drive = rotating().side_opened().handle(events.DeadlineExtended(2, 3.0))
     assert drive.the(fx.SetTimer) == fx.SetTimer(TimerKind.OPEN, 2, drive.now + OPEN_TIMEOUT + 3, is_side=True)

@@ -285,8 +285,11 @@ class Actions(Guards):
 
     def schedule_retry(self) -> None:
         """Set the timer for the next attempt."""
-        if self.reconnect is None or self.error is None or not isinstance(self._event, events.ConnectionGone):
-            raise IllegalEvent("a retry without a policy, a reason or an end")
+        if self.reconnect is None or not isinstance(self._event, events.ConnectionGone):
+            raise IllegalEvent("a retry without a policy or an end")
+        if self.error is None:  # none failed but a successor, which was refused until a date
+            self.wait_for_date()
+            return
         away = self._now - self.away_since
         failures = self.failures + self.meets_ghost  # a ghost of our own isn't gone at once
         delay = self.reconnect.delay(failures, self.error, self._event.jitter, away, verdict=self.verdict)
