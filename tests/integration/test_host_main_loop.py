@@ -259,8 +259,8 @@ def test_a_loop_that_stands_still_alone_keeps_its_connection(server: Server, mon
     with EndingLoop("asyncio.run", monkeypatch) as loop:
         other = share(loop, server)
         (client,) = loop.clients
-        loop.in_thread(other.close)
         monkeypatch.setattr(client.shared.upstream._membership.role, "_was_late", True)  # type: ignore[attr-defined]
+        loop.in_thread(other.close)  # the watch goes on nevertheless
         monkeypatch.setattr(main_loop, "STANDSTILL", 0.0)
         stands_still = main_loop.MainLoop.stands_still
 

@@ -45,7 +45,9 @@ async def fill(client: Client) -> int:
 def client_sockets(port: int, host: int = 1) -> list[str]:
     """States of the sockets connected to `port` of 127.0.0.`host`, by the kernel; one in TIME_WAIT holds nothing."""
     rows = [row.split() for row in Path("/proc/net/tcp").read_text(encoding="ascii").splitlines()[1:]]
-    return [row[3] for row in rows if row[2] == f"0{host}00007F:{port:04X}" and row[3] != "06"]
+    # By address: the kernel lists a socket twice if others come while the list is read.
+    states = {row[1]: row[3] for row in rows if row[2] == f"0{host}00007F:{port:04X}" and row[3] != "06"}
+    return list(states.values())
 
 
 async def upgraded(listener: socket.socket) -> socket.socket:
