@@ -690,7 +690,7 @@ class MachineAgainstOracle(RuleBasedStateMachine):
         self.oracle.timer_fired()
         self.handle(events.TimerFired(self.machine.epoch, TimerKind(kind)))
 
-    @precondition(lambda self: self.oracle.phase == "upgrading")
+    @precondition(lambda self: self.oracle.phase == "upgrading" and not self.oracle.is_known)  # no upgrade after an end
     @rule()
     def opened(self) -> None:
         self.oracle.opened()
@@ -708,7 +708,7 @@ class MachineAgainstOracle(RuleBasedStateMachine):
         self.oracle.ready()
         self.handle(events.ProtocolReady(self.machine.epoch))
 
-    @precondition(lambda self: self.oracle.phase == "upgrading")
+    @precondition(lambda self: self.oracle.phase == "upgrading" and not self.oracle.is_known)  # no upgrade after an end
     @rule()
     def all_goes_well(self) -> None:
         """Twice as often as chance would have it."""
@@ -746,6 +746,8 @@ class MachineAgainstOracle(RuleBasedStateMachine):
     @precondition(lambda self: self.oracle.phase is not None)
     @rule(error=ERRORS, jitter=JITTERS, up_for=UP_FOR, verdict=VERDICTS, fresh=st.booleans())
     def ended(self, error: OnesocketError, jitter: float, up_for: float, verdict: Verdict | None, fresh: bool) -> None:
+        if _is_limit(error) and self.oracle.phase != "upgrading" and not self.oracle.closing:
+            return  # said with a CLOSE, the server's word on an open connection comes as `failing`
         up_for = up_for if self.oracle.phase == "ready" else 0.0
         event = events.ConnectionGone(self.machine.epoch, error, jitter, up_for, verdict, is_fresh_token=fresh)
         self.oracle.ended(event)
