@@ -52,6 +52,7 @@ export class ConnectionStore {
   logout = async () => (await this.#required()).logout();
 
   send = async (message, options) => {
+    if (this.#client === null) await this.#attached.promise; // a provider that is mounted anew has one
     if (this.#client === null) throw new UsageError('there is no client yet: no user is signed in');
     return this.#client.send(message, options);
   };
