@@ -126,6 +126,19 @@ async def test_nobody_raises_oneself_by_a_role() -> None:
             await service.create(me, club.id, {"permissions": "-1"})
 
 
+@pytest.mark.parametrize("permission", [Permission.ADMINISTRATOR, Permission.BAN_MEMBERS])
+async def test_nobody_gives_a_lower_role_with_a_permission_that_they_lack(permission: Permission) -> None:
+    async with running_service() as world:
+        club = await make_club(world, Permission.MANAGE_ROLES)
+        service, me = world.service.roles, club.moderator
+        stronger = await club.role_of(permission)  # a new role is the lowest
+        for account in (me, club.member):
+            with expect_api_error(403, 50013):
+                await service.give(me, club.id, account.user_id, stronger, given=True)
+        await club.give(club.member, stronger)
+        await service.give(me, club.id, club.member.user_id, stronger, given=False)
+
+
 async def test_moderators_reach_nobody_beside_or_above_them() -> None:
     async with running_service() as world:
         club = await make_club(world, Permission.BAN_MEMBERS, Permission.KICK_MEMBERS)

@@ -77,9 +77,12 @@ class RoleService(Service):
     async def give(
         self, work: UnitOfWork, account: Account, guild_id: int, user_id: int, role_id: int, *, given: bool
     ) -> None:
-        """Give a member a role, or take it; repeating it changes nothing."""
+        """Give a member a role, or take it; repeating it changes nothing.
+
+        One with permissions that the account lacks isn't given: it could give them to itself.
+        """
         row = await self._find(work, guild_id, role_id)
-        (await self._managed(work, account, guild_id)).require_above(row.position)
+        (await self._managed(work, account, guild_id, row.permissions if given else 0)).require_above(row.position)
         await self._give(work, guild_id, user_id, role_id, given=given)
 
     @transaction
