@@ -264,6 +264,8 @@ async def test_blocked_people_write_to_each_other_no_more() -> None:
             await world.service.messages.edit(bob, dm, int(first["id"]), {"content": "edited"})
         with expect_api_error(403, 90001):
             await world.service.reactions.add(bob, dm, int(first["id"]), "👍")
+        with expect_api_error(403, 50007):
+            await world.service.pins.set(bob, dm, int(first["id"]), pinned=True)
         await world.service.channels.type_in(bob, dm)
         assert world.heard.take() == []
         await world.say(bob, club.channel, "in the guild")

@@ -11,6 +11,7 @@ from .._ports import Account, Json
 from ..store import UnitOfWork
 from ..store._tables import channels, messages
 from ._access import ChannelAccess, channel_access
+from ._direct_messages import check_may_write
 from ._message_history import MessageReader, find_message
 from ._permissions import Permission
 from ._service_context import transaction
@@ -44,6 +45,8 @@ class PinService(MessageReader):
         row = await find_message(work.connection, channel_id, message_id)
         if row.author_id != account.user_id and not access.is_dm:
             await access.require(work.connection, Permission.MANAGE_MESSAGES)
+        if pinned and access.is_dm:
+            await check_may_write(work.connection, access.row, account)
         if (row.pinned_at is not None) == pinned:
             return
         if pinned:
