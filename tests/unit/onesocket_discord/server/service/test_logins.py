@@ -76,6 +76,31 @@ async def test_a_new_password_voids_every_token_but_the_one_that_comes_with_it()
         await world.service.accounts.login({"login": "ann", "password": "battery staple"})
 
 
+async def test_a_password_that_is_changed_while_it_is_verified_gives_no_token_and_sets_no_other() -> None:
+    async with running_service() as world:
+        accounts, ann = world.service.accounts, await world.person("ann")
+        verify, verified, may_go_on = accounts._passwords.verify, asyncio.Semaphore(0), asyncio.Event()
+
+        async def slowly(hashed: str | None, password: str) -> bool:
+            fits = await verify(hashed, password)
+            verified.release()
+            await may_go_on.wait()
+            return fits
+
+        accounts._passwords.verify = slowly  # type: ignore[method-assign]
+        body = {"password": PASSWORD, "new_password": "mallory's own words"}
+        waiting = [asyncio.create_task(one) for one in (sign_in(world), accounts.change_password(ann, body))]
+        for _ in waiting:
+            await verified.acquire()
+        await accounts.set_password("ann", "battery staple")
+        may_go_on.set()
+        for one in waiting:
+            with expect_api_error(400, 50035):
+                await one
+        assert await world.service.logins.of(ann, "") == []
+        await accounts.login({"login": "ann", "password": "battery staple"})
+
+
 async def test_a_token_expires_when_it_is_not_used() -> None:
     async with running_service() as world:
         ann, bot = await world.person("ann"), await world.bot("robo")

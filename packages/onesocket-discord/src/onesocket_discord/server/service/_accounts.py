@@ -109,9 +109,8 @@ class AccountService(Service):
         fields.check()
         row = await self._find(name)
         if not await self._passwords.verify(None if row is None else row.password_hash, password) or row is None:
-            wrong = field_error("INVALID_LOGIN", "Login or password is invalid.")
-            raise invalid_form({"login": wrong, "password": wrong})
-        return await self.write(lambda work: self._issue(work, account_from_row(row), client))
+            raise _invalid_login()
+        return await self.write(lambda work: self._issue_to(work, row, client))
 
     async def logout(self, account: Account, token: str) -> None:
         """End the login of this token, and close its connections."""
@@ -126,8 +125,8 @@ class AccountService(Service):
         async with self.reading() as connection:
             row = await find_user(connection, account.user_id)
         if not await self._passwords.verify(row.password_hash, old):
-            raise invalid_field("password", "PASSWORD_DOES_NOT_MATCH", "Password does not match.")
-        return await self._set_password(account, await self._passwords.hash(new), client)
+            raise _other_password()
+        return await self._set_password(account, await self._passwords.hash(new), client, known=row.password_hash)
 
     async def set_password(self, name: str, password: str) -> None:
         """Set a person's password for the server's owner, and end all of that person's logins."""
@@ -141,9 +140,19 @@ class AccountService(Service):
 
     @transaction
     async def _set_password(
-        self, work: UnitOfWork, account: Account, password_hash: str, client: str | None = None
+        self,
+        work: UnitOfWork,
+        account: Account,
+        password_hash: str,
+        client: str | None = None,
+        *,
+        known: str | None = None,
     ) -> str:
-        await work.execute(update(users).where(users.c.id == account.user_id).values(password_hash=password_hash))
+        """Set a password and end all logins. `known`: the hash that was verified, and has to be the current one yet."""
+        mine = users.c.id == account.user_id
+        this = mine if known is None else mine & (users.c.password_hash == known)
+        if not (await work.execute(update(users).where(this).values(password_hash=password_hash))).rowcount:
+            raise _other_password()
         await self._logins.void_within(work, account.user_id)
         return "" if client is None else await self._logins.issue(work, account, client)
 
@@ -290,6 +299,12 @@ class AccountService(Service):
         async with self.reading() as connection:
             return (await connection.execute(select(users).where(users.c.username_key == name_key(name)))).one_or_none()
 
+    async def _issue_to(self, work: UnitOfWork, row: Row[Any], client: str) -> Json:
+        """Issue a token to a person whose password was verified; it may have been changed since."""
+        if await work.scalar(select(users.c.password_hash).where(users.c.id == row.id)) != row.password_hash:
+            raise _invalid_login()
+        return await self._issue(work, account_from_row(row), client)
+
     async def _issue(self, work: UnitOfWork, account: Account, client: str) -> Json:
         return {"token": await self._logins.issue(work, account, client), "user_id": str(account.user_id)}
 
@@ -346,6 +361,15 @@ async def _check_username_free(connection: AsyncConnection, name: str, besides: 
 def _is_caretaker(row: Row[Any]) -> bool:
     """Return True for the user that owns the default guild until somebody registers; it can't sign in."""
     return bool(row.bot) and row.owner_id == row.id
+
+
+def _invalid_login() -> ApiError:
+    wrong = field_error("INVALID_LOGIN", "Login or password is invalid.")
+    return invalid_form({"login": wrong, "password": wrong})
+
+
+def _other_password() -> ApiError:
+    return invalid_field("password", "PASSWORD_DOES_NOT_MATCH", "Password does not match.")
 
 
 def _unknown_user(name: str) -> ApiError:
