@@ -246,6 +246,24 @@ async def test_an_invite_lets_as_many_in_as_it_may_and_into_its_guild() -> None:
         assert (await accounts.list_accounts())[0]["username"] == "ann"
 
 
+async def test_who_is_banned_from_the_servers_guild_makes_no_accounts_by_an_invite() -> None:
+    async with running_service(registration="invite") as world:
+        accounts, guild = world.service.accounts, world.service.default_guild
+        olga, mallory = [
+            await world.account((await accounts.add_person(name, "correct horse"))["token"])
+            for name in ("olga", "mallory")
+        ]
+        own = await world.service.guilds.create(mallory, {"name": "mine"})
+        made = await world.service.invites.create(mallory, int(own["channels"][0]["id"]), {})
+        body = {"username": "sock", "password": "correct horse", "invite": made["code"]}
+        await world.service.bans.ban(olga, guild, mallory.user_id, {}, reason=None)
+        with expect_api_error(400, 50035) as refused:
+            await accounts.register(body)
+        assert refused_codes(refused.value, "invite") == ["INVITE_INVALID"]
+        await world.service.bans.lift(olga, guild, mallory.user_id)
+        await accounts.register(body)
+
+
 async def test_invites_of_a_removed_person_let_nobody_in() -> None:
     async with running_service(registration="open") as world:
         ann = await world.person("ann")

@@ -14,7 +14,7 @@ from .._names import name_key, name_problem, name_skeleton, removed_name
 from .._password_rules import MAX_PASSWORD_LENGTH, MIN_PASSWORD_LENGTH, password_problem
 from .._ports import Account, Json, token_digest
 from ..store import UnitOfWork
-from ..store._tables import guilds, invites, members, tokens, users
+from ..store._tables import bans, guilds, invites, members, tokens, users
 from . import _serialization as serialize
 from ._access import find_user
 from ._invites import count_use, find_invite
@@ -81,10 +81,15 @@ class AccountService(Service):
         return await self._register(name, password_hash, "" if signs_in else None, None)
 
     async def _invited_to(self, connection: AsyncConnection, code: str) -> int:
+        """The guild of an invite; one of somebody who is banned from the server's guild would lead back there."""
         try:
-            return int((await find_invite(self._context, connection, code)).guild_id)
+            row = await find_invite(self._context, connection, code)
         except ApiError:
-            raise invalid_field("invite", "INVITE_INVALID", "This invite is not valid, or has expired.") from None
+            raise _invalid_invite() from None
+        banned = (bans.c.guild_id == self._default_guild) & (bans.c.user_id == row.inviter_id)
+        if await connection.scalar(select(bans.c.user_id).where(banned)) is not None:
+            raise _invalid_invite()
+        return int(row.guild_id)
 
     @transaction
     async def _register(
@@ -361,6 +366,10 @@ async def _check_username_free(connection: AsyncConnection, name: str, besides: 
 def _is_caretaker(row: Row[Any]) -> bool:
     """Return True for the user that owns the default guild until somebody registers; it can't sign in."""
     return bool(row.bot) and row.owner_id == row.id
+
+
+def _invalid_invite() -> ApiError:
+    return invalid_field("invite", "INVITE_INVALID", "This invite is not valid, or has expired.")
 
 
 def _invalid_login() -> ApiError:
