@@ -17,6 +17,12 @@ from onesocket_discord.server._password_rules import password_problem
         ("tom", "torn"),
         ("a b", "a  b"),
         ("bob0", "ｂｏｂｏ"),
+        ("bill", "bi\u06f1\u0661"),
+        ("bob", "b\u07c0b"),
+        ("bob", "b\u3007b"),
+        ("bill", "bi\u01c0\u2223"),
+        ("bill", "bi\u05c0\u2502"),
+        ("gary", "\u0261\u0251ry"),
     ],
 )
 def test_these_look_alike(one: str, other: str) -> None:
@@ -46,6 +52,10 @@ def test_these_are_good_names(name: str) -> None:
         ("a\u3164b", "USERNAME_INVALID"),
         ("a\u200bb", "USERNAME_INVALID"),
         ("a\ufe0fb", "USERNAME_INVALID"),
+        ("a\ufffcb", "USERNAME_INVALID"),
+        ("a\U0001d159b", "USERNAME_INVALID"),
+        ("officia\u01c0", "USERNAME_RESERVED"),
+        ("r\u07c0\u07c0t", "USERNAME_RESERVED"),
     ],
 )
 def test_these_are_refused_names(name: str, code: str) -> None:

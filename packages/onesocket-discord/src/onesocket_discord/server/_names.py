@@ -17,6 +17,7 @@ _FORBIDDEN: Final = frozenset("@#:`")
 # Shown as nothing or as a space, although `str.isprintable` is true of them (Default_Ignorable_Code_Point and U+2800).
 _INVISIBLE: Final = frozenset(
     "\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u2800\u3164\uffa0"
+    "\ufffc\U0001d159"  # they have no glyph of their own
     "\ufe00\ufe01\ufe02\ufe03\ufe04\ufe05\ufe06\ufe07\ufe08\ufe09\ufe0a\ufe0b\ufe0c\ufe0d\ufe0e\ufe0f"
 )
 _VARIATION_SELECTORS: Final = ("\U000e0100", "\U000e01ef")
@@ -35,8 +36,10 @@ _LOOK_ALIKES: Final = str.maketrans(
     # Greek
     "ΑΒΕΖΗΙΚΜΝΟΡΤΥΧαικνορυ"
     # digits and others in Latin
-    "0I1|ı",
-    "ABESlJKMHOPCTYXaeopcyxsijdhqwABEZHlKMNOPTYXaikvopuOllli",
+    "0I1|ıɑɡɩ"
+    # signs and letters that are one stroke or one circle, beside letters of any alphabet
+    "ǀ∣│❘⎢׀〇",
+    "ABESlJKMHOPCTYXaeopcyxsijdhqwABEZHlKMNOPTYXaikvopuOllliagillllllO",
 )
 _RESERVED: Final = (
     "admin", "administrator", "anyone", "bot", "everyone", "everybody", "here", "host", "mod", "moderator", "nobody",
@@ -54,7 +57,9 @@ def name_key(name: str) -> str:
 
 def name_skeleton(name: str) -> str:
     """The same text for names that look alike: ``ann`` and ``аnn`` with a Cyrillic letter, ``bill`` and ``bi11``."""
-    shown = unicodedata.normalize("NFKC", " ".join(name.split())).translate(_LOOK_ALIKES)
+    shown = unicodedata.normalize("NFKC", " ".join(name.split()))
+    shown = "".join(one if one.isascii() else str(unicodedata.decimal(one, one)) for one in shown)  # digits of all
+    shown = shown.translate(_LOOK_ALIKES)
     return shown.casefold().replace("rn", "m")[:_MAX_KEY]
 
 
