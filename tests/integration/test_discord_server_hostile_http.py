@@ -71,6 +71,61 @@ async def test_a_body_that_is_no_text_is_no_error_of_ours(more: bytes, body: byt
     assert (status, answer["code"]) == (400, 50109)
 
 
+async def test_a_name_in_a_form_that_is_no_text_is_no_error_of_ours() -> None:
+    part = b'--x\r\nContent-Disposition: form-data; name="\xff"; filename="a"\r\n\r\nb\r\n--x--\r\n'
+    async with ChatServer() as server:
+        token = (await server.create_user("mallory", "correct horse")).encode()
+        status, _, answer = await exchange(
+            server,
+            b"POST /api/v10/channels/1/messages HTTP/1.1",
+            b"Host: x",
+            b"Authorization: " + token,
+            b"Content-Type: multipart/form-data; boundary=x",
+            body=part,
+        )
+    assert (status, answer["code"]) == (400, 50109)
+
+
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        (b"application/json", b'{"content":"too late"}'),
+        (
+            b"multipart/form-data; boundary=x",
+            b'--x\r\nContent-Disposition: form-data; name="payload_json"\r\n\r\n{"content":"too late"}\r\n--x--\r\n',
+        ),
+    ],
+)
+async def test_a_body_that_arrives_after_the_end_of_its_token_does_nothing(kind: bytes, body: bytes) -> None:
+    async with ChatServer() as server, asyncio.timeout(DEADLINE):
+        token = await server.create_user("mallory", "correct horse")
+        account = await server.service.authenticate(token)
+        assert account is not None
+        guild = server.service.default_guild
+        channel = (await server.service.channels.of_guild(account, guild))[0]["id"].encode()
+        reader, writer = await asyncio.open_connection(*host_and_port(server.api_url))
+        lines = (
+            b"POST /api/v10/channels/%b/messages HTTP/1.1" % channel,
+            b"Host: x",
+            b"Authorization: " + token.encode(),
+            b"Content-Type: " + kind,
+            b"Content-Length: %d" % len(body),
+            b"Expect: 100-continue",
+            b"Connection: close",
+        )
+        writer.write(b"\r\n".join([*lines, b"", b""]))
+        assert b"100" in await reader.readuntil(b"\r\n\r\n")  # aiohttp has begun, and reads the body
+        writer.write(body[:5])
+        await until(lambda: len(server.service.accounts._logins._known) > 0)
+        await asyncio.sleep(0.1)
+        await server.service.accounts.set_banned("mallory", banned=True)
+        writer.write(body[5:])
+        head = await reader.readline()
+        writer.close()
+        assert b" 401 " in head
+        assert await server.service.messages.history(account, int(channel)) == []
+
+
 # --- browsers -------------------------------------------------------------------------------------------------------
 
 

@@ -23,7 +23,7 @@ async def read_form(request: web.Request) -> tuple[bytes, list[UploadedFile]]:
     """
     payload, files, left = b"", list[UploadedFile](), _MAX_FORM
     async for part in await request.multipart():
-        if not isinstance(part, BodyPartReader) or not part.name:
+        if not isinstance(part, BodyPartReader) or not part.name or not _is_text(part.name):
             raise ValueError("a part of the form has no name, or parts of its own")
         if part.filename is None:
             value = await _read(part, _MAX_JSON)
@@ -38,6 +38,11 @@ async def read_form(request: web.Request) -> tuple[bytes, list[UploadedFile]]:
         content_type = part.headers.get("Content-Type", "").partition(";")[0].strip().lower()
         files.append(UploadedFile(int(found[1] or found[2] or 0), part.filename, content_type, body))
     return payload, files
+
+
+def _is_text(name: str) -> bool:
+    """Return False for a name with bytes that are no UTF-8, which no answer can repeat."""
+    return not any("\ud800" <= one <= "\udfff" for one in name)
 
 
 async def _read(part: BodyPartReader, limit: int) -> bytes:

@@ -118,7 +118,9 @@ class RequestContext:
             payload, _ = await self._read_form()
             return _parse_body(payload)
         async with _reading(_BODY_TIMEOUT):
-            return _parse_body(await self.request.read())
+            raw = await self.request.read()
+        await self._check_token()
+        return _parse_body(raw)
 
     async def files(self) -> list[UploadedFile]:
         """Read the files of a multipart form."""
@@ -133,7 +135,13 @@ class RequestContext:
         if self._form is None:
             async with _reading(_FORM_TIMEOUT):
                 self._form = await read_form(self.request)
+            await self._check_token()
         return self._form
+
+    async def _check_token(self) -> None:
+        """Raise `ApiError` (401) if the token became void while the body arrived, which takes as long as one likes."""
+        if self._account is not None and await self.service.authenticate(self.token) is None:
+            raise unauthorized()
 
     @property
     def token(self) -> str:
