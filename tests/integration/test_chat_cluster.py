@@ -12,11 +12,13 @@ from typing import Any
 
 import aiohttp
 import pytest
+from sqlalchemy import delete
 
 from onesocket.errors import EngineUnavailable, InvalidOption, InvalidURL, MissingExtra
 from onesocket_discord.server import ChatServer, GatewayOptions
 from onesocket_discord.server._ports import Account, Json
 from onesocket_discord.server.cluster import ClusterNode
+from onesocket_discord.server.store._tables import tokens
 from tests.support.postgresql import PostgresqlServer
 from tests.support.redis_server import RedisServer, redis_server
 from tests.unit.onesocket_discord.server.gateway.raw_client import ALL_INTENTS, RawGatewayClient, dial
@@ -174,6 +176,38 @@ async def test_a_token_that_ends_at_one_server_ends_its_sessions_at_the_other(no
         await nodes.one.service.accounts.logout(nodes.author, nodes.ann)
         assert await client.close_code() == 4004
     assert await nodes.other.service.authenticate(nodes.ann) is None
+
+
+async def is_forgotten(server: ChatServer, token: str) -> bool:
+    for _ in range(200):
+        if await server.service.authenticate(token) is None:
+            return True
+        await asyncio.sleep(0.05)
+    return False
+
+
+async def test_a_sign_out_that_redis_has_lost_is_no_token_that_goes_on(nodes: Nodes, redis: RedisServer) -> None:
+    assert await nodes.other.service.authenticate(nodes.ann) is not None  # remembered there
+    gone = delete(tokens).where(tokens.c.user_id == nodes.author.user_id)
+    await nodes.one.service.store.write(lambda work: work.execute(gone))  # its entry never comes
+    assert await nodes.other.service.authenticate(nodes.ann) is not None
+    redis.client().flushall()
+    assert await is_forgotten(nodes.other, nodes.ann)
+
+
+async def test_without_redis_a_token_that_ends_at_one_server_is_void_at_the_other(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("onesocket_discord.server.cluster._cluster_node._TIMEOUT", 0.3)
+    with redis_server() as own:
+        async with two_nodes(database, own) as nodes:
+            assert await nodes.other.service.authenticate(nodes.ann) is not None
+            own.process.send_signal(signal.SIGSTOP)
+            try:
+                await nodes.one.service.accounts.set_banned("ann", banned=True)
+                assert await is_forgotten(nodes.other, nodes.ann)
+            finally:
+                own.process.send_signal(signal.SIGCONT)
 
 
 async def test_identifies_of_a_bot_are_counted_by_both_servers_together(database: str, redis: RedisServer) -> None:

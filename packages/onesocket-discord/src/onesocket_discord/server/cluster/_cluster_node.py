@@ -141,8 +141,12 @@ class ClusterNode:
         try:
             entries = await self._stream.follow(self.sessions.position, _READ_WAIT)
         except MissedEntries:
+            self._logins.forget_all()  # a sign-out may be among what was missed
             await self._start_again()
             return
+        except OnesocketError:
+            self._logins.forget_all()  # none is heard of: tokens are looked up in the database
+            raise
         for entry_id, body in entries:
             self.sessions.position = entry_id
             entry = decode_entry(body)

@@ -152,6 +152,11 @@ class LoginService(Service):
         for key in [key for key, known in self._known.items() if known.account.user_id == user_id]:
             del self._known[key]
 
+    def forget_all(self) -> None:
+        """Forget every cached account: what was told of them may have been missed."""
+        self._voided += 1
+        self._known.clear()
+
     @concurrent_transaction
     async def _note_use(self, work: UnitOfWork, keys: Collection[bytes]) -> None:
         if not keys:
