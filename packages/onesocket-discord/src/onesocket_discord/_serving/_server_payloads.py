@@ -29,8 +29,18 @@ def invalid_session(*, resumable: bool) -> bytes:
 
 
 def hide_content(message: JsonObject) -> JsonObject:
-    """Copy a message with its content emptied, as a bot without MESSAGE_CONTENT receives it."""
-    return message | {name: empty for name, empty in _CONTENT_FIELDS.items() if name in message}
+    """Copy a message with its content emptied, as a bot without MESSAGE_CONTENT receives it.
+
+    So is that of the message that it replies to, and of those that it forwards.
+    """
+    hidden = message | {name: empty for name, empty in _CONTENT_FIELDS.items() if name in message}
+    if hidden.get("referenced_message"):
+        hidden["referenced_message"] = hide_content(hidden["referenced_message"])
+    if hidden.get("message_snapshots"):
+        hidden["message_snapshots"] = [
+            {**one, "message": hide_content(one.get("message") or {})} for one in hidden["message_snapshots"]
+        ]
+    return hidden
 
 
 class EncodedDispatch:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from onesocket.errors import InvalidOption, WaitTimeout
 from onesocket.testing._virtual_time import run_virtual
 from onesocket_discord._serving import EncodedDispatch
+from onesocket_discord._serving._server_payloads import hide_content
 from onesocket_discord.protocol._compression import zlib_compressor, zstd_compressor
 from onesocket_discord.protocol._zstd import zstd
 from onesocket_discord.server._ports import Account, Directory, Event
@@ -57,6 +58,11 @@ def test_hiding_the_content_leaves_the_rest_and_invents_nothing() -> None:
     assert hidden == {**data, "content": "", "embeds": []}
     assert data["content"] == "secret"
     assert dispatch.hidden is dispatch.hidden
+    assert hide_content({"referenced_message": data, "message_snapshots": [{"message": data}]}) == {
+        "referenced_message": hidden,
+        "message_snapshots": [{"message": hidden}],
+    }
+    assert hide_content({"referenced_message": None}) == {"referenced_message": None}
     assert dispatch.shown is dispatch.shown
 
 
