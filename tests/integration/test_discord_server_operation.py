@@ -45,6 +45,7 @@ async def test_each_request_is_noted_once_and_without_secrets() -> None:
             await ask("POST", f"/channels/{channel}/messages?secret=one", {"content": "secret two"})
             code = json.loads(await ask("POST", f"/channels/{channel}/invites", {}))["code"]
             await ask("GET", f"/invites/{code}")
+            await ask("GET", "/invites/12345678")
             await ask("POST", "/auth/login", {"login": "ann", "password": PASSWORD})
             await ask("GET", f"/nowhere/{token}")
             await ask("PROPFIND", "/users/@me")
@@ -68,6 +69,7 @@ async def test_each_request_is_noted_once_and_without_secrets() -> None:
         ("POST", f"/channels/{channel}/messages", 200),
         ("POST", f"/channels/{channel}/invites", 200),
         ("GET", "/invites/{code}", 200),
+        ("GET", "/invites/{code}", 404),
         ("POST", "/auth/login", 200),
         ("GET", "(unknown)", 404),
         ("OTHER", "(unknown)", 405),
@@ -77,12 +79,12 @@ async def test_each_request_is_noted_once_and_without_secrets() -> None:
         ("GET", "(gateway)", 101),
         ("GET", "(gateway)", 403),
     ]
-    assert {(one.address, one.scheme) for one in seen[:10]} == {("203.0.113.5", "https")}
-    assert {one.address for one in seen[10:]} == {"127.0.0.1"}
+    assert {(one.address, one.scheme) for one in seen[:11]} == {("203.0.113.5", "https")}
+    assert {one.address for one in seen[11:]} == {"127.0.0.1"}
     assert seen[2].route == "/channels/{channel_id}/messages"
     assert seen[2].account == seen[0].account is not None
-    assert seen[5].account is None
-    assert page_size < seen[8].size < page_size + 1000
+    assert seen[6].account is None
+    assert page_size < seen[9].size < page_size + 1000
     assert seen[2].seconds > 0
     lines = [make(one, 0.0) for one in seen for make in (text_line, json_line)]
     for secret in (token, PASSWORD, code, "secret", "evil", "198.51.100.7", "PROPFIND"):

@@ -66,6 +66,7 @@ def _route_and_path(request: web.Request) -> tuple[str, str]:
     prefix = next((one for one in _PREFIXES if route.startswith(f"{one}/")), "")
     route = path = route.removeprefix(prefix)
     for name, value in request.match_info.items():
-        if value.isascii() and value.isdigit() and len(value) <= 20:
+        is_id = name == "id" or name.endswith("_id")  # the code of an invite may be all digits
+        if is_id and value.isascii() and value.isdigit() and len(value) <= 20:
             path = path.replace(f"{{{name}}}", value)
     return route, path
