@@ -65,7 +65,26 @@ def test_these_are_emojis(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "a", "12", "ä", " ", "👍 ", "👍x", "blob:", "b:1", ":1", "x:y", "👍" * 33, "\0", "'"]
+    "text",
+    [
+        "",
+        "a",
+        "12",
+        "ä",
+        " ",
+        "👍 ",
+        "👍x",
+        "blob:",
+        "b:1",
+        ":1",
+        "x:y",
+        "👍" * 33,
+        "\0",
+        "'",
+        "\u200b",
+        "\u202e👍",
+        "\ufe0f",
+    ],
 )
 def test_these_are_none(text: str) -> None:
     with expect_api_error(404, 10014):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 
 from .._api_error import unknown_resource
 from .._ports import Json
@@ -22,10 +23,18 @@ def emoji_key(text: str) -> str:
         return text
     # Unicode adds emojis every year, so any symbol that is no letter, digit or space is accepted.
     if not 0 < len(text) <= _MAX_EMOJI_LENGTH or any(
-        sign.isascii() or sign.isspace() or sign.isalnum() for sign in text
+        sign.isascii() or sign.isspace() or sign.isalnum() or _is_control(sign) for sign in text
     ):
         raise unknown_resource("Emoji")
+    if all(unicodedata.category(sign) in {"Cf", "Mn", "Me"} for sign in text):  # nothing would be shown
+        raise unknown_resource("Emoji")
     return text
+
+
+def _is_control(sign: str) -> bool:
+    """Return True for what turns or hides the text around it; emojis have joiners, and flags have tags."""
+    is_part = sign == "\u200d" or "\U000e0020" <= sign <= "\U000e007f"
+    return unicodedata.category(sign) in {"Cc", "Cf", "Cs"} and not is_part
 
 
 def emoji_object(key: str) -> Json:
