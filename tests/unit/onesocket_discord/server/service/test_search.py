@@ -23,3 +23,4 @@ async def test_letters_of_every_script_are_found_in_any_case() -> None:
         assert await found("0 %") == ["100 % _sure_"]
         assert await found("_sURE_") == ["100 % _sure_"]
         assert await found("0%") == []
+        assert await found("plain\0") == []

@@ -132,6 +132,8 @@ class InviteService(Service):
 
 async def find_invite(context: ServiceContext, connection: AsyncConnection, code: str) -> Row[Any]:
     """Find an invite that can be used, with its `guild_id`, or raise `ApiError` (10006)."""
+    if "\0" in code:  # PostgreSQL refuses it
+        raise unknown_resource("Invite")
     wanted = select(invites, channels.c.guild_id).join(channels).where(invites.c.code == code)
     row = (await connection.execute(wanted)).one_or_none()
     if row is None or (row.max_uses and row.uses >= row.max_uses):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, and_, func, select
+from sqlalchemy import ColumnElement, Row, and_, false, func, select
 
 from .._api_error import invalid_field
 from .._ports import Account, Json
@@ -33,6 +33,8 @@ class MessageQuery:
     def condition(self) -> ColumnElement[bool]:
         """The condition for a row of the messages. `ApiError` (50035) without any."""
         found: list[ColumnElement[bool]] = []
+        if "\0" in self.content:  # no message holds it, and databases take it for the end of a text
+            return false()
         if self.content:
             found.append(messages.c.content.icontains(self.content, autoescape=True))
         if self.author_id is not None:
