@@ -116,6 +116,8 @@ async def test_embeds_are_checked(embeds: list[Any], path: str | None) -> None:
         ([row(row())], "components.0.components.0.type"),
         ([{"type": 4, "custom_id": "x"}], "components.0.type"),
         (5, "components"),
+        ([{**row(button()), "unread": "x" * (128 << 10)}], "components"),
+        ([row({**button(), "emoji": {"name": "x" * (128 << 10)}})], "components"),
     ],
 )
 async def test_components_are_checked(components: Any, path: str | None) -> None:

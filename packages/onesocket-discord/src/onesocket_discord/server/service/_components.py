@@ -6,6 +6,8 @@ import enum
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+import msgspec
+
 from .._field_reader import FieldReader, as_list, as_object
 from .._ports import Json
 from ._embeds import read_url
@@ -17,6 +19,8 @@ _MAX_COMPONENTS: Final = 40
 _MAX_ACTION_ROWS: Final = 5
 _MAX_TEXT_TOTAL: Final = 4000
 """Characters of all text displays together."""
+_MAX_SIZE: Final = 128 << 10
+"""Bytes of all components, with the fields in them that nobody reads: history and events repeat them."""
 _LINK, _PREMIUM = 5, 6
 
 
@@ -58,6 +62,8 @@ def read_components(fields: FieldReader, *, v2: bool) -> list[Json]:
     if reader.texts > _MAX_TEXT_TOTAL:
         text = f"The text displays hold more than {_MAX_TEXT_TOTAL} characters together"
         fields.add_error("components", "COMPONENT_DISPLAYABLE_TEXT_SIZE_EXCEEDED", text)
+    if len(msgspec.json.encode(found)) > _MAX_SIZE:
+        fields.add_error("components", "BASE_TYPE_MAX_LENGTH", f"Must be {_MAX_SIZE} or fewer bytes together.")
     return found
 
 
