@@ -1,4 +1,4 @@
-"""What the hooks of React read and call, without React."""
+"""The store that the hooks of React read and call, without React."""
 
 from tests.support.node_page import NodePage
 from tests.support.terminals import ROOT
