@@ -57,6 +57,11 @@ test('previews are one line without marks and without controls that reorder', ()
   assert.equal(plainText('**a**\n```py\nb\n``` <@7> \u202ec', () => 'ada'), 'a b @ada c')
 })
 
+test('previews keep spoilers covered, as nothing there can uncover them', () => {
+  assert.equal(plainText('he ||dies **at**\nlast||, ||she|| not'), 'he ████, ████ not')
+  assert.equal(plainText('a || b'), 'a b')
+})
+
 test('names become mentions, and back', () => {
   const people = [{ id: '1', username: 'ann' }, { id: '2', username: 'ann b' }, { id: '3', username: 'Zoë' }]
   assert.equal(encodeMentions('@ann b, @ann! @zoë @annika mail@ann @', people), '<@2>, <@1>! <@3> @annika mail@ann @')

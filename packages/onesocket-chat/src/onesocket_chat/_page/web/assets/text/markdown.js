@@ -42,11 +42,12 @@ export function parseMarkdown(text) {
   return blocks
 }
 
-/** The text without marks, in one line: for previews and notifications. */
+/** The text without marks, in one line, with its spoilers covered: for previews and notifications, where nothing uncovers them. */
 export function plainText(text, nameOf = () => 'user') {
   return withoutDirections(text)
     .replace(/<@!?(\d{1,20})>/g, (_, id) => `@${nameOf(id)}`)
     .replace(/^> ?/gm, '')
+    .replace(/\|\|[^]+?\|\|/g, '████')
     .replace(/```(?:[\w+#.-]{1,20}\n)?|\*\*|__|~~|\|\||`/g, '')
     .replace(/\s+/g, ' ')
     .trim()
