@@ -188,6 +188,24 @@ async def test_history_is_loaded_as_one_scrolls_and_one_jumps_in_it(server: Chat
         await expect(bob.page.locator(".below")).to_be_hidden()
 
 
+async def test_at_the_newest_message_a_window_may_get_narrower_and_taller(
+    server: ChatServer, chromium: Browser
+) -> None:
+    token = await server.create_user("bob", PASSWORD)
+    async with rest_of(server, token) as (rest, general), person(chromium, server.page_url) as ada:
+        await ada.sign_in("ada", new=True)
+        await ada.page.set_viewport_size({"width": 1280, "height": 661})
+        for number in range(30):
+            text = "a text that takes a line more where it is narrow" if number in {20, 22, 24, 26} else ""
+            await rest.send_message(general, f"{number}: {text}")
+        await expect(ada.message("29: ")).to_be_in_viewport(ratio=0.9)
+        for width, height in [(390, 800), (800, 390), (390, 800)]:
+            await ada.page.set_viewport_size({"width": width, "height": height})
+            await asyncio.sleep(0.3)  # the list is drawn in the frames that follow
+            await expect(ada.message("29: ")).to_be_in_viewport(ratio=0.9)
+            await expect(ada.page.locator(".below")).to_be_hidden()
+
+
 async def test_with_many_new_messages_one_begins_where_reading_ended(server: ChatServer, chromium: Browser) -> None:
     token = await server.create_user("bob", PASSWORD)
     async with rest_of(server, token) as (rest, general), person(chromium, server.page_url) as ada:

@@ -28,6 +28,7 @@ export class VirtualList {
   #isAtBottom = true
   #isEnd = true // the last row is the last one there is, and no more are to be loaded behind it
   #top = 0 // where it was scrolled to when that was looked at last
+  #size = '' // the container's, when the list was drawn last
   #anchor = null // { key, offset }: the first row that is seen, and how far above the edge it begins
 
   /** `onEdge('top' or 'bottom')`: an end is near. `onScroll()`: what is seen has changed. */
@@ -41,7 +42,7 @@ export class VirtualList {
     this.onScroll = onScroll
     this.#content.className = 'rows'
     container.append(this.#before, this.#content, this.#after)
-    container.addEventListener('scroll', () => this.#scrolled(), { passive: true })
+    container.addEventListener('scroll', () => this.#notice(), { passive: true })
     new ResizeObserver(() => this.#schedule()).observe(container)
     this.#rowResized = new ResizeObserver((entries) => this.#rowsResized(entries))
   }
@@ -135,6 +136,8 @@ export class VirtualList {
 
   /** Somebody may have scrolled, and the event comes later: that place counts, not the one before. */
   #notice() {
+    // A container that grows is scrolled as far as the rows' old heights allow. That is no word of the reader's.
+    if (this.#size !== this.#sizeNow()) return
     if (this.#rows.length && Math.abs(this.#container.scrollTop - this.#top) >= 1) this.#scrolled()
   }
 
@@ -144,6 +147,10 @@ export class VirtualList {
     this.#isAtBottom = this.#isEnd && scrollHeight - scrollTop - clientHeight < BOTTOM
     this.#setAnchor()
     this.#schedule()
+  }
+
+  #sizeNow() {
+    return `${this.#container.clientWidth}x${this.#container.clientHeight}`
   }
 
   #setAnchor() {
@@ -173,6 +180,7 @@ export class VirtualList {
     }
     const { scrollTop, scrollHeight, clientHeight } = this.#container
     this.#top = scrollTop
+    this.#size = this.#sizeNow()
     if (!clientHeight || !this.#rows.length) return
     if (this.#isAtBottom) this.#setAnchor()
     if (scrollTop < EDGE) this.onEdge('top')
