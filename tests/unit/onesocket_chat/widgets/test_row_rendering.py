@@ -60,6 +60,27 @@ def test_the_quote_of_a_reply_has_names_and_no_spoilers() -> None:
     assert lines.splitlines()[2] == "↳ bob: @ada ████\ufffd[2J x"
 
 
+def test_files_are_named_below_the_text_with_their_addresses() -> None:
+    files = [
+        {"id": "9", "filename": "cat\x1b[2J\n.png", "size": 129_400, "url": "https://chat.example/files/9/cat.png"},
+        {"id": "10", "filename": "x", "size": 2_500_000, "url": "javascript:x"},
+    ]
+    (view, bare) = views_of(
+        [message(1, attachments=files), message(2, content="", attachments=files[1:])], initial_state()
+    )
+    content = render_row(view)
+    assert content.plain.splitlines()[-3:] == [
+        "message 1",
+        "file cat\ufffd[2J .png, 129 kB  https://chat.example/files/9/cat.png",
+        "file x, 2.5 MB  javascript:x",
+    ]
+    links = {
+        (content.plain[one.start : one.end], one.style.link) for one in content.spans if not isinstance(one.style, str)
+    }
+    assert links == {("https://chat.example/files/9/cat.png", "https://chat.example/files/9/cat.png")}
+    assert render_row(bare).plain == "file x, 2.5 MB  javascript:x"
+
+
 def test_drafts_of_one_fate_are_a_group() -> None:
     waiting = [Draft(f"n{number}", GENERAL, f"d{number}", since=0.0) for number in (1, 2)]
     failed = replace(waiting[0], nonce="n3", fate=DraftState.FAILED, reason="no")

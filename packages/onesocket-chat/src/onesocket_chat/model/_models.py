@@ -50,6 +50,14 @@ class ReferencedMessage(Struct, frozen=True):
     content: str = ""
 
 
+class Attachment(Struct, frozen=True):
+    """A file of a message."""
+
+    filename: str = ""
+    size: int = 0
+    url: str = ""
+
+
 class Message(Struct, frozen=True):
     """One message."""
 
@@ -60,6 +68,7 @@ class Message(Struct, frozen=True):
     timestamp: str = ""
     edited_timestamp: str | None = None
     reactions: tuple[Reaction, ...] = ()
+    attachments: tuple[Attachment, ...] = ()
     referenced_message: ReferencedMessage | None = None
     type: int = 0
     nonce: str | int | None = None

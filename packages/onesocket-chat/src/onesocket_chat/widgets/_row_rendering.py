@@ -9,7 +9,7 @@ from textual.content import Content, Span
 from textual.style import Style
 
 from ..model._markdown import Mark, Run, link_target, parse_markdown
-from ..model._models import Message
+from ..model._models import Attachment, Message
 from ..model._outbox import Draft, DraftState
 from ..model._safe_text import clip, one_line, sanitize
 from ._rows import MentionedName, RowView, local_time
@@ -90,6 +90,21 @@ def _name_of(run: Run, view: RowView) -> MentionedName | None:
     return next(found, MentionedName(kind, 0, f"{kind}unknown", is_me=False))
 
 
+def _attachment_line(file: Attachment) -> Content:
+    """A file's name and size, and its address in full: a link's text says where it leads."""
+    about = (f"file {one_line(file.filename, 64)}, {_format_size(file.size)}  ", "dim")
+    address = one_line(file.url, 2_000)
+    target = link_target(address) if address.startswith(("http://", "https://")) else None
+    if target is None:
+        return Content.assemble(about, address)
+    spans = [Span(0, len(address), _STYLES[Mark.LINK]), Span(0, len(address), Style(link=target))]
+    return Content.assemble(about, Content(address, spans=spans))
+
+
+def _format_size(size: int) -> str:
+    return f"{size / 1e6:.1f} MB" if size >= 1e6 else f"{max(1, round(size / 1e3))} kB"
+
+
 def _message_lines(message: Message, view: RowView) -> list[Content]:
     lines: list[Content] = []
     edited = ("  edited", "dim italic") if message.edited_timestamp is not None else ""
@@ -100,8 +115,10 @@ def _message_lines(message: Message, view: RowView) -> list[Content]:
         lines.append(Content.assemble((view.author, f"bold {colour}"), bot, time, edited))
     if view.quote:
         lines.append(Content.styled(view.quote, "dim"))
-    text = render_text(message.content, view)
-    lines.append(text if view.author else Content.assemble(text, edited))
+    if message.content or not message.attachments:
+        text = render_text(message.content, view)
+        lines.append(text if view.author else Content.assemble(text, edited))
+    lines += [_attachment_line(one) for one in message.attachments]
     if message.reactions:
         marks = [
             (f"{one_line(one.emoji.name or '?', 16)} {one.count}", "bold $text-accent" if one.me else "")
