@@ -41,6 +41,7 @@ async def test_signing_in_says_what_is_wrong_in_sentences(server: ChatServer, ch
         page, error = one.page, one.page.get_by_role("alert")
         await page.goto(server.page_url)
         name, password = page.get_by_label("Name"), page.get_by_label("Password")
+        await expect(name).to_be_focused()
         await page.keyboard.press("Enter")
         await expect(error).to_have_text("Type your name.")
         await name.fill("ada")
