@@ -44,7 +44,7 @@ class AccountService(Service):
         self._logins = logins
         self._default_guild = default_guild
         self.registration: Registration = registration
-        """Who may register."""
+        """Rule for new accounts: open to everybody, by invite, or closed."""
 
     # --- people -----------------------------------------------------------------------------------------------------
 
