@@ -2,7 +2,7 @@
 
 import pytest
 
-from onesocket_discord.server._names import name_key, name_problem, name_skeleton
+from onesocket_discord.server._names import name_key, name_problem, name_skeleton, title_problem
 from onesocket_discord.server._password_rules import password_problem
 
 
@@ -60,6 +60,33 @@ def test_these_are_good_names(name: str) -> None:
 )
 def test_these_are_refused_names(name: str, code: str) -> None:
     problem = name_problem(name)
+    assert problem is not None
+    assert problem[0] == code
+
+
+@pytest.mark.parametrize("title", ["general", "a b", "👩\u200d🚀", "❤️", "한글", "#1", "שלום\u200f!", "x"])
+def test_these_are_good_titles(title: str) -> None:
+    assert title_problem(title) is None
+
+
+@pytest.mark.parametrize(
+    ("title", "code"),
+    [
+        ("", "NAME_BLANK"),
+        (" \u2003", "NAME_BLANK"),
+        ("\u200b\u200d\u2060", "NAME_BLANK"),
+        ("\u3164\u2800", "NAME_BLANK"),
+        ("\ufe0f", "NAME_BLANK"),
+        ("\u0301", "NAME_BLANK"),
+        ("\U000e0041", "NAME_BLANK"),
+        ("a\nb", "NAME_INVALID"),
+        ("a\x1b[2Jb", "NAME_INVALID"),
+        ("a\u2028b", "NAME_INVALID"),
+        ("a\u202eb", "NAME_INVALID"),
+    ],
+)
+def test_these_are_refused_titles(title: str, code: str) -> None:
+    problem = title_problem(title)
     assert problem is not None
     assert problem[0] == code
 

@@ -7,6 +7,7 @@ from typing import Any, TypeGuard, TypeVar, cast
 
 from ..protocol._snowflakes import parse_snowflake
 from ._api_error import field_error, invalid_form
+from ._names import title_problem
 from ._ports import Json
 
 T = TypeVar("T")
@@ -49,7 +50,19 @@ class FieldReader:
 
     def text(self, name: str, *, least: int = 0, most: int, required: bool = False) -> str | None:
         """Read a string of `least` to `most` characters, without NUL."""
+        return self._checked_text(name, self._value(name, required=required), least, most)
+
+    def title(self, name: str, *, least: int = 1, most: int, required: bool = False) -> str | None:
+        """Read the name of a thing that a list shows: one line with something to see, without outer spaces."""
         value = self._value(name, required=required)
+        text = self._checked_text(name, value.strip() if isinstance(value, str) else value, least, most)
+        problem = None if text is None else title_problem(text)
+        if problem is not None:
+            self.add_error(name, *problem)
+            return None
+        return text
+
+    def _checked_text(self, name: str, value: Any, least: int, most: int) -> str | None:
         if value is None:
             return None
         if not isinstance(value, str):

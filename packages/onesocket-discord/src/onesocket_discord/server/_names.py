@@ -22,6 +22,11 @@ _INVISIBLE: Final = frozenset(
 )
 _VARIATION_SELECTORS: Final = ("\U000e0100", "\U000e01ef")
 """The first and the last of the supplementary ones, which are shown as nothing as well."""
+_VISIBLE: Final = frozenset("LNPS")
+"""The first letters of the categories of characters that are seen by themselves: letters, numbers, signs, symbols."""
+_LINE_BREAKING: Final = frozenset({"Cc", "Cs", "Zl", "Zp"})
+_REORDERING: Final = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+"""Embeddings, overrides and isolates of the bidirectional algorithm. Marks (U+200E, U+200F) move nothing else."""
 # UTS 39, "Highly Restrictive": one script, or Latin beside those of Chinese, Japanese or Korean.
 _MIXTURES: Final = (
     frozenset({"LATIN", "CJK", "HIRAGANA", "KATAKANA"}),
@@ -83,14 +88,29 @@ def name_problem(name: str, *, by_owner: bool = False) -> tuple[str, str] | None
     return None
 
 
+def title_problem(title: str) -> tuple[str, str] | None:
+    """The code and text of the rule that the name of a guild, a channel or a role breaks; None for a good one.
+
+    There has to be something to see, and nothing that breaks or reorders the line in which it is shown.
+    """
+    if any(unicodedata.category(one) in _LINE_BREAKING or one in _REORDERING for one in title):
+        return "NAME_INVALID", "Must be one line, without control characters."
+    if not any(unicodedata.category(one)[0] in _VISIBLE and not _is_invisible(one) for one in title):
+        return "NAME_BLANK", "Must not be blank."
+    return None
+
+
 def _is_hidden(name: str) -> bool:
     marks = 0
     for character in unicodedata.normalize("NFC", name):
         marks = marks + 1 if unicodedata.category(character) in {"Mn", "Me"} else 0
-        is_selector = _VARIATION_SELECTORS[0] <= character <= _VARIATION_SELECTORS[1]
-        if marks > _MAX_MARKS or character in _INVISIBLE or is_selector:
+        if marks > _MAX_MARKS or _is_invisible(character):
             return True
     return False
+
+
+def _is_invisible(character: str) -> bool:
+    return character in _INVISIBLE or _VARIATION_SELECTORS[0] <= character <= _VARIATION_SELECTORS[1]
 
 
 def _is_one_script(name: str) -> bool:

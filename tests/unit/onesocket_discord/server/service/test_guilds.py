@@ -296,3 +296,25 @@ async def test_what_was_never_there_is_not_acknowledged() -> None:
         await world.service.channels.acknowledge(member, at["channel"], newest)  # deleted since it was seen
         (state,) = (await world.service.ready_data(member)).read_states
         assert state["last_message_id"] == str(newest)
+
+
+async def test_no_guild_channel_role_or_command_is_without_a_name_that_can_be_seen() -> None:
+    async with running_service() as world:
+        owner, _, _, at = await private_guild(world)
+        robo, s = await world.bot("robo"), world.service
+        role = int((await s.roles.create(owner, at["guild"], {"name": "  two words "}))["id"])
+        assert [one["name"] for one in await s.roles.all(owner, at["guild"])] == ["@everyone", "two words"]
+        attempts: tuple[Callable[[dict[str, Any]], Awaitable[Any]], ...] = (
+            lambda body: s.guilds.create(owner, body),
+            lambda body: s.guilds.edit(owner, at["guild"], body),
+            lambda body: s.channels.create(owner, at["guild"], body),
+            lambda body: s.channels.edit(owner, at["channel"], body),
+            lambda body: s.roles.create(owner, at["guild"], body),
+            lambda body: s.roles.edit(owner, at["guild"], role, body),
+            lambda body: s.commands.put(robo, robo.user_id, None, body),
+        )
+        for attempt in attempts:
+            for name in ("", "   ", "\u3164\u3164", "\u200b\ufe0f"):
+                with expect_api_error(400, 50035) as refused:
+                    await attempt({"name": name})
+                assert list(refused.value.errors or ()) == ["name"]

@@ -30,7 +30,7 @@ class ChannelService(Service):
     async def create(self, work: UnitOfWork, account: Account, guild_id: int, body: Json) -> Json:
         """Create a text channel from ``name`` and ``topic``; with MANAGE_CHANNELS."""
         fields = FieldReader(body)
-        name = fields.text("name", least=1, most=100, required=True)
+        name = fields.title("name", most=100, required=True)
         topic = fields.text("topic", most=1024)
         position = fields.integer("position", least=0, most=100_000)
         fields.one_of("type", [serialize.GUILD_TEXT], serialize.GUILD_TEXT)
@@ -69,7 +69,7 @@ class ChannelService(Service):
         """Change ``name``, ``topic`` or ``position``; with MANAGE_CHANNELS."""
         fields = FieldReader(body)
         changes: dict[str, Any] = {}
-        name = fields.text("name", least=1, most=100)
+        name = fields.title("name", most=100)
         if name is not None:
             changes["name"] = name
         if "topic" in fields:

@@ -152,7 +152,7 @@ def _scope(account: Account, guild_id: int | None) -> tuple[Any, ...]:
 
 def _checked_command(body: object) -> Json:
     fields = FieldReader(body)
-    name = fields.text("name", least=1, most=32, required=True)
+    name = fields.title("name", most=32, required=True)
     kind = fields.one_of("type", _TYPES, 1)
     fields.text("description", most=100)
     fields.objects("options", most=25)

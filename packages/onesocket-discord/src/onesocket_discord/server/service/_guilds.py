@@ -29,7 +29,7 @@ class GuildService(Service):
     async def create(self, work: UnitOfWork, account: Account, body: Json) -> Json:
         """Create a guild with one channel, owned by the account."""
         fields = FieldReader(body)
-        name = fields.text("name", least=2, most=100, required=True)
+        name = fields.title("name", least=2, most=100, required=True)
         fields.check()
         mine = select(func.count()).where(members.c.user_id == account.user_id)
         if (await work.scalar(mine) or 0) >= _MAX_GUILDS:
@@ -77,7 +77,7 @@ class GuildService(Service):
     async def edit(self, work: UnitOfWork, account: Account, guild_id: int, body: Json) -> Json:
         """Change the ``name``; with MANAGE_GUILD."""
         fields = FieldReader(body)
-        name = fields.text("name", least=2, most=100)
+        name = fields.title("name", least=2, most=100)
         fields.check()
         row = await permitted_guild(work.connection, account, guild_id, Permission.MANAGE_GUILD)
         roles = (await roles_of(work.connection, [guild_id]))[guild_id]

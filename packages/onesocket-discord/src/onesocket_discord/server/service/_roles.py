@@ -159,7 +159,7 @@ class RoleService(Service):
 def _read_role(fields: FieldReader) -> dict[str, Any]:
     """The values that a role is given."""
     values: dict[str, Any] = {}
-    name = fields.text("name", most=100)
+    name = fields.title("name", most=100)
     if name is not None:
         values["name"] = name
     permissions = fields.bits("permissions", most=ALL_PERMISSIONS)
