@@ -205,6 +205,12 @@ async def test_a_ban_deletes_messages_of_a_time_and_only_of_that_guild() -> None
         channel = await world.service.channels.get(club.owner, club.channel)
         assert channel["last_message_id"] == rest[0]["id"]
         assert len(await world.service.messages.history(club.member, other)) == 1
+        world.heard.take()
+        again = {"delete_message_seconds": 7200}
+        await world.service.bans.ban(club.moderator, club.id, club.member.user_id, again, reason="still there")
+        assert [event.name for event in world.heard.take()] == ["MESSAGE_DELETE_BULK"]
+        rest = await world.service.messages.history(club.owner, club.channel)
+        assert [one["content"] for one in rest] == ["of the owner"]
 
 
 async def test_a_ban_and_an_entry_at_the_same_time_leave_nobody_inside() -> None:
@@ -247,6 +253,9 @@ async def test_blocked_people_write_to_each_other_no_more() -> None:
         ann, bob = club.owner, club.member
         dm = await world.dm(ann, bob)
         first = await world.say(bob, dm, "hello")
+        mine = int((await world.say(bob, dm, "of bob"))["id"])
+        await world.service.pins.set(ann, dm, int(first["id"]), pinned=True)
+        await world.service.reactions.add(bob, dm, mine, "👍")
         world.heard.take()
         await world.service.relationships.put(ann, bob.user_id, {"type": 2})
         event = world.heard.one("RELATIONSHIP_ADD")
@@ -260,14 +269,19 @@ async def test_blocked_people_write_to_each_other_no_more() -> None:
         for account in (ann, bob):
             with expect_api_error(403, 50007):
                 await world.say(account, dm, "and now?")
+            for pinned, message in ((True, mine), (False, int(first["id"]))):
+                with expect_api_error(403, 50007):
+                    await world.service.pins.set(account, dm, message, pinned=pinned)
+            with expect_api_error(403, 90001):
+                await world.service.reactions.add(account, dm, mine, "🎈")
+            with expect_api_error(403, 50007):
+                await world.service.channels.type_in(account, dm)
         with expect_api_error(403, 50007):
-            await world.service.messages.edit(bob, dm, int(first["id"]), {"content": "edited"})
-        with expect_api_error(403, 90001):
-            await world.service.reactions.add(bob, dm, int(first["id"]), "👍")
-        with expect_api_error(403, 50007):
-            await world.service.pins.set(bob, dm, int(first["id"]), pinned=True)
-        await world.service.channels.type_in(bob, dm)
+            await world.service.messages.edit(bob, dm, mine, {"content": "edited"})
         assert world.heard.take() == []
+        await world.service.reactions.remove(bob, dm, mine, "👍", user_id=bob.user_id)  # one's own may go
+        await world.service.messages.delete(bob, dm, mine)
+        assert [event.name for event in world.heard.take()] == ["MESSAGE_REACTION_REMOVE", "MESSAGE_DELETE"]
         await world.say(bob, club.channel, "in the guild")
         await world.service.relationships.delete(ann, bob.user_id)
         assert world.heard.one("RELATIONSHIP_REMOVE").data["id"] == str(bob.user_id)

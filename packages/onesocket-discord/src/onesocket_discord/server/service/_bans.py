@@ -54,7 +54,7 @@ class BanService(Service):
     ) -> None:
         """Ban a user, who need not be a member; ``delete_message_seconds`` of their messages are deleted.
 
-        The invites that they made to the guild are void. Banning again changes the reason.
+        The invites that they made to the guild are void. Banning again changes the reason and deletes messages, too.
         """
         fields = FieldReader(body)
         seconds = fields.integer("delete_message_seconds", least=0, most=7 * _DAY)
@@ -66,14 +66,13 @@ class BanService(Service):
         mine.require_above((await standing_of(work.connection, guild, user_id)).position)
         this = (bans.c.guild_id == guild_id) & (bans.c.user_id == user_id)
         who = serialize.user_from_row(user)
-        if (await work.execute(update(bans).where(this).values(reason=reason))).rowcount:
-            return
-        await work.execute(insert(bans).values(guild_id=guild_id, user_id=user_id, reason=reason))
-        await leave_guild(self._context, work, who, guild_id)
-        within = select(channels.c.id).where(channels.c.guild_id == guild_id)
-        made = delete(invites).where(invites.c.inviter_id == user_id, invites.c.channel_id.in_(within))
-        await work.execute(made)
-        await self._publish(work, "GUILD_BAN_ADD", guild_id, who)
+        if not (await work.execute(update(bans).where(this).values(reason=reason))).rowcount:
+            await work.execute(insert(bans).values(guild_id=guild_id, user_id=user_id, reason=reason))
+            await leave_guild(self._context, work, who, guild_id)
+            within = select(channels.c.id).where(channels.c.guild_id == guild_id)
+            made = delete(invites).where(invites.c.inviter_id == user_id, invites.c.channel_id.in_(within))
+            await work.execute(made)
+            await self._publish(work, "GUILD_BAN_ADD", guild_id, who)
         age = (days or 0) * _DAY if seconds is None else seconds
         if age:
             await self._delete_messages(work, guild_id, user_id, snowflake_at(self._context.ids.now() - age))

@@ -15,7 +15,7 @@ from ..store import UnitOfWork
 from ..store._tables import channels, participants, read_states, users
 from . import _serialization as serialize
 from ._access import channel_access, dm_participants, find_user, member_guild, permitted_guild
-from ._direct_messages import may_write, refused_message, takes_messages
+from ._direct_messages import check_may_write, refused_message, takes_messages
 from ._permissions import Permission
 from ._service_context import Service, concurrent_transaction, transaction
 
@@ -130,12 +130,11 @@ class ChannelService(Service):
     # --- typing and reading -----------------------------------------------------------------------------------------
 
     async def type_in(self, account: Account, channel_id: int) -> None:
-        """Publish the account's typing indicator."""
+        """Publish the account's typing indicator. `ApiError` (50007) in a DM that it may not write in."""
         async with self.reading() as connection:
             access = await channel_access(connection, account, channel_id)
             if access.guild_id is None:
-                if not await may_write(connection, access.row, account):
-                    return
+                await check_may_write(connection, access.row, account)
                 recipients = await dm_participants(connection, channel_id)
             else:
                 version = access.row.members_version

@@ -1,4 +1,9 @@
-"""Checks of direct messages: blocked users, a guild in common, and the recipient's choice."""
+"""Checks of direct messages: blocked users, a guild in common, and the recipient's choice.
+
+One rule for all that the other side would see: who may not write in a conversation may not change anything in it
+either: no message, edit, pin or unpinning, reaction or typing. What takes away one's own stays: deleting one's
+messages, and one's reactions. Reading, acknowledging and reporting change nothing for the other side.
+"""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ class PinService(MessageReader):
         row = await find_message(work.connection, channel_id, message_id)
         if row.author_id != account.user_id and not access.is_dm:
             await access.require(work.connection, Permission.MANAGE_MESSAGES)
-        if pinned and access.is_dm:
+        if access.is_dm:
             await check_may_write(work.connection, access.row, account)
         if (row.pinned_at is not None) == pinned:
             return
