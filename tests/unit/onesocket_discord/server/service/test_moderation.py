@@ -244,6 +244,29 @@ async def test_the_servers_owner_makes_moderators() -> None:
             await roles.set_moderator(guild, mike.user_id, is_one=True)
 
 
+async def test_the_moderators_role_is_known_by_no_name() -> None:
+    async with running_service() as world:
+        olga, maud, mike = [await world.person(name) for name in ("olga", "maud", "mike")]
+        guild, roles = world.service.default_guild, world.service.roles
+        strong = {"name": "moderator", "permissions": str(int(Permission.ADMINISTRATOR))}
+        other = await roles.create(olga, guild, strong)
+        with expect_api_error(400, 50035) as refused:
+            await roles.set_moderator(guild, maud.user_id, is_one=False)
+        assert "NOT_A_MODERATOR" in str(refused.value.errors)
+        await roles.set_moderator(guild, maud.user_id, is_one=True)
+        (_, role, _) = await roles.all(olga, guild)
+        assert (role["name"], role["id"] != other["id"]) == ("moderator", True)
+        await roles.edit(olga, guild, int(role["id"]), {"name": "helpers"})
+        await roles.create(olga, guild, strong)
+        await roles.set_moderator(guild, mike.user_id, is_one=True)
+        for account in (maud, mike):
+            assert (await world.service.guilds.member(olga, guild, account.user_id))["roles"] == [role["id"]]
+            await roles.set_moderator(guild, account.user_id, is_one=False)
+            assert (await world.service.guilds.member(olga, guild, account.user_id))["roles"] == []
+        with expect_api_error(400, 50035):
+            await roles.set_moderator(guild, mike.user_id, is_one=False)
+
+
 # --- direct messages -----------------------------------------------------------------------------------------------
 
 

@@ -1,7 +1,8 @@
 """Upgrades of databases that earlier releases have made, with their data, on SQLite and PostgreSQL.
 
-`dumps` holds what servers of the versions 0004 and 0005 of the tables have stored: two people and a bot, a guild of
-theirs, messages with an edit, a reply, an embed, a reaction, a pin and, in 0005, a file.
+`dumps` holds what servers of the versions 0004, 0005 and 0007 of the tables have stored: two people and a bot, a guild
+of theirs, messages with an edit, a reply, an embed, a reaction, a pin and, from 0005 on, a file; in 0007 a moderator,
+and another role of the same name.
 """
 
 import asyncio
@@ -59,7 +60,9 @@ class OldDatabase:
         return self.query("SELECT version_num FROM alembic_version")
 
 
-@pytest.fixture(params=["sqlite 0004", "sqlite 0005", "postgresql 0004", "postgresql 0005"])
+@pytest.fixture(
+    params=[f"{kind} {version}" for kind in ("sqlite", "postgresql") for version in ("0004", "0005", "0007")]
+)
 def old(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[OldDatabase]:
     kind, version = request.param.split()
     dump = (Path(__file__).parent / "dumps" / f"version_{version}.{kind}.sql").read_text("utf-8")
@@ -133,6 +136,45 @@ async def test_its_tables_are_those_of_a_new_database(old: OldDatabase) -> None:
     async with Store.open(old.where), Store.open(old.empty):
         pass
     assert old.describe(old.where) == old.describe(old.empty)
+
+
+@pytest.mark.parametrize("old", ["sqlite 0007", "postgresql 0007"], indirect=True)
+async def test_the_moderators_role_is_the_one_that_the_servers_owner_gave(old: OldDatabase) -> None:
+    async with running_service(old.where) as world:
+        guild, roles = world.service.default_guild, world.service.roles
+        ann, bob = [await sign_in(world, name) for name in ("ann", "BOB ü")]
+        (_, others, given) = await roles.all(ann, guild)
+        assert [role["name"] for role in (others, given)] == ["moderator", "moderator"]
+        await roles.edit(ann, guild, int(given["id"]), {"name": "helpers"})
+        await roles.set_moderator(guild, ann.user_id, is_one=True)
+        members = {
+            one["user"]["username"]: one["roles"] for one in await world.service.guilds.members(ann, guild, limit=9)
+        }
+        assert (members["ann"], members["Bob ü"], members["robo"]) == ([given["id"]], [given["id"]], [others["id"]])
+        await roles.set_moderator(guild, bob.user_id, is_one=False)
+        assert (await world.service.guilds.member(ann, guild, bob.user_id))["roles"] == []
+
+
+@pytest.mark.parametrize("old", ["sqlite 0007"], indirect=True)
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE roles SET permissions = permissions + 32 WHERE hoist",  # MANAGE_GUILD
+        "UPDATE roles SET position = 3 - position",  # the other one was found first
+        "UPDATE roles SET name = 'helpers' WHERE hoist",
+    ],
+)
+async def test_a_moderators_role_that_is_not_as_it_was_made_is_nobodys(old: OldDatabase, change: str) -> None:
+    with sqlite3.connect(old.where) as connection:
+        connection.execute(change)
+    connection.close()
+    async with running_service(old.where) as world:
+        ann, guild = await sign_in(world, "ann"), world.service.default_guild
+        await world.service.roles.set_moderator(guild, ann.user_id, is_one=True)
+        (_, made, *before) = await world.service.roles.all(ann, guild)
+        assert (await world.service.guilds.member(ann, guild, ann.user_id))["roles"] == [made["id"]]
+        assert made["id"] not in [one["id"] for one in before]
+        assert len(before) == 2
 
 
 @pytest.mark.parametrize("old", _EACH, indirect=True)

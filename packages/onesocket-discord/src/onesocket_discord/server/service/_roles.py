@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Row, delete, insert, select, update
 
 from ...protocol._intents import Intents
-from .._api_error import ApiError, missing_permissions, unknown_resource
+from .._api_error import ApiError, invalid_field, missing_permissions, unknown_resource
 from .._field_reader import FieldReader
 from .._ports import Account, Json
 from ..store import UnitOfWork
@@ -87,14 +87,19 @@ class RoleService(Service):
 
     @transaction
     async def set_moderator(self, work: UnitOfWork, guild_id: int, user_id: int, *, is_one: bool) -> None:
-        """Give a member the role ``moderator``, made if there is none, or take it; for the server's owner."""
-        known = (roles.c.guild_id == guild_id) & (roles.c.name == _MODERATOR)
-        role_id = await work.scalar(select(roles.c.id).where(known).order_by(roles.c.position.desc()).limit(1))
+        """Give a member the moderators' role, made if there is none, or take it; for the server's owner.
+
+        It is known by a mark that nothing else sets, whatever its name. `ApiError` (50035) for who is to lose it and
+        doesn't have it.
+        """
+        known = (roles.c.guild_id == guild_id) & roles.c.is_moderator
+        role_id = await work.scalar(select(roles.c.id).where(known))
         if role_id is None and is_one:
             values = {"name": _MODERATOR, "permissions": EVERYONE | int(_MODERATES), "hoist": True}
-            role_id = int((await self._add(work, guild_id, values))["id"])
-        if role_id is not None:
-            await self._give(work, guild_id, user_id, role_id, given=is_one)
+            role_id = int((await self._add(work, guild_id, {**values, "is_moderator": True}))["id"])
+        if role_id is None or (not await self._give(work, guild_id, user_id, role_id, given=is_one) and not is_one):
+            text = "This account doesn't have the role that `promote` gives; take other roles away in the chat."
+            raise invalid_field("name", "NOT_A_MODERATOR", text)
 
     # --- inside -----------------------------------------------------------------------------------------------------
 
@@ -113,17 +118,19 @@ class RoleService(Service):
                 await self._publish(work, "GUILD_ROLE_UPDATE", moved)
         return await self._publish(work, "GUILD_ROLE_CREATE", await self._find(work, guild_id, role_id))
 
-    async def _give(self, work: UnitOfWork, guild_id: int, user_id: int, role_id: int, *, given: bool) -> None:
+    async def _give(self, work: UnitOfWork, guild_id: int, user_id: int, role_id: int, *, given: bool) -> bool:
+        """Give a member a role, or take it; returns False if that changed nothing."""
         mine = select(members).where(members.c.guild_id == guild_id, members.c.user_id == user_id)
         member = (await work.execute(mine)).one_or_none()
         if member is None:
             await find_user(work.connection, user_id)
             raise unknown_resource("Member")
         held: list[int] = member.roles or []
-        if (role_id in held) != given:
-            await self._set(
-                work, guild_id, user_id, [*held, role_id] if given else [one for one in held if one != role_id]
-            )
+        if (role_id in held) == given:
+            return False
+        changed = [*held, role_id] if given else [one for one in held if one != role_id]
+        await self._set(work, guild_id, user_id, changed)
+        return True
 
     async def _managed(self, work: UnitOfWork, account: Account, guild_id: int, touched: int = 0) -> Standing:
         """Raise `ApiError` unless the account may manage roles and has itself the rights that are touched."""

@@ -11,13 +11,21 @@ from sqlalchemy.schema import CreateIndex, CreateTable, ExecutableDDLElement
 from onesocket.errors import InvalidOption, UsageError
 
 from .._names import name_skeleton
-from ._tables import METADATA, attachments, bans, relationships, reports, roles, users
+from ._tables import METADATA, attachments, bans, guilds, relationships, reports, roles, users
 from ._unit_of_work import UnitOfWork
 
 _VERSION: Final = Table("alembic_version", MetaData(), Column("version_num", String(32), primary_key=True))
 """Holds the version of the tables. Alembic wrote it once, so existing databases have it under this name."""
 _FIRST_VERSION: Final = "0001"
-_TABLES_OF_0007: Final = (roles, bans, relationships, reports)
+_TABLES_OF_0007: Final = (bans, relationships, reports)
+_ROLES_OF_0007: Final = (
+    "CREATE TABLE roles (id BIGINT NOT NULL, guild_id BIGINT NOT NULL, name VARCHAR(100) NOT NULL, "
+    "permissions BIGINT NOT NULL, position INTEGER NOT NULL, color INTEGER NOT NULL, hoist BOOLEAN NOT NULL, "
+    "mentionable BOOLEAN NOT NULL, CONSTRAINT pk_roles PRIMARY KEY (id), "
+    "CONSTRAINT fk_roles_guild_id FOREIGN KEY(guild_id) REFERENCES guilds (id) ON DELETE CASCADE)"
+)
+_MODERATOR_OF_0007: Final = {"name": "moderator", "permissions": 2215078999, "hoist": True}
+"""How `serve user promote` made its role when that was found by its name."""
 
 
 def _store_skeletons(connection: Connection) -> None:
@@ -25,6 +33,20 @@ def _store_skeletons(connection: Connection) -> None:
     for row in connection.execute(select(users.c.id, users.c.username)).all():
         changed = update(users).where(users.c.id == row.id)
         connection.execute(changed.values(username_skeleton=name_skeleton(row.username)))
+
+
+def _mark_moderators(connection: Connection) -> None:
+    """Fill the column that is new in version 0008: mark what `promote` gave until then, if it is still as it was made.
+
+    One whose permissions were changed, or that stands below another role of this name, isn't: whoever is promoted
+    would get rights that nobody meant them to have. The next promotion makes a new role.
+    """
+    default = select(guilds.c.id).where(guilds.c.is_default)
+    columns = (roles.c.id, roles.c.name, roles.c.permissions, roles.c.hoist)
+    named = select(*columns).where(roles.c.guild_id.in_(default), roles.c.name == _MODERATOR_OF_0007["name"])
+    first = connection.execute(named.order_by(roles.c.position.desc()).limit(1)).one_or_none()
+    if first is not None and all(getattr(first, key) == value for key, value in _MODERATOR_OF_0007.items()):
+        connection.execute(update(roles).where(roles.c.id == first.id).values(is_moderator=True))
 
 
 MIGRATIONS: Final[Mapping[str, tuple[str | ExecutableDDLElement | Callable[[Connection], None], ...]]] = {
@@ -57,8 +79,13 @@ MIGRATIONS: Final[Mapping[str, tuple[str | ExecutableDDLElement | Callable[[Conn
         "ALTER TABLE users ADD COLUMN disabled_at FLOAT",
         "ALTER TABLE users ADD COLUMN restricts_dms BOOLEAN DEFAULT false NOT NULL",
         "ALTER TABLE members ADD COLUMN roles JSON",
+        _ROLES_OF_0007,
         *map(CreateTable, _TABLES_OF_0007),
-        *(CreateIndex(index) for table in _TABLES_OF_0007 for index in table.indexes),
+        *(CreateIndex(index) for table in (roles, *_TABLES_OF_0007) for index in table.indexes),
+    ),
+    "0008": (
+        "ALTER TABLE roles ADD COLUMN is_moderator BOOLEAN DEFAULT false NOT NULL",
+        _mark_moderators,
     ),
 }
 """For each later version, in order, the steps that lead to it from the one before, on SQLite and PostgreSQL."""

@@ -100,6 +100,7 @@ roles = Table(
     Column("color", Integer, nullable=False),
     Column("hoist", Boolean, nullable=False),
     Column("mentionable", Boolean, nullable=False),
+    Column("is_moderator", Boolean, nullable=False, server_default=text("false")),  # `serve user promote` gives it
     Index(None, "guild_id"),
 )
 

@@ -1,0 +1,238 @@
+BEGIN TRANSACTION;
+CREATE TABLE alembic_version (
+	version_num VARCHAR(32) NOT NULL,
+	PRIMARY KEY (version_num)
+);
+INSERT INTO "alembic_version" VALUES('0007');
+CREATE TABLE attachments (
+	id BIGINT NOT NULL,
+	message_id BIGINT NOT NULL,
+	filename VARCHAR(100) NOT NULL,
+	content_type VARCHAR(100) NOT NULL,
+	"key" VARCHAR(32) NOT NULL,
+	body BLOB NOT NULL,
+	CONSTRAINT pk_attachments PRIMARY KEY (id),
+	CONSTRAINT fk_attachments_message_id FOREIGN KEY(message_id) REFERENCES messages (id) ON DELETE CASCADE
+);
+INSERT INTO "attachments" VALUES(1593540492656640011,1593540492656640012,'a_ü.txt','text/plain','vQ-rF8SXtdXakVQbulCMhA',X'0066696C65FF');
+CREATE TABLE bans (
+	guild_id BIGINT NOT NULL, 
+	user_id BIGINT NOT NULL, 
+	reason VARCHAR(512), 
+	CONSTRAINT pk_bans PRIMARY KEY (guild_id, user_id), 
+	CONSTRAINT fk_bans_guild_id FOREIGN KEY(guild_id) REFERENCES guilds (id) ON DELETE CASCADE, 
+	CONSTRAINT fk_bans_user_id FOREIGN KEY(user_id) REFERENCES users (id) ON DELETE CASCADE
+);
+INSERT INTO "bans" VALUES(1593540492656640003,1593540240998400007,'noise');
+CREATE TABLE channels (
+	id BIGINT NOT NULL,
+	type INTEGER NOT NULL,
+	guild_id BIGINT,
+	name VARCHAR(100),
+	topic VARCHAR(1024),
+	position INTEGER NOT NULL,
+	last_message_id BIGINT,
+	last_pin_at FLOAT,
+	dm_key VARCHAR(48),
+	sequence BIGINT DEFAULT 0 NOT NULL,
+	CONSTRAINT pk_channels PRIMARY KEY (id),
+	CONSTRAINT fk_channels_guild_id FOREIGN KEY(guild_id) REFERENCES guilds (id) ON DELETE CASCADE,
+	CONSTRAINT uq_channels_dm_key UNIQUE (dm_key)
+);
+INSERT INTO "channels" VALUES(1593540240998400002,0,1593540240998400001,'general',NULL,0,1593540492656640012,1800000060.0,NULL,1593540492656640012);
+INSERT INTO "channels" VALUES(1593540492656640004,0,1593540492656640003,'general',NULL,0,1593540492656640007,NULL,NULL,1593540492656640007);
+INSERT INTO "channels" VALUES(1593540492656640008,1,NULL,NULL,NULL,0,1593540492656640009,NULL,'1593540240998400003:1593540240998400005',1593540492656640009);
+CREATE TABLE commands (
+	id BIGINT NOT NULL,
+	application_id BIGINT NOT NULL,
+	guild_id BIGINT NOT NULL,
+	type INTEGER NOT NULL,
+	name VARCHAR(32) NOT NULL,
+	version BIGINT NOT NULL,
+	body JSON NOT NULL,
+	CONSTRAINT pk_commands PRIMARY KEY (id),
+	CONSTRAINT uq_commands_application_id_guild_id_type_name UNIQUE (application_id, guild_id, type, name),
+	CONSTRAINT fk_commands_application_id FOREIGN KEY(application_id) REFERENCES users (id) ON DELETE CASCADE
+);
+INSERT INTO "commands" VALUES(1593540492656640010,1593540240998400007,0,1,'ping',1593540492656640010,'{"name": "ping", "type": 1, "name_localizations": null, "description": "d", "description_localizations": null, "options": [], "default_member_permissions": null, "dm_permission": true, "contexts": null, "integration_types": [0], "nsfw": false, "handler": null}');
+CREATE TABLE guilds (
+	id BIGINT NOT NULL,
+	name VARCHAR(100) NOT NULL,
+	owner_id BIGINT NOT NULL,
+	is_default BOOLEAN NOT NULL,
+	members_version BIGINT DEFAULT 0 NOT NULL,
+	CONSTRAINT pk_guilds PRIMARY KEY (id),
+	CONSTRAINT fk_guilds_owner_id FOREIGN KEY(owner_id) REFERENCES users (id)
+);
+INSERT INTO "guilds" VALUES(1593540240998400001,'onesocket',1593540240998400003,1,1593540240998400008);
+INSERT INTO "guilds" VALUES(1593540492656640003,'workshop',1593540240998400003,0,1593540492656640006);
+CREATE TABLE invites (
+	code VARCHAR(16) NOT NULL,
+	channel_id BIGINT NOT NULL,
+	inviter_id BIGINT NOT NULL,
+	created_at FLOAT NOT NULL,
+	max_age INTEGER NOT NULL,
+	max_uses INTEGER NOT NULL,
+	uses INTEGER NOT NULL,
+	CONSTRAINT pk_invites PRIMARY KEY (code),
+	CONSTRAINT fk_invites_channel_id FOREIGN KEY(channel_id) REFERENCES channels (id) ON DELETE CASCADE,
+	CONSTRAINT fk_invites_inviter_id FOREIGN KEY(inviter_id) REFERENCES users (id) ON DELETE CASCADE
+);
+INSERT INTO "invites" VALUES('SH6QAPNj',1593540492656640004,1593540240998400003,1800000060.0,86400,0,1);
+CREATE TABLE members (
+	guild_id BIGINT NOT NULL,
+	user_id BIGINT NOT NULL,
+	joined_at FLOAT NOT NULL, roles JSON,
+	CONSTRAINT pk_members PRIMARY KEY (guild_id, user_id),
+	CONSTRAINT fk_members_guild_id FOREIGN KEY(guild_id) REFERENCES guilds (id) ON DELETE CASCADE,
+	CONSTRAINT fk_members_user_id FOREIGN KEY(user_id) REFERENCES users (id) ON DELETE CASCADE
+);
+INSERT INTO "members" VALUES(1593540240998400001,1593540240998400003,1800000000.0,NULL);
+INSERT INTO "members" VALUES(1593540240998400001,1593540240998400005,1800000000.0,'[1593540492656640013]');
+INSERT INTO "members" VALUES(1593540240998400001,1593540240998400007,1800000000.0,'[1593540492656640014]');
+INSERT INTO "members" VALUES(1593540492656640003,1593540240998400003,1800000060.0,NULL);
+INSERT INTO "members" VALUES(1593540492656640003,1593540240998400005,1800000060.0,NULL);
+CREATE TABLE messages (
+	id BIGINT NOT NULL,
+	channel_id BIGINT NOT NULL,
+	author_id BIGINT NOT NULL,
+	type INTEGER NOT NULL,
+	content TEXT NOT NULL,
+	nonce VARCHAR(64),
+	reference_id BIGINT,
+	edited_at FLOAT,
+	pinned_at FLOAT,
+	tts BOOLEAN NOT NULL,
+	flags INTEGER NOT NULL,
+	mention_everyone BOOLEAN NOT NULL,
+	mentions JSON NOT NULL,
+	embeds JSON NOT NULL,
+	components JSON NOT NULL,
+	forward JSON,
+	attachments JSON,
+	CONSTRAINT pk_messages PRIMARY KEY (id),
+	CONSTRAINT uq_messages_author_id_channel_id_nonce UNIQUE (author_id, channel_id, nonce),
+	CONSTRAINT fk_messages_channel_id FOREIGN KEY(channel_id) REFERENCES channels (id) ON DELETE CASCADE,
+	CONSTRAINT fk_messages_author_id FOREIGN KEY(author_id) REFERENCES users (id) ON DELETE CASCADE
+);
+INSERT INTO "messages" VALUES(1593540240998400009,1593540240998400002,1593540240998400003,0,'first, edited',NULL,NULL,1800000060.0,1800000060.0,0,0,0,'[]','[]','[]',NULL,NULL);
+INSERT INTO "messages" VALUES(1593540492656640000,1593540240998400002,1593540240998400005,19,'a reply to <@1593540240998400003>','"n1"',1593540240998400009,NULL,NULL,0,0,0,'[1593540240998400003]','[]','[]',NULL,NULL);
+INSERT INTO "messages" VALUES(1593540492656640001,1593540240998400002,1593540240998400007,0,'',NULL,NULL,NULL,NULL,0,0,0,'[]','[{"type": "rich", "title": "an embed", "description": "d"}]','[{"type": 1, "components": [{"type": 2, "style": 1, "label": "ok", "custom_id": "x"}]}]',NULL,NULL);
+INSERT INTO "messages" VALUES(1593540492656640007,1593540492656640004,1593540240998400005,0,'hello
+workshop; it''s "quoted"',NULL,NULL,NULL,NULL,0,0,0,'[]','[]','[]',NULL,NULL);
+INSERT INTO "messages" VALUES(1593540492656640009,1593540492656640008,1593540240998400003,0,'between us',NULL,NULL,NULL,NULL,0,0,0,'[]','[]','[]',NULL,NULL);
+INSERT INTO "messages" VALUES(1593540492656640012,1593540240998400002,1593540240998400003,0,'with a file',NULL,NULL,NULL,NULL,0,0,0,'[]','[]','[]',NULL,'[{"id": "1593540492656640011", "filename": "a_\u00fc.txt", "size": 6, "content_type": "text/plain", "key": "vQ-rF8SXtdXakVQbulCMhA"}]');
+CREATE TABLE participants (
+	channel_id BIGINT NOT NULL,
+	user_id BIGINT NOT NULL,
+	CONSTRAINT pk_participants PRIMARY KEY (channel_id, user_id),
+	CONSTRAINT fk_participants_channel_id FOREIGN KEY(channel_id) REFERENCES channels (id) ON DELETE CASCADE,
+	CONSTRAINT fk_participants_user_id FOREIGN KEY(user_id) REFERENCES users (id) ON DELETE CASCADE
+);
+INSERT INTO "participants" VALUES(1593540492656640008,1593540240998400003);
+INSERT INTO "participants" VALUES(1593540492656640008,1593540240998400005);
+CREATE TABLE reactions (
+	message_id BIGINT NOT NULL,
+	emoji VARCHAR(64) NOT NULL,
+	user_id BIGINT NOT NULL,
+	"order" BIGINT NOT NULL,
+	CONSTRAINT pk_reactions PRIMARY KEY (message_id, emoji, user_id),
+	CONSTRAINT fk_reactions_message_id FOREIGN KEY(message_id) REFERENCES messages (id) ON DELETE CASCADE,
+	CONSTRAINT fk_reactions_user_id FOREIGN KEY(user_id) REFERENCES users (id) ON DELETE CASCADE
+);
+INSERT INTO "reactions" VALUES(1593540240998400009,'👍',1593540240998400005,1593540492656640002);
+CREATE TABLE read_states (
+	user_id BIGINT NOT NULL,
+	channel_id BIGINT NOT NULL,
+	last_message_id BIGINT NOT NULL,
+	CONSTRAINT pk_read_states PRIMARY KEY (user_id, channel_id),
+	CONSTRAINT fk_read_states_user_id FOREIGN KEY(user_id) REFERENCES users (id) ON DELETE CASCADE,
+	CONSTRAINT fk_read_states_channel_id FOREIGN KEY(channel_id) REFERENCES channels (id) ON DELETE CASCADE
+);
+INSERT INTO "read_states" VALUES(1593540240998400003,1593540240998400002,1593540492656640012);
+INSERT INTO "read_states" VALUES(1593540240998400005,1593540240998400002,1593540492656640000);
+INSERT INTO "read_states" VALUES(1593540240998400005,1593540492656640004,1593540492656640007);
+INSERT INTO "read_states" VALUES(1593540240998400003,1593540492656640008,1593540492656640009);
+CREATE TABLE relationships (
+	user_id BIGINT NOT NULL, 
+	other_id BIGINT NOT NULL, 
+	type INTEGER NOT NULL, 
+	since FLOAT NOT NULL, 
+	CONSTRAINT pk_relationships PRIMARY KEY (user_id, other_id), 
+	CONSTRAINT fk_relationships_user_id FOREIGN KEY(user_id) REFERENCES users (id) ON DELETE CASCADE, 
+	CONSTRAINT fk_relationships_other_id FOREIGN KEY(other_id) REFERENCES users (id) ON DELETE CASCADE
+);
+INSERT INTO "relationships" VALUES(1593540240998400005,1593540240998400007,2,1800000000.0);
+CREATE TABLE reports (
+	id BIGINT NOT NULL, 
+	reporter_id BIGINT NOT NULL, 
+	guild_id BIGINT, 
+	channel_id BIGINT NOT NULL, 
+	message_id BIGINT NOT NULL, 
+	author_id BIGINT NOT NULL, 
+	content TEXT NOT NULL, 
+	reason VARCHAR(512) NOT NULL, 
+	created_at FLOAT NOT NULL, 
+	closed_at FLOAT, 
+	CONSTRAINT pk_reports PRIMARY KEY (id), 
+	CONSTRAINT uq_reports_reporter_id_message_id UNIQUE (reporter_id, message_id), 
+	CONSTRAINT fk_reports_reporter_id FOREIGN KEY(reporter_id) REFERENCES users (id) ON DELETE CASCADE
+);
+CREATE TABLE roles (
+	id BIGINT NOT NULL, 
+	guild_id BIGINT NOT NULL, 
+	name VARCHAR(100) NOT NULL, 
+	permissions BIGINT NOT NULL, 
+	position INTEGER NOT NULL, 
+	color INTEGER NOT NULL, 
+	hoist BOOLEAN NOT NULL, 
+	mentionable BOOLEAN NOT NULL, 
+	CONSTRAINT pk_roles PRIMARY KEY (id), 
+	CONSTRAINT fk_roles_guild_id FOREIGN KEY(guild_id) REFERENCES guilds (id) ON DELETE CASCADE
+);
+INSERT INTO "roles" VALUES(1593540492656640013,1593540240998400001,'moderator',2215078999,2,0,1,0);
+INSERT INTO "roles" VALUES(1593540492656640014,1593540240998400001,'moderator',8,1,0,0,0);
+CREATE TABLE tokens (
+	hash BLOB NOT NULL,
+	user_id BIGINT NOT NULL,
+	created_at FLOAT NOT NULL,
+	last_used_at FLOAT,
+	client VARCHAR(200),
+	CONSTRAINT pk_tokens PRIMARY KEY (hash),
+	CONSTRAINT fk_tokens_user_id FOREIGN KEY(user_id) REFERENCES users (id) ON DELETE CASCADE
+);
+INSERT INTO "tokens" VALUES(X'84C6D3BA42C0772F7A19DD80020DCC854BF16401144C6EE09061B8ACFF9A9432',1593540240998400003,1800000000.0,NULL,'');
+INSERT INTO "tokens" VALUES(X'59B5DB504D3A7DAE11EBAEBF1715F2F8049F408A51B623E27D0166491C930860',1593540240998400005,1800000000.0,NULL,'');
+INSERT INTO "tokens" VALUES(X'A67EA04207FFAD9E6A663FFDD390E18829064577776D52657B62093C1D7F6EB1',1593540240998400007,1800000000.0,NULL,'');
+INSERT INTO "tokens" VALUES(X'6D73DD5E6020A81BC3511DD7DC056F102531FC7504AA52D7334376E1464A8466',1593540240998400003,1800000000.0,NULL,'');
+INSERT INTO "tokens" VALUES(X'C65E35511DB058C7FF7DCBEECF99055AF3718A573687409B1E5513023A06E58A',1593540240998400005,1800000000.0,NULL,'');
+CREATE TABLE users (
+	id BIGINT NOT NULL,
+	username VARCHAR(32) NOT NULL,
+	username_key VARCHAR(128) NOT NULL,
+	bot BOOLEAN NOT NULL,
+	password_hash VARCHAR(255),
+	owner_id BIGINT, username_skeleton VARCHAR(128) DEFAULT '' NOT NULL, disabled_at FLOAT, restricts_dms BOOLEAN DEFAULT false NOT NULL,
+	CONSTRAINT pk_users PRIMARY KEY (id),
+	CONSTRAINT uq_users_username_key UNIQUE (username_key),
+	CONSTRAINT fk_users_owner_id FOREIGN KEY(owner_id) REFERENCES users (id) ON DELETE SET NULL
+);
+INSERT INTO "users" VALUES(1593540240998400000,'onesocket','onesocket',1,NULL,1593540240998400000,'onesocket',NULL,0);
+INSERT INTO "users" VALUES(1593540240998400003,'ann','ann',0,'$argon2id$v=19$m=8,t=1,p=1$A9SZ9ObbxQQ$Oy4gYg',NULL,'ann',NULL,0);
+INSERT INTO "users" VALUES(1593540240998400005,'Bob ü','bob ü',0,'$argon2id$v=19$m=8,t=1,p=1$ubEBptYa+XY$eip8Xg',NULL,'bob ü',NULL,1);
+INSERT INTO "users" VALUES(1593540240998400007,'robo','robo',1,NULL,1593540240998400003,'robo',NULL,0);
+CREATE INDEX ix_tokens_user_id ON tokens (user_id);
+CREATE INDEX ix_members_user_id ON members (user_id);
+CREATE INDEX ix_channels_guild_id ON channels (guild_id);
+CREATE INDEX ix_participants_user_id ON participants (user_id);
+CREATE INDEX ix_messages_channel_id_id ON messages (channel_id, id);
+CREATE INDEX ix_read_states_channel_id ON read_states (channel_id);
+CREATE INDEX ix_invites_channel_id ON invites (channel_id);
+CREATE INDEX ix_invites_inviter_id ON invites (inviter_id);
+CREATE INDEX ix_attachments_message_id ON attachments (message_id);
+CREATE INDEX ix_reactions_user_id ON reactions (user_id);
+CREATE INDEX ix_users_username_skeleton ON users (username_skeleton);
+CREATE INDEX ix_roles_guild_id ON roles (guild_id);
+CREATE INDEX ix_bans_user_id ON bans (user_id);
+CREATE INDEX ix_relationships_other_id ON relationships (other_id);
+COMMIT;
