@@ -3,6 +3,9 @@
 import pytest
 
 from tests.support.node_page import NodePage
+from tests.support.terminals import ROOT
+
+OWNER = ROOT / "packages" / "onesocket-js" / "src" / "tabs" / "owner.js"
 
 SET_UP = """
 kept.sockets = [];
@@ -364,3 +367,83 @@ async def test_a_tab_that_is_taken_for_gone_joins_again(page: NodePage) -> None:
         return [outcomes, tab.state, kept.clients.length];
         """
     ) == [["already connected", "already connected"], "connected", 1]
+
+
+async def test_a_tab_joins_only_once_it_can_be_seen_to_live(page: NodePage) -> None:
+    assert await page.run(
+        """
+        await kept.open(kept.join());
+        const {locks} = navigator, {request} = locks;
+        let grant;
+        const granted = new Promise((resolve) => { grant = resolve; });
+        let asked = 0;
+        locks.request = async (name, ...rest) => {
+          if (name.startsWith('onesocket member') && (asked += 1) === 1) await granted; // that of the tab, which comes first
+          return request.call(locks, name, ...rest);
+        };
+        const tab = kept.join();
+        const heard = new BroadcastChannel(`onesocket ${kept.module}`);
+        const types = [];
+        heard.onmessage = ({data}) => types.push(data.type);
+        heard.postMessage({to: 'owner', type: 'who'}); // as another tab does that opens at the same time
+        await kept.until(() => types.includes('owner'));
+        const sending = nameOf(tab.send({n: 1}));
+        for (let n = 0; n < 20; n += 1) await turn();
+        const early = types.includes('join');
+        grant();
+        locks.request = request;
+        const written = kept.until(() => kept.sockets[0].sent.length > 0).then(() => 'written');
+        const fate = await Promise.race([sending, written]);
+        heard.close();
+        return [early, types.includes('stranger'), fate];
+        """
+    ) == [False, False, "written"]
+
+
+async def test_a_leading_tab_that_leaves_takes_no_tab_that_has_just_opened(page: NodePage) -> None:
+    assert await page.run(
+        """
+        const leading = kept.join();
+        await kept.open(leading);
+        const closing = leading.close(); // the server takes its time with the close
+        await kept.until(() => kept.sockets[0].closes.length > 0);
+        const late = kept.join();
+        const connecting = nameOf(late.connect());
+        for (let n = 0; n < 20; n += 1) await turn();
+        const made = kept.clients.length;
+        kept.sockets[0].closed(1000);
+        await closing;
+        await kept.until(() => kept.clients.length === 2 && kept.sockets[0]?.readyState === 0);
+        kept.sockets[0].open();
+        return [made, await connecting, kept.clients.length];
+        """
+    ) == [1, "opened", 2]
+
+
+async def test_a_worker_closes_the_connection_of_tabs_that_have_left_before_the_next(page: NodePage) -> None:
+    assert await page.run(
+        """
+        const {Owner} = await import(data);
+        const {locks} = navigator;
+        const load = async () => makeShared;
+        const welcomed = [];
+        const post = (member, {type}) => { if (type === 'welcome') welcomed.push(member); };
+        const owner = new Owner({id: 'o', post, broadcast: () => {}, locks, load, takeOverSeconds: 0});
+        const join = (member) => owner.handle({type: 'join', member, module: 'm', version: 1, lastEpoch: 0});
+        const hold = (member) => locks.request(`onesocket member ${member}`, () => new Promise(() => {}));
+        for (const member of ['first', 'second']) hold(member);
+        await join('first');
+        owner.handle({type: 'call', member: 'first', id: 1, name: 'connect', options: {}});
+        await turn();
+        kept.sockets[0].open();
+        const [socket] = kept.sockets;
+        owner.handle({type: 'leave', member: 'first'});
+        join('second');
+        for (let n = 0; n < 20; n += 1) await turn();
+        const early = [socket.readyState, kept.clients.length];
+        socket.closed(1000);
+        await kept.until(() => welcomed.includes('second'));
+        return [early, kept.clients.length];
+        """,
+        OWNER.as_uri(),
+    ) == [[2, 1], 2]

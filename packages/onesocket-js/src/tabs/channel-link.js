@@ -15,9 +15,10 @@ export class ChannelLink {
   #load;
   #onMessage;
   #onFailure;
-  #channel;
+  #channel = null;
   #controller = new AbortController();
   #owner = null;
+  #stopServing = null;
   #release = null;
   #isClosed = false;
 
@@ -27,15 +28,18 @@ export class ChannelLink {
     this.#load = load;
     this.#onMessage = onMessage;
     this.#onFailure = onFailure;
-    this.#channel = new BroadcastChannel(`onesocket ${key}`);
+  }
+
+  /**
+   * Leads if no tab does; else asks who leads, and waits for the lock. This tab has its own lock by now: an owner that it
+   * joined before that would find that lock free, and take the tab for gone.
+   */
+  async start() {
+    this.#channel = new BroadcastChannel(`onesocket ${this.#key}`);
     this.#channel.onmessage = ({ data }) => {
       const { to, ...message } = data ?? {}; // other scripts of the origin may send anything
       if (to === this.#member || to === ALL) this.#onMessage(message);
     };
-  }
-
-  /** Leads if no tab does; else asks who leads, and waits for the lock. */
-  async start() {
     const name = ownerLock(this.#key);
     const { signal } = this.#controller;
     const isFirst = await new Promise((resolve, reject) => {
@@ -58,7 +62,7 @@ export class ChannelLink {
 
   /** Asks who leads. */
   ask() {
-    if (!this.#isClosed) this.#channel.postMessage({ to: OWNER, type: 'who' });
+    if (!this.#isClosed) this.#channel?.postMessage({ to: OWNER, type: 'who' });
   }
 
   /** Leads until the connection is closed. */
@@ -88,6 +92,9 @@ export class ChannelLink {
     };
     announce();
     return new Promise((resolve) => {
+      this.#stopServing = () => {
+        channel.onmessage = null;
+      };
       this.#release = () => {
         isOver = true;
         channel.close();
@@ -97,17 +104,18 @@ export class ChannelLink {
   }
 
   post(message) {
-    if (!this.#isClosed) this.#channel.postMessage({ ...message, to: OWNER }); // a token may come later
+    if (!this.#isClosed) this.#channel?.postMessage({ ...message, to: OWNER }); // a token may come later
   }
 
   /** Leaves; the leading tab closes the connection first, and then another one leads. */
   async close() {
     this.#controller.abort();
     if (this.#owner !== null) {
+      this.#stopServing(); // who asks from now on joins the next leader
       await this.#owner.close();
       this.#release();
     }
     this.#isClosed = true;
-    this.#channel.close();
+    this.#channel?.close();
   }
 }

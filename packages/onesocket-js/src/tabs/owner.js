@@ -28,6 +28,8 @@ export class Owner {
   #client = null;
   #module = null;
   #making = null;
+  /** The end of the connection of members that have all left. */
+  #closing = null;
   #questions = new Map();
   #numbers = 0;
   #calls = new Map();
@@ -108,6 +110,7 @@ export class Owner {
 
   async #make(module) {
     const makeClient = await this.#load(module);
+    await this.#closing; // never two at a time
     if (this.#module !== module) return; // all members have left meanwhile
     const client = makeClient((previous, error) => this.#askToken(previous, error));
     this.#client = client;
@@ -167,7 +170,8 @@ export class Owner {
     this.#client = this.#making = this.#module = null;
     this.#readers.clear();
     if (this.#members.size > 0) this.#broadcast({ type: 'lost', owner: this.id });
-    await client?.close();
+    this.#closing = client?.close();
+    await this.#closing;
   }
 
   // --- calls ------------------------------------------------------------------------------------------------------------
