@@ -1,7 +1,9 @@
 """The React binding, and the example with the report's own shape before and after; the server counts."""
 
 import asyncio
+import json
 import os
+import re
 import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -19,7 +21,8 @@ from tools.screenshots import browser
 
 PACKAGE = ROOT / "packages" / "onesocket-js"
 PAGE = ROOT / "tests" / "js" / "react_page.tsx"
-HTML = '<!doctype html><div id="root"></div><script type="module" src="main.js"></script>'
+HYDRATED = ROOT / "tests" / "js" / "react_hydrated_page.tsx"
+HTML = '<!doctype html><div id="root">{}</div><script type="module" src="main.js"></script>'
 ALIASES = {"onesocket": PACKAGE / "src" / "index.js", "onesocket/react": PACKAGE / "src" / "react" / "index.js"}
 
 
@@ -33,11 +36,11 @@ def bundle(entry: Path, output: Path, *options: str) -> None:
 
 
 @asynccontextmanager
-async def serving(script: Path) -> AsyncIterator[str]:
+async def serving(script: Path, html: str) -> AsyncIterator[str]:
     """A web server with a page of this script."""
 
     async def page(_request: web.Request) -> web.Response:
-        return web.Response(text=HTML, content_type="text/html")
+        return web.Response(text=HTML.format(html), content_type="text/html")
 
     async def main(_request: web.Request) -> web.FileResponse:
         return web.FileResponse(script, headers={"Content-Type": "text/javascript"})
@@ -63,11 +66,17 @@ async def chromium() -> AsyncIterator[Browser]:
 
 @asynccontextmanager
 async def opened(
-    entry: Path, server: FaultyServer, chromium: Browser, folder: Path, noted: list[str] | None = None
+    entry: Path,
+    server: FaultyServer,
+    chromium: Browser,
+    folder: Path,
+    *,
+    noted: list[str] | None = None,
+    html: str = "",
 ) -> AsyncIterator[Page]:
     """The page of an entry point, connected to the server; what it writes to the console is `noted`."""
     bundle(entry, folder / "main.js", "--format=esm")
-    async with serving(folder / "main.js") as url:
+    async with serving(folder / "main.js", html) as url:
         page = await chromium.new_page()
         texts = [] if noted is None else noted
         page.on("console", lambda message: texts.append(message.text))
@@ -86,7 +95,7 @@ async def test_the_shape_of_the_report_keeps_two_after_a_failure(chromium: Brows
     noted: list[str] = []
     async with (
         FaultyServer(faults=[Fault.refuse(503)]) as server,
-        opened(entry, server, chromium, tmp_path, noted) as page,
+        opened(entry, server, chromium, tmp_path, noted=noted) as page,
     ):
         await until(lambda: any("failed: Error" in text for text in noted))
         await page.evaluate(ONLINE)
@@ -156,6 +165,42 @@ async def test_readers_go_on_over_a_loss_and_another_user(chromium: Browser, tmp
         assert server.counts.most_open == 1
 
 
+async def test_keys_of_components_are_subscribed_to_while_one_of_them_wants_them(
+    chromium: Browser, tmp_path: Path
+) -> None:
+    async with FaultyServer() as server, mounted(server, chromium, tmp_path, "{keys: [['a', 'b'], ['b']]}") as page:
+        seen = 0
+
+        async def asked() -> list[object]:
+            """The frames about keys since the last time: a message that is sent now comes behind them."""
+            nonlocal seen
+            await page.evaluate("n => connection.send({type: 'mark', n})", seen)
+            await server.wait_until(lambda _: json.loads(server.received[-1]) == {"type": "mark", "n": seen})
+            frames = [json.loads(frame) for frame in server.received[seen:-1]]
+            seen = len(server.received)
+            return frames
+
+        await page.wait_for_function("() => connection.isConnected")
+        assert await asked() == [{"subscribe": ["a", "b"]}]
+        await page.evaluate("() => page.mount({keys: [['a', 'b'], ['b']]})")  # other lists, the same keys
+        assert await asked() == []
+        await page.evaluate("() => page.mount({keys: [['c', 'b'], ['b']]})")
+        assert await asked() == [{"unsubscribe": ["a"]}, {"subscribe": ["c"]}]
+        await page.evaluate("() => page.mount({keys: [['c']]})")
+        assert await asked() == [{"unsubscribe": ["b"]}]
+        for key in "abc":
+            await server.send(json.dumps({"key": key}))
+        await page.wait_for_function("() => seen.includes('c of c')")
+        assert [item for item in await page.evaluate("() => seen") if " of " in str(item)] == ["c of c"]
+        server.kill_connections()
+        await server.wait_until(lambda counts: counts.upgraded == 2)
+        await page.wait_for_function("() => connection.isConnected")
+        assert await asked() == [{"subscribe": ["c"]}]
+        await page.evaluate("() => page.mount({keys: []})")
+        assert await asked() == [{"unsubscribe": ["c"]}]
+        assert server.counts.most_open == 1
+
+
 async def test_a_tree_that_is_suspended_keeps_the_connection(chromium: Browser, tmp_path: Path) -> None:
     async with FaultyServer() as server, mounted(server, chromium, tmp_path) as page:
         await page.wait_for_function("() => connection.isConnected")
@@ -191,27 +236,35 @@ async def test_nobody_signed_in_opens_nothing_and_a_failure_is_a_notice(chromium
         assert (server.counts.upgraded, server.counts.open_now) == (1, 0)
 
 
-async def test_rendering_on_a_server_opens_nothing(tmp_path: Path) -> None:
-    script = tmp_path / "server.jsx"
-    script.write_text(
-        """
-        import { WebSocketProvider, useConnection, useNotices, useSubscription } from 'onesocket/react';
-        import { renderToString } from 'react-dom/server';
-        const Reader = () => {
-          useSubscription(null, () => {});
-          return `${useConnection().state} ${useNotices().length}`;
-        };
-        const auth = () => { throw new Error('asked') };
-        const page = <WebSocketProvider client={process.argv[2]} auth={auth}><Reader /></WebSocketProvider>;
-        console.log(renderToString(page));
-        """,
-        "utf-8",
+@asynccontextmanager
+async def rendered(server: FaultyServer, folder: Path) -> AsyncIterator[str]:
+    """The page that is hydrated, as a server renders it."""
+    bundle(HYDRATED, folder / "server.cjs", "--format=cjs", "--platform=node")
+    process = await asyncio.create_subprocess_exec(
+        NODE, str(folder / "server.cjs"), server.url, stdout=asyncio.subprocess.PIPE
     )
-    bundle(script, tmp_path / "server.cjs", "--format=cjs", "--platform=node")
-    async with FaultyServer() as server:
-        process = await asyncio.create_subprocess_exec(
-            NODE, str(tmp_path / "server.cjs"), server.url, stdout=asyncio.subprocess.PIPE
-        )
-        output, _ = await process.communicate()
-        assert output.decode().strip() == "disconnected 0"
+    output, _ = await process.communicate()
+    yield output.decode().strip()
+
+
+async def test_rendering_on_a_server_opens_nothing(tmp_path: Path) -> None:
+    async with FaultyServer() as server, rendered(server, tmp_path) as html:
+        assert "disconnected, 0 notices" in re.sub("<!-- -->", "", html)
         assert server.counts.tcp_accepted == 0
+
+
+async def test_a_page_that_a_server_has_rendered_is_hydrated_without_a_warning(
+    chromium: Browser, tmp_path: Path
+) -> None:
+    noted: list[str] = []
+    async with (
+        FaultyServer() as server,
+        rendered(server, tmp_path) as html,
+        opened(HYDRATED, server, chromium, tmp_path, noted=noted, html=html) as page,
+    ):
+        await page.wait_for_function("() => document.querySelector('p').textContent === 'connected, 0 notices'")
+        assert await page.evaluate("() => document.querySelector('p').isOfServer") is True
+        await server.broadcast('{"type": "note", "n": 1}')
+        await page.wait_for_function("() => seen.length === 1")
+        assert (server.counts.tcp_accepted, server.counts.most_open) == (1, 1)
+    assert [text for text in noted if "404" not in text and "React DevTools" not in text] == []

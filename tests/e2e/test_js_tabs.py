@@ -90,7 +90,7 @@ async def chromium() -> AsyncIterator[Browser]:
 async def test_twenty_tabs_of_ten_components_are_one_connection(mode: str, chromium: Browser) -> None:
     async with FaultyServer() as server, origin(server) as url:
         context = await chromium.new_context()
-        pages = [await open_tab(context, url, mode) for _ in range(TABS)]
+        pages = await asyncio.gather(*(open_tab(context, url, mode) for _ in range(TABS)))
         connect = f"() => Promise.all(Array.from({{length: {COMPONENTS}}}, () => client.connect()))"
         outcomes = [each for page in await asyncio.gather(*(page.evaluate(connect) for page in pages)) for each in page]
         assert len(outcomes) == TABS * COMPONENTS

@@ -1,13 +1,13 @@
 // A page for tests of the React binding: the test mounts and unmounts it, and changes its user.
 
-import { Client, Json, ReconnectPolicy, TokenQuery } from 'onesocket';
+import { Client, Json, ReconnectPolicy, Subscriptions, TokenQuery } from 'onesocket';
 import { useConnection, useNotices, useSubscription, WebSocketProvider } from 'onesocket/react';
 import { StrictMode, Suspense, use, useEffect, useState } from 'react';
 import { createRoot, type Root } from 'react-dom/client';
 
 declare global {
   interface Window {
-    page: { mount(props: { version?: number; user?: string | null }): void; unmount(): void; suspend(): void; resume(): void };
+    page: { mount(props: { version?: number; user?: string | null; keys?: string[][] }): void; unmount(): void; suspend(): void; resume(): void };
     seen: unknown[];
     failures: string[];
     connection: ReturnType<typeof useConnection>;
@@ -31,6 +31,12 @@ function Reader() {
   return <p id="state">{connection.state}</p>;
 }
 
+/** Reads the messages of keys; the list is another one at each rendering. */
+function KeyReader({ keys }: { keys: string[] }) {
+  useSubscription(null, (item: any) => window.seen.push(`${item.key} of ${keys}`), { keys: [...keys] });
+  return null;
+}
+
 /** Has the tree suspended until `page.resume()`, as a component that waits for data does. */
 function Pausing() {
   const [pause, setPause] = useState<Promise<void> | null>(null);
@@ -39,19 +45,25 @@ function Pausing() {
   return null;
 }
 
+const subscriptions = new Subscriptions({
+  subscribe: (keys) => ({ subscribe: keys }),
+  unsubscribe: (keys) => ({ unsubscribe: keys }),
+  key: (message: any) => message.key,
+});
+
 const make = (token: any) =>
   new Client(url, {
     token,
     logger: null,
-    protocol: new Json({ event: 'type', tokenPlace: new TokenQuery() }),
+    protocol: new Json({ event: 'type', tokenPlace: new TokenQuery(), subscriptions }),
     reconnect: new ReconnectPolicy({ initial: 0.05, cap: 0.1 }),
   });
 
 let root: Root | null = null;
 
 window.page = {
-  // Another `version` mounts everything anew, as a hot reload does that can't keep the state.
-  mount: ({ version = 1, user }) => {
+  // Another `version` mounts everything anew, as a hot reload does that can't keep the state. `keys`: a reader for each list.
+  mount: ({ version = 1, user, keys = [] }) => {
     root ??= createRoot(document.getElementById('root')!);
     root.render(
       <StrictMode>
@@ -59,6 +71,9 @@ window.page = {
           <WebSocketProvider key={version} client={make} auth={() => window.token} user={user}>
             <Reader />
             <Reader />
+            {keys.map((each, number) => (
+              <KeyReader key={number} keys={each} />
+            ))}
             <Pausing />
           </WebSocketProvider>
         </Suspense>

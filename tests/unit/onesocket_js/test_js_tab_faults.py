@@ -378,7 +378,7 @@ async def test_a_tab_joins_only_once_it_can_be_seen_to_live(page: NodePage) -> N
         const granted = new Promise((resolve) => { grant = resolve; });
         let asked = 0;
         locks.request = async (name, ...rest) => {
-          if (name.startsWith('onesocket member') && (asked += 1) === 1) await granted; // that of the tab, which comes first
+          if (name.startsWith('onesocket member') && (asked += 1) === 1) await granted; // that of the tab
           return request.call(locks, name, ...rest);
         };
         const tab = kept.join();
