@@ -18,7 +18,7 @@ from .subjects import (
     CLIENT_ITERATOR,
     CLUSTER_NATS,
     CLUSTER_REDIS,
-    CLUSTER_REDIS_OWN_LOOP,
+    CLUSTER_REDIS_PLAIN,
     FUTURE_MAP,
     HOST,
     HOST_OWN_LOOP,
@@ -34,6 +34,7 @@ from .subjects import (
     PYTHON_TWIN,
     REDIS,
     REDIS_STREAM,
+    REDIS_STREAM_PLAIN,
     REQUEST,
     STREAMS_OF_KEYS,
     WEBSOCKETS,
@@ -241,14 +242,14 @@ TARGETS: Final = (
     *(
         _faster_by(
             9,
-            f"between hosts, bursts, by the clock: {REDIS_STREAM} over {ours}",
+            f"between hosts, bursts, by the clock: {peer} over {ours}",
             "between-hosts",
             10,
-            peer=REDIS_STREAM,
+            peer=peer,
             ours=ours,
             quantity="wall",
         )
-        for ours in (CLUSTER_REDIS, CLUSTER_REDIS_OWN_LOOP)
+        for ours, peer in ((CLUSTER_REDIS, REDIS_STREAM), (CLUSTER_REDIS_PLAIN, REDIS_STREAM_PLAIN))
     ),
     *(
         _close_to(
@@ -262,7 +263,7 @@ TARGETS: Final = (
         )
         for ours, other in (
             (CLUSTER_REDIS, REDIS_STREAM),
-            (CLUSTER_REDIS_OWN_LOOP, REDIS_STREAM),
+            (CLUSTER_REDIS_PLAIN, REDIS_STREAM_PLAIN),
             (CLUSTER_NATS, NATS_STREAM),
         )
     ),

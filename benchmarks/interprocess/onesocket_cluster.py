@@ -6,7 +6,7 @@ from typing import Any
 
 from onesocket.sharing.host import HostOptions
 
-from .onesocket_host import UNUSED_URL, HostConsumer, HostProducer, OwnLoopConsumer, OwnLoopProducer
+from .onesocket_host import UNUSED_URL, HostConsumer, HostProducer
 
 
 def shared(address: str) -> tuple[str, dict[str, Any]]:
@@ -36,11 +36,3 @@ class ClusterProducer(_ClusterMember, HostProducer):
 
 class ClusterConsumer(_ClusterMember, HostConsumer):
     """A host that follows, with a callback."""
-
-
-class OwnLoopClusterProducer(_ClusterMember, OwnLoopProducer):
-    """The connection lives on the program's own loop."""
-
-
-class OwnLoopClusterConsumer(_ClusterMember, OwnLoopConsumer):
-    """The host's part lives on the program's own loop."""

@@ -33,8 +33,9 @@ CARRIERS: Final[dict[str, tuple[str, str, str]]] = {
     "nats": ("nats", "NatsProducer", "NatsConsumer"),
     "redis": ("redis", "RedisProducer", "RedisConsumer"),
     "onesocket-cluster": ("onesocket_cluster", "ClusterProducer", "ClusterConsumer"),
-    "onesocket-cluster-offered": ("onesocket_cluster", "OwnLoopClusterProducer", "OwnLoopClusterConsumer"),
+    "onesocket-cluster-plain": ("without_hiredis", "ClusterProducer", "ClusterConsumer"),
     "redis-stream": ("redis_stream", "RedisStreamProducer", "RedisStreamConsumer"),
+    "redis-stream-plain": ("without_hiredis", "RedisStreamProducer", "RedisStreamConsumer"),
     "nats-stream": ("nats_stream", "NatsStreamProducer", "NatsStreamConsumer"),
 }
 STAMP: Final = 20

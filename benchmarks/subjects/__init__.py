@@ -128,15 +128,17 @@ INTERPROCESS: Final[dict[str, type[Subject]]] = {
     REDIS: hops.RedisFanOut,
 }
 CLUSTER_REDIS: Final = "onesocket, scope=cluster, Valkey"
-CLUSTER_REDIS_OWN_LOOP: Final = "onesocket, scope=cluster, Valkey, loop offered"
+CLUSTER_REDIS_PLAIN: Final = "onesocket, scope=cluster, Valkey, without hiredis"
 CLUSTER_NATS: Final = "onesocket, scope=cluster, NATS"
 REDIS_STREAM: Final = "Valkey, one entry for each message"
+REDIS_STREAM_PLAIN: Final = "Valkey, one entry for each message, without hiredis"
 NATS_STREAM: Final = "JetStream, one message for each"
 BETWEEN_HOSTS: Final[dict[str, type[Subject]]] = {
     CLUSTER_REDIS: between_hosts.RedisCluster,
-    CLUSTER_REDIS_OWN_LOOP: between_hosts.RedisClusterOwnLoop,
+    CLUSTER_REDIS_PLAIN: between_hosts.RedisClusterWithoutHiredis,
     CLUSTER_NATS: between_hosts.NatsCluster,
     REDIS_STREAM: between_hosts.RedisStreamHosts,
+    REDIS_STREAM_PLAIN: between_hosts.RedisStreamWithoutHiredis,
     NATS_STREAM: between_hosts.NatsStreamHosts,
 }
 COUNTED_BY_ENGINE: Final = {name: BETWEEN_HOSTS[name] for name in (CLUSTER_REDIS, REDIS_STREAM)}

