@@ -4,9 +4,12 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.js.errors import NotFoundError
 
 from onesocket import Raw
 from onesocket.errors import EngineUnavailable, Fenced, MailboxFull
@@ -24,7 +27,7 @@ from onesocket.sharing.cluster._coordinator import (
 from onesocket.sharing.cluster._feed_retention import Retention
 from onesocket.sharing.cluster._nats_coordinator import NatsCoordinator
 from onesocket.sharing.cluster._nats_key import NatsKeyCoordinator
-from onesocket.sharing.cluster._nats_lease import NatsLease
+from onesocket.sharing.cluster._nats_lease import HeldLease, NatsLease
 from onesocket.testing import FaultyServer
 from tests.support.cluster_hosts import Host
 from tests.support.coordinator_checks import CHECKS, LONG, EngineUnderTest, close, follow_all, lead, take_all
@@ -169,6 +172,151 @@ async def test_a_release_whose_answer_was_lost_may_be_repeated(server: NatsServe
         await a.release(Position(e, 1))
         assert len(await payloads(raw)) == 2
         await lead(a, e, PreviousEpoch.RELEASED)
+
+
+async def kinds(client: Client) -> list[str]:
+    """The kinds of the records that the feed holds, by a client that is not ours."""
+    found: list[str] = []
+    sequence = 0
+    while True:
+        try:
+            message = await client.jetstream().get_msg(STREAM, sequence + 1, next=True, subject=BASE + "feed")
+        except NotFoundError:
+            return found
+        assert message.headers is not None
+        assert message.seq is not None
+        found.append(message.headers["Onesocket-Kind"])
+        sequence = message.seq
+
+
+async def test_a_hand_over_takes_two_writes_to_release_and_two_to_acquire(server: NatsServer, raw: Client) -> None:
+    a, b = pair(server)
+    e = await lead(a)
+    await b.lease()
+    requests: list[str] = []
+    last = asyncio.Event()
+
+    async def came(message: Msg) -> None:
+        """The server passes on what both ask it, in its order."""
+        assert "Nats-Batch-Id" not in (message.headers or {})
+        requests.append(message.subject.removesuffix(STREAM).removeprefix(BASE))
+        if message.subject == "last":
+            last.set()
+
+    for subject in (BASE + ">", "$JS.API.>", "last"):
+        await raw.subscribe(subject, cb=came)
+    await raw.flush()
+    await a.release(Position(e, 1))
+    await lead(b, e, PreviousEpoch.RELEASED)
+    await raw.publish("last")
+    await asyncio.wait_for(last.wait(), 10)
+    get = "$JS.API.STREAM.MSG.GET."
+    assert sorted(requests[:-1]) == sorted(
+        ["lease", "feed", *(get, "$JS.API.STREAM.INFO.", "lease"), *(get, "feed")],
+    )
+    await close(a, b)
+
+
+class LateError(Exception):
+    """Stands for the end of a process."""
+
+
+@pytest.mark.parametrize("is_released", [True, False])
+async def test_a_member_that_ends_between_the_two_steps_of_its_grant_changes_nothing_for_the_next_one(
+    server: NatsServer, raw: Client, monkeypatch: pytest.MonkeyPatch, *, is_released: bool
+) -> None:
+    a, b = pair(server)
+    e = await lead(a)
+    await a.publish(Position(e, 1), b"1")
+    if is_released:
+        await a.release(Position(e, 2))
+    else:
+        assert (await ask(raw, f"STREAM.PURGE.{STREAM}", filter=BASE + "lease"))["purged"] == 1
+
+    async def end(*_: object) -> None:
+        raise LateError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(NatsLease, "_begin", end)
+        with pytest.raises(LateError):
+            await b.acquire(60, e)
+    info = await a.acquire(60, e)
+    assert isinstance(info, LeaseInfo)
+    assert (info.member, info.end) == ("b", Position(e, 2 if is_released else 1))
+    assert info.epoch > e
+    with pytest.raises(Fenced):
+        await a.publish(Position(e, 2), b"late")
+    assert (await ask(raw, f"STREAM.PURGE.{STREAM}", filter=BASE + "lease"))["purged"] == 1
+    f = await lead(a, e, PreviousEpoch.RELEASED if is_released else PreviousEpoch.EXPIRED)
+    assert f > info.epoch
+    records = await follow_all(b, Position(e, 0), 3 if is_released else 2)
+    assert (records[-1].kind, records[-1].previous) == (RecordKind.BEGAN, info.end)
+    await close(a, b)
+
+
+async def test_a_grant_that_ends_before_its_epoch_begins_is_none(
+    server: NatsServer, raw: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a, b = pair(server)
+    begin = NatsLease._begin
+
+    async def late(self: NatsLease, held: HeldLease) -> Record:
+        monkeypatch.setattr(NatsLease, "_begin", begin)
+        assert (await ask(raw, f"STREAM.PURGE.{STREAM}", filter=BASE + "lease"))["purged"] == 1
+        await lead(b)
+        return await begin(self, held)
+
+    monkeypatch.setattr(NatsLease, "_begin", late)
+    with pytest.raises(EngineUnavailable, match="gave the lease"):
+        await a.acquire(60, 0)
+    assert await kinds(raw) == ["began"]
+    info = await a.acquire(60, 0)
+    assert isinstance(info, LeaseInfo)
+    assert info.member == "b"
+    await close(a, b)
+
+
+async def test_a_member_that_takes_the_lease_between_the_two_steps_of_a_release_may_dial_at_once(
+    server: NatsServer, raw: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a, b = pair(server)
+    e = await lead(a)
+    write = NatsLease.write
+
+    async def late(self: NatsLease, *given: Any) -> int:
+        monkeypatch.setattr(NatsLease, "write", write)
+        await lead(b, e, PreviousEpoch.RELEASED)
+        return await write(self, *given)
+
+    monkeypatch.setattr(NatsLease, "write", late)
+    await a.release(Position(e, 1))
+    assert await kinds(raw) == ["began", "began"]
+    await close(a, b)
+
+
+async def test_the_second_step_of_a_release_may_be_repeated(
+    server: NatsServer, raw: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with through_relay(server) as (relay, a):
+        e = await lead(a)
+        write = NatsLease.write
+
+        async def cut(self: NatsLease, *given: Any) -> int:
+            monkeypatch.setattr(NatsLease, "write", write)
+            relay.connections[-1].cut_at = WRITTEN
+            return await write(self, *given)
+
+        monkeypatch.setattr(NatsLease, "write", cut)
+        with pytest.raises(EngineUnavailable):
+            await a.release(Position(e, 1))
+        assert await a.lease() is None
+        await a.release(Position(e, 1))
+        assert await kinds(raw) == ["began", "ended", "ended"]
+        reader = NatsCoordinator(server.url).open(KEY, "b")
+        await lead(reader, e, PreviousEpoch.RELEASED)
+        records = await follow_all(reader, Position(e, 0), 2)
+        assert [each.kind for each in records] == [RecordKind.ENDED, RecordKind.BEGAN]
+        await reader.aclose()
 
 
 async def test_a_cancelled_batch_may_be_repeated(server: NatsServer, raw: Client) -> None:

@@ -209,7 +209,6 @@ async def test_a_stream_of_another_program_is_named_and_left_alone(
         (STREAM, {"subjects": [BASE + "feed"]}, "does not have the subjects"),
         (STREAM, {"discard": "old"}, "has discard 'old' instead of 'new'"),
         (STREAM, {"allow_msg_ttl": False}, "has allow_msg_ttl"),
-        (STREAM, {"allow_atomic": False}, "has allow_atomic"),
         (STREAM, {"retention": "interest"}, "has retention 'interest'"),
         (f"{STREAM}-mailbox", {"discard": "old"}, "has discard 'old' instead of 'new'"),
         (f"{STREAM}-mailbox", {"deny_purge": True}, "has deny_purge"),

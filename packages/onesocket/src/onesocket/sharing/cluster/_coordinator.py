@@ -199,8 +199,9 @@ class Coordinator(Protocol):
         """
 
     async def acquire(self, ttl: float, after: int) -> Lease | LeaseInfo:
-        """Take the lease for `ttl` seconds if it is free, begin an epoch, append its BEGAN record: in one atomic step.
+        """Take the lease for `ttl` seconds if it is free, begin an epoch, append its BEGAN record.
 
+        In one atomic step, or in two: what others write is refused from the first one on, which takes the lease.
         `after`: the highest epoch that the member has seen; the new one is higher, also if the engine has lost its own.
         A member calls this only while it has no connection: a lease that it holds itself counts as released.
         """
@@ -211,9 +212,11 @@ class Coordinator(Protocol):
         ...
 
     async def release(self, position: Position) -> None:
-        """End the epoch, append its ENDED record at `position`, and free the lease: in one atomic step.
+        """End the epoch, append its ENDED record at `position`, and free the lease.
 
-        `position`: after the last batch. The upstream connection is closed already. No effect on another epoch's lease.
+        In one atomic step, or in two: the lease is free from the first one on, and the record is left out if another
+        member has taken it before the second. No effect on another epoch's lease.
+        `position`: after the last batch. The upstream connection is closed already.
         """
 
     async def lease(self) -> LeaseInfo | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-import secrets
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
@@ -70,24 +69,15 @@ class NatsClient:
     ) -> dict[str, Any]:
         """Run an operation of JetStream's API; `over`: a connection, instead of the one that is in use then."""
         data = json.dumps(body).encode() if body else b""
-        return await self._request(NatsMessage(_API + name, data, {}), over=over)
+        return await self._request(NatsMessage(_API + name, data, {}), over)
 
     async def touch(self, message: NatsMessage) -> None:
         """Publish a message to which nobody answers: raises `NatsRefused` for that, or `EngineCommandDenied`."""
         await self.connection.request(message)
 
-    async def write(self, message: NatsMessage, *before: NatsMessage) -> int:
-        """Store a message; returns its sequence in the stream. Those `before` are stored with it: all, or none."""
-        if not before:
-            return int((await self._request(message))["seq"])
-        batch = secrets.token_hex(8)
-        parts = [
-            each._replace(headers={**each.headers, "Nats-Batch-Id": batch, "Nats-Batch-Sequence": str(number)})
-            for number, each in enumerate((*before, message), 1)
-        ]
-        last = parts.pop()
-        last = last._replace(headers={**last.headers, "Nats-Batch-Commit": "1"})
-        return int((await self._request(last, *parts))["seq"])
+    async def write(self, message: NatsMessage) -> int:
+        """Store a message; returns its sequence in the stream."""
+        return int((await self._request(message))["seq"])
 
     async def newest(self, stream: str, subject: str) -> StreamMessage | None:
         """The newest message on a subject; None: there is none."""
@@ -118,12 +108,10 @@ class NatsClient:
         data = base64.b64decode(found.get("data", ""))
         return StreamMessage(found["subject"], found["seq"], headers, data, datetime.fromisoformat(found["time"]))
 
-    async def _request(
-        self, message: NatsMessage, *before: NatsMessage, over: NatsConnection | None = None
-    ) -> dict[str, Any]:
+    async def _request(self, message: NatsMessage, over: NatsConnection | None = None) -> dict[str, Any]:
         connection = self.connection if over is None else over
         self.requests += 1
-        answer: dict[str, Any] = json.loads((await connection.request(message, *before)).data)
+        answer: dict[str, Any] = json.loads((await connection.request(message)).data)
         error = answer.get("error")
         if error is not None:
             raise NatsRefused(message.subject, error["code"], error.get("err_code", 0), error.get("description", ""))

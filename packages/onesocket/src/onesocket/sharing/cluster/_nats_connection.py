@@ -61,7 +61,7 @@ class NatsConnection:
         self._raw: Any = _TellingClient()
         self._inbox = ""
         self._tokens = itertools.count(1)
-        self._pending: dict[str, tuple[asyncio.Future[NatsMessage], tuple[str, ...]]] = {}
+        self._pending: dict[str, tuple[asyncio.Future[NatsMessage], str]] = {}
         self._failures: list[BaseException] = []
         self._deaf: OnesocketError | None = None
         self.watchers: set[Callable[[], None]] = set()
@@ -164,8 +164,8 @@ class NatsConnection:
         """True once the connection has ended."""
         return bool(self._raw.is_closed)
 
-    async def request(self, message: NatsMessage, *before: NatsMessage) -> NatsMessage:
-        """Publish the messages `before` and then `message`; returns the answer to the last one.
+    async def request(self, message: NatsMessage) -> NatsMessage:
+        """Publish a message; returns the answer to it.
 
         Raises `NatsRefused` if nobody listens, `EngineCommandDenied`, or `EngineUnavailable`.
         """
@@ -173,11 +173,9 @@ class NatsConnection:
             raise self._deaf
         token = str(next(self._tokens))
         future: asyncio.Future[NatsMessage] = asyncio.get_running_loop().create_future()
-        self._pending[token] = future, tuple(each.subject for each in (*before, message))
+        self._pending[token] = future, message.subject
         try:
             async with asyncio.timeout(self._timeout):
-                for each in before:
-                    await self.publish(each)
                 await self.publish(message._replace(reply=f"{self._inbox}.{token}"))
                 answer = await future
         except TimeoutError:
@@ -250,10 +248,9 @@ class NatsConnection:
             self._deaf = denied(self.where, operation, subject.replace("_inbox", "_INBOX"))
             self._fail_all(self._deaf)
             return
-        for future, subjects in self._pending.values():
-            for each in subjects:
-                if each.lower() == subject and not future.done():  # nats-py has made it lower case
-                    future.set_exception(denied(self.where, operation, each))
+        for future, asked in self._pending.values():
+            if asked.lower() == subject and not future.done():  # nats-py has made it lower case
+                future.set_exception(denied(self.where, operation, asked))
 
     async def _lost(self) -> None:
         self._fail_all(EngineUnavailable(f"{self.where}: the connection is lost"))

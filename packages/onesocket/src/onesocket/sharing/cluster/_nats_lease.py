@@ -38,7 +38,7 @@ _ON_SUBJECT: Final = "Nats-Expected-Last-Subject-Sequence-Subject"
 class HeldLease:
     """The lease of this member, with what it knows of its own writes."""
 
-    __slots__ = ("accepted", "epoch", "is_doubted", "is_uncertain", "newest", "sequence", "ttl")
+    __slots__ = ("accepted", "epoch", "is_doubted", "is_leaving", "is_uncertain", "newest", "sequence", "ttl")
 
     def __init__(self, epoch: int, sequence: int, ttl: float) -> None:
         self.epoch = epoch
@@ -54,6 +54,8 @@ class HeldLease:
         self.is_doubted = False
         """True if `sequence` has to be looked up: a renewal without an answer has changed it, or, behind a new
         connection, an older state of the stream has given it to the lease of another member."""
+        self.is_leaving = False
+        """True once it may have been released."""
 
     def __repr__(self) -> str:
         return f"<HeldLease epoch={self.epoch} sequence={self.sequence} accepted={self.accepted.number}>"
@@ -80,7 +82,6 @@ class NatsLease:
 
     async def acquire(self, ttl: float, after: int) -> Lease | LeaseInfo:
         """As `Coordinator.acquire`."""
-        names = self._names
         for _ in range(_ATTEMPTS):
             mark = await self._mark()
             is_expired = False
@@ -89,28 +90,16 @@ class NatsLease:
                 is_expired = await self._left(mark) <= 0
                 if not is_expired:
                     return await self._info(mark)
-            end, sequence = await self.end()
-            known = max(end.position.epoch, 0 if mark is None else mark.epoch)
+            known = (await self.end())[0].position.epoch if mark is None else mark.epoch
             epoch = max(known + 1, after + 1, int((await self.time()).timestamp() * 10**6))
-            began = {
-                KIND: RecordKind.BEGAN.value,
-                POSITION: position_header(Position(epoch, 0)),
-                MEMBER: self._member,
-                PREVIOUS: position_header(end.position),
-                _EXPECTED: str(sequence),
-            }
+            message = self._lease_message(epoch, self._member, ttl, 0 if mark is None else mark.sequence)
             try:
-                written = await self._client.write(
-                    NatsMessage(names.feed, b"", began),
-                    self._lease_message(epoch, self._member, ttl, 0 if mark is None else mark.sequence),
-                )
+                held = HeldLease(epoch, await self._client.write(message), ttl)
             except NatsRefused as refused:
                 if refused.is_wrong_sequence:
                     continue  # another member was first
                 raise
-            self._held = HeldLease(epoch, written - 1, ttl)
-            self._held.newest = written
-            self._told = Position(epoch, 0), written
+            end = await self._begin(held)
             if after > known:
                 previous = PreviousEpoch.LOST
             elif known == 0:
@@ -120,7 +109,29 @@ class NatsLease:
             else:
                 previous = PreviousEpoch.EXPIRED
             return Lease(epoch, previous)
-        raise EngineUnavailable(f"{self._where}: others changed the lease {_ATTEMPTS} times meanwhile")
+        raise self._restless()
+
+    async def _begin(self, held: HeldLease) -> Record:
+        """Begin the feed under a lease that was just taken, and hold it; returns the end of the feed before that.
+
+        Nobody else can write to the feed by then. (One batch of both messages would take ten times as long, as the
+        server makes files for each.)
+        """
+        end, _ = await self.end()
+        began = {
+            KIND: RecordKind.BEGAN.value,
+            POSITION: position_header(Position(held.epoch, 0)),
+            MEMBER: self._member,
+            PREVIOUS: position_header(end.position),
+        }
+        try:
+            if end.position.epoch >= held.epoch:
+                raise self._fenced(held.epoch, None)
+            sequence = await self.write(held, self._names.feed, b"", began)
+        except (Fenced, NatsRefused) as error:
+            raise EngineUnavailable(f"{self._where} gave the lease, but the feed could not begin: {error}") from error
+        self._held, self._told = held, (Position(held.epoch, 0), sequence)
+        return end
 
     async def renew(self, epoch: int, ttl: float) -> bool:
         """As `Coordinator.renew`."""
@@ -132,30 +143,23 @@ class NatsLease:
         return True
 
     async def release(self, position: Position) -> None:
-        """As `Coordinator.release`."""
+        """As `Coordinator.release`, in two steps: first the lease is free, then the feed says so.
+
+        A host that takes it in between is told that it was released, though the feed lacks the record. If the answer
+        to the second step is lost, the record is written twice, and read once.
+        """
         try:
             held = await self.held(position.epoch)
             if held.is_uncertain:
                 await self.settle(held)
+            held.is_leaving = True
+            await self._replace(held, "", None)
+            at = max(position, Position(held.epoch, held.accepted.number + 1))
+            ended = {KIND: RecordKind.ENDED.value, POSITION: position_header(at)}
+            await self.write(held, self._names.feed, b"", ended)
         except Fenced:
             return
-        for _ in range(_ATTEMPTS):
-            end, _ = await self.end()
-            at = max(position, Position(held.epoch, end.position.number + 1))
-            ended = {KIND: RecordKind.ENDED.value, POSITION: position_header(at)}
-            try:
-                free = self._lease_message(held.epoch, "", None, await self._sequence(held))
-                await self._client.write(free, NatsMessage(self._names.feed, b"", ended))
-            except Fenced:
-                return
-            except NatsRefused as refused:
-                if not refused.is_wrong_sequence:
-                    raise
-                held.is_doubted = True
-                continue
-            self._held = None
-            return
-        raise self._restless()
+        self._held = None
 
     async def held(self, epoch: int) -> HeldLease:
         """The lease of this member in an epoch; raises `Fenced`."""
@@ -216,16 +220,21 @@ class NatsLease:
             self._held.is_doubted = True
 
     async def _renew(self, held: HeldLease, ttl: float) -> None:
+        await self._replace(held, self._member, ttl)
+        held.ttl = ttl
+
+    async def _replace(self, held: HeldLease, member: str, ttl: float | None) -> None:
+        """Write the lease's message anew. Raises `Fenced`."""
         for _ in range(_ATTEMPTS):
             lease, newest = await self._sequence(held), held.newest
             try:
-                written = await self._client.write(self._lease_message(held.epoch, self._member, ttl, lease))
+                written = await self._client.write(self._lease_message(held.epoch, member, ttl, lease))
             except NatsRefused as refused:
                 if not refused.is_wrong_sequence:
                     raise
                 held.is_doubted |= held.sequence == lease
                 continue
-            held.sequence, held.ttl = max(held.sequence, written), ttl
+            held.sequence = max(held.sequence, written)
             self._note_written(held, written, newest)
             return
         raise self._restless()
@@ -234,7 +243,8 @@ class NatsLease:
         """The sequence of the lease's message; asked for, if it may have changed. Raises `Fenced`."""
         if held.is_doubted:
             mark = await self._mark()
-            if mark is None or (mark.epoch, mark.member) != (held.epoch, self._member):
+            holders = ("", self._member) if held.is_leaving else (self._member,)
+            if mark is None or mark.epoch != held.epoch or mark.member not in holders:
                 raise self._fenced(held.epoch, mark)
             held.sequence, held.is_doubted = mark.sequence, False
         return held.sequence

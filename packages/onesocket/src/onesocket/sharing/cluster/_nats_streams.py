@@ -16,7 +16,7 @@ from ._nats_reader import NatsReader
 from ._nats_records import NatsNames
 
 OLDEST: Final = (2, 12, 1)
-"""The first with batches that are atomic and depend on the last message of a subject."""
+"""A write that depends on the last message of another subject has not been tried on older ones."""
 MAX_PAYLOAD: Final = 2**20 - 1024
 """Bytes: the server's default limit without room for subject and headers."""
 _SERVER_PAYLOAD: Final = 2**20
@@ -43,7 +43,6 @@ def feed_stream(names: NatsNames, records: int, replicas: int) -> dict[str, Any]
         "max_msgs_per_subject": records,
         "allow_msg_ttl": True,
         "allow_rollup_hdrs": True,
-        "allow_atomic": True,
     }
 
 
@@ -66,7 +65,7 @@ def _stream(name: str, subjects: list[str], replicas: int, seconds: int) -> dict
     }
 
 
-_NEEDED: Final = ("retention", "discard", "allow_msg_ttl", "allow_rollup_hdrs", "allow_atomic")
+_NEEDED: Final = ("retention", "discard", "allow_msg_ttl", "allow_rollup_hdrs")
 _FORBIDDEN: Final = ("sealed", "deny_purge", "discard_new_per_subject", "mirror", "sources", "subject_transform")
 """Options of a stream that an operator made beforehand; its limits, storage and replicas are the operator's choice."""
 
