@@ -3,13 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
-import signal
-import sys
-from collections.abc import Callable
 from functools import partial
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,6 +13,8 @@ import typer
 from ..errors import UsageError
 from ..services._registry import SERVICES
 from ._flow_arguments import PaceArgument, SilenceTimeoutArgument, parse_pace
+from ._hub_making import make_discord_hub, make_hub
+from ._hub_run import run_hub
 from ._network_arguments import (
     DEFAULT_MAX_SIZE,
     CacertArgument,
@@ -32,15 +29,10 @@ from ._network_arguments import (
 )
 from ._option_names import with_option_names
 from ._service_arguments import chosen_service, service_token
-from ._stop_signal import StopSignal
-from ._usage import EXIT_FAILED, fail, one_of, parse_header, show_error
+from ._usage import fail, one_of, parse_header
 
 if TYPE_CHECKING:
-    from ..hub import Hub, HubOptions, Merge
-    from ..hub._merge import InterestReader
-    from ..protocols import Pace
-    from ..services._registry import Service
-    from ..sharing._upstream import Upstream
+    from ..hub import Merge
     from ..sharing.cluster import ClusterOptions
 
 _MERGE_OPTIONS = ("merge_action", "merge_subscribe", "merge_unsubscribe", "merge_keys", "merge_key")
@@ -315,7 +307,7 @@ def share(
         names = tuple(subprotocol or ())
         make = (
             partial(
-                _make_discord_hub,
+                make_discord_hub,
                 options,
                 url=url,
                 intents=intents,
@@ -325,7 +317,7 @@ def share(
             )
             if discord
             else partial(
-                _make_hub,
+                make_hub,
                 options,
                 url,
                 key,
@@ -342,7 +334,7 @@ def share(
                 **given,
             )
         )
-        status = asyncio.run(_run(make))
+        status = asyncio.run(run_hub(make))
     except OptionConflict as error:
         flags = _OPTION_FLAGS.get(error.option)
         fail(f"{error} (of this command: {flags}, and --key)" if flags and not discord else str(error))
@@ -396,147 +388,6 @@ def _check_service_options(context: typer.Context) -> None:
         if _is_given(context, option):
             flag = option.replace("_", "-")
             fail(f"--{flag} can't be combined with --service or --protocol MODULE:OBJECT, which say that themselves")
-
-
-def _make_hub(
-    options: HubOptions,
-    url: str | None,
-    key: str | None,
-    merge: Merge | None,
-    *,
-    paces: tuple[Pace | None, Pace | None],
-    last_values: str | None,
-    request_id: str | None,
-    service: Service | None,
-    own: str | None,
-    cluster: ClusterOptions | None,
-    **given: Any,
-) -> Hub:
-    """Make a hub for any WebSocket; `given`: options of its client, the token among them.
-
-    `own`: with `--scope host` or `cluster`, whether this process holds the connection; `cluster`: with the latter.
-    """
-    from ..client import Client
-    from ..hub import Hub, JsonField, JsonRequests, MergedRaw, RawFrontend
-    from ..protocols import Json, LastValues, Raw, Requests
-    from ..sharing._client_upstream import ClientUpstream
-    from ..sharing._connection_key import ConnectionKey
-    from ..sharing._option_digests import option_digests
-
-    if url is None:
-        fail("the URL of the upstream is missing: onesocket share wss://...")
-    pace, control_pace = paces
-    requests = None if request_id is None else JsonRequests(id=request_id)
-    snapshot = None if last_values is None else LastValues(key=JsonField(last_values))
-    protocol: Any
-    reader: InterestReader | None = merge
-    if service is not None:
-        from ..hub._service_frames import ServiceFrames, ServiceInterests
-
-        protocol = ServiceFrames(service.protocol())
-        reader = ServiceInterests(protocol, service.key)
-        requests, snapshot = protocol.requests, protocol.snapshot
-        rotation = service.rotation()
-        given["rotation"] = None if rotation is None else rotation.wrap(protocol.decode)
-    elif merge is None:
-        protocol = Raw(pace=pace, snapshot=snapshot, requests=requests)
-        # On the wire it's the same, so programs may join with that.
-        programs = Requests(id=request_id) if request_id is not None and options.json else requests
-        protocol.fingerprint = (Json if options.json else Raw)(pace=pace, requests=programs).fingerprint
-    else:
-        protocol = MergedRaw(merge, pace=pace, control_pace=control_pace, snapshot=snapshot, requests=requests)
-    given["protocol"] = protocol
-    connection_key = ConnectionKey.of(url, key=key, token=given["token"])
-    make_client = partial(Client, url, **given)
-    client = make_client()
-    upstream: Upstream
-    if own is not None:
-        from ..sharing._upstream import ConnectionSpec
-        from ..sharing.host import HostOptions, HostUpstream
-
-        spec = ConnectionSpec(
-            key=connection_key,
-            options=given,
-            protocol=protocol,
-            make_client=make_client,
-            host_options=HostOptions(own=own),
-        )
-        if cluster is None:
-            upstream = HostUpstream(spec)
-        else:
-            from ..sharing.cluster._cluster_upstream import ClusterUpstream
-
-            upstream = ClusterUpstream(spec, cluster)
-    else:
-        upstream = ClientUpstream(client)
-    frontend = RawFrontend(upstream, options, reader, snapshots=snapshot is not None, requests=requests)
-    digests = option_digests(client)
-    return Hub(upstream, frontend, options, key=connection_key.digest(), digests=digests)
-
-
-def _make_discord_hub(options: HubOptions, **given: Any) -> Hub:
-    """Make a hub for a bot; `given`: options of its client, the token among them."""
-    if given["token"] is None:
-        fail("--discord needs the bot's token: --token, or ONESOCKET_TOKEN in the environment")
-    hub: Hub = _load_frontend("discord", "onesocket-discord")(options, **given)
-    return hub
-
-
-def _load_frontend(name: str, distribution: str) -> Any:
-    """Load the function that makes a hub for one kind of client, from the distribution that has it."""
-    found = tuple(metadata.entry_points(group="onesocket.frontends", name=name))
-    if not found:
-        fail(f'--{name} is in another distribution: pip install "{distribution}"')
-    return found[0].load()
-
-
-async def _run(make: Callable[[], Hub]) -> int:
-    from ..errors import OnesocketError
-
-    stop = StopSignal()
-    loop = asyncio.get_running_loop()
-    hub = make()
-    with contextlib.suppress(AttributeError, NotImplementedError):  # Windows has no such signal
-        loop.add_signal_handler(signal.SIGUSR1, hub.rotate)
-    stopping = loop.create_task(stop.wait())
-    starting = loop.create_task(hub.start())
-    failing: asyncio.Task[OnesocketError] | None = None
-    try:
-        await asyncio.wait((starting, stopping), return_when=asyncio.FIRST_COMPLETED)
-        if not starting.done():
-            starting.cancel()
-            await asyncio.wait((starting,))
-            return 0
-        await starting
-        _announce(hub)
-        failing = loop.create_task(hub.until_failed())
-        await asyncio.wait((failing, stopping), return_when=asyncio.FIRST_COMPLETED)
-        if stop.is_set():
-            typer.echo("stopping: clients are closed, then the upstream", err=True)
-        else:
-            show_error(with_option_names(f"the upstream has failed: {failing.result()}"))
-        await hub.stop()
-    except UsageError:
-        raise
-    except OnesocketError as error:
-        show_error(with_option_names(str(error)))
-        return EXIT_FAILED
-    finally:
-        for task in (stopping, failing):
-            if task is not None:
-                task.cancel()
-    return 0 if stop.is_set() else EXIT_FAILED
-
-
-def _announce(hub: Hub) -> None:
-    status = hub.status
-    chosen = f", sub-protocol {hub.subprotocol}" if hub.subprotocol else ""
-    typer.echo(f"upstream  {status.url} ({status.state.value}{chosen})")
-    if hub.options.metrics is not None:
-        typer.echo(f"metrics   http://{hub.metrics_endpoint}/metrics")
-    endpoint = hub.endpoint
-    typer.echo(f"ready     {endpoint if endpoint.path else hub.url}")
-    sys.stdout.flush()
 
 
 def _local_token(given: str | None, path: Path | None) -> str | None:
