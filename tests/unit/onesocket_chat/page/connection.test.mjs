@@ -77,7 +77,12 @@ async function setUp(context, more = {}) {
     onState: (state) => states.push(state),
     ...more,
   })
-  context.after(() => connection.close())
+  context.after(async () => {
+    const isClosed = connection.close()
+    await settled()
+    for (const socket of FakeSocket.all) if (socket.readyState < 3) socket.lose(1000) // the server's answer
+    await isClosed
+  })
   connection.connect()
   await settled()
   return { connection, states, events, gaps, last: () => FakeSocket.all.at(-1), names: () => states.map((one) => one.state) }
