@@ -5,6 +5,7 @@ import contextlib
 import hashlib
 import itertools
 import json
+import re
 from collections.abc import AsyncIterator
 from urllib.parse import urlsplit
 
@@ -194,10 +195,27 @@ async def test_the_page_has_strict_headers_and_is_not_sent_twice(server: ChatSer
         assert policy["default-src"] == "'self'"
         assert policy["require-trusted-types-for"] == "'script'"
         assert "unsafe" not in headers["Content-Security-Policy"]
-        assert headers["ETag"] == f'"{hashlib.sha256(body).hexdigest()[:32]}"'
+        digest = hashlib.sha256(body).hexdigest()[:32]
+        assert (headers["ETag"], headers["Content-Encoding"]) == (f'"{digest}-gzip"', "gzip")
+        assert int(headers["Content-Length"]) < len(body) / 2
         async with http.get(f"{server.page_url}channels/@me/1", headers={"If-None-Match": headers["ETag"]}) as answer:
             assert (answer.status, await answer.read()) == (304, b"")
-        for path in ("assets/nothing.js", "../pyproject.toml", "assets/..%2f..%2f__init__.py"):
+        async with http.get(server.page_url, headers={"Accept-Encoding": "identity"}) as answer:
+            assert "Content-Encoding" not in answer.headers
+            assert (answer.headers["ETag"], await answer.read()) == (f'"{digest}"', body)
+            assert answer.headers["Vary"] == "Accept-Encoding"
+        # Its files have addresses with their version: they are asked for once.
+        (main,) = re.findall(r'src="/(assets/[0-9a-f]{16}/main.js)"', body.decode())
+        for address, policy_of in ((main, "immutable"), (f"assets/{'0' * 16}/main.js", "no-cache")):
+            async with http.get(server.page_url + address) as answer:
+                assert (answer.status, answer.headers["Content-Type"]) == (200, "text/javascript; charset=utf-8")
+                assert answer.headers["Cache-Control"].endswith(policy_of)
+        for path in (
+            f"assets/{'0' * 16}/nothing.js",
+            "assets/nothing.js",
+            "../pyproject.toml",
+            "assets/..%2f..%2f__init__.py",
+        ):
             async with http.get(server.page_url + path) as answer:
                 assert answer.status == 404, path
                 assert json.loads(await answer.read())["code"] == 0

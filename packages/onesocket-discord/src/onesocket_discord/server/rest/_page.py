@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import mimetypes
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib import metadata
 from typing import Final
 
@@ -14,6 +16,8 @@ from aiohttp import web
 PAGE_GROUP: Final = "onesocket.pages"
 """The entry points that return the files of a page, by their paths."""
 _INDEX: Final = "index.html"
+_ASSETS: Final = "assets/"
+_VERSION_LENGTH: Final = 16
 _POLICY: Final = (
     "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; object-src 'none'; "
     "worker-src 'self'; "
@@ -28,6 +32,7 @@ _HEADERS: Final = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
     "Cache-Control": "no-cache",  # a copy is used once the server has said that it is the current one
+    "Vary": "Accept-Encoding",
 }
 _TYPES: Final = {".js": "text/javascript", ".svg": "image/svg+xml", ".webmanifest": "application/manifest+json"}
 _MISSING: Final = "The chat's page is in another distribution: pip install onesocket-chat, then restart.\n"
@@ -37,7 +42,7 @@ _MISSING: Final = "The chat's page is in another distribution: pip install oneso
 class _PageFile:
     body: bytes
     content_type: str
-    etag: str
+    digest: str
 
 
 class StaticPage:
@@ -45,6 +50,12 @@ class StaticPage:
 
     def __init__(self, files: Mapping[str, bytes]) -> None:
         """`files`: contents by paths without a slash in front; empty: the page is not installed."""
+        self._version = _version_of(files)
+        versioned = f'="/{_ASSETS}{self._version}/'.encode()
+        files = {
+            name: body.replace(f'="/{_ASSETS}'.encode(), versioned) if name == _INDEX else body
+            for name, body in files.items()
+        }
         self._files = {name: _read_file(name, body) for name, body in files.items()}
 
     def __repr__(self) -> str:
@@ -62,22 +73,40 @@ class StaticPage:
         return _INDEX in self._files
 
     def add_routes(self, router: web.UrlDispatcher) -> None:
-        """Add a route for each file."""
+        """Add a route for each file, and one for the addresses in the index, which have the version of all files.
+
+        A browser asks for those once, and not again with each visit whether a hundred small files are current.
+        """
         for path in ("/", "/channels/{_:.+}"):
             router.add_get(path, self._get(_INDEX))
         for name in self._files:
             if name != _INDEX:
                 router.add_get(f"/{name}", self._get(name))
+        router.add_get(f"/{_ASSETS}{{version:[0-9a-f]{{{_VERSION_LENGTH}}}}}/{{path:.+}}", self._get_versioned)
+
+    async def _get_versioned(self, request: web.Request) -> web.StreamResponse:
+        name = _ASSETS + request.match_info["path"]
+        if name not in self._files:
+            raise web.HTTPNotFound
+        answer = await self._get(name)(request)
+        if request.match_info["version"] == self._version:  # another one is of a page from before an upgrade
+            answer.headers["Cache-Control"] = "public, max-age=31536000, immutable"
+        return answer
 
     def _get(self, name: str) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
         async def handler(request: web.Request) -> web.StreamResponse:
             file = self._files.get(name)
             if file is None:
                 return web.Response(status=404, text=_MISSING, headers=_HEADERS)
-            headers = {**_HEADERS, "ETag": file.etag}
-            if file.etag in request.headers.get("If-None-Match", ""):
+            takes_gzip = "gzip" in request.headers.get("Accept-Encoding", "")
+            etag = f'"{file.digest}{"-gzip" if takes_gzip else ""}"'
+            headers = {**_HEADERS, "ETag": etag}
+            if etag in request.headers.get("If-None-Match", ""):
                 return web.Response(status=304, headers=headers)
-            return web.Response(body=file.body, headers={**headers, "Content-Type": file.content_type})
+            headers["Content-Type"] = file.content_type
+            if not takes_gzip:
+                return web.Response(body=file.body, headers=headers)
+            return web.Response(body=_compressed(file.body), headers={**headers, "Content-Encoding": "gzip"})
 
         return handler
 
@@ -87,4 +116,17 @@ def _read_file(name: str, body: bytes) -> _PageFile:
     content_type = _TYPES.get(suffix) or mimetypes.types_map.get(suffix, "application/octet-stream")
     if content_type.startswith("text/"):
         content_type += "; charset=utf-8"
-    return _PageFile(body, content_type, f'"{hashlib.sha256(body).hexdigest()[:32]}"')
+    return _PageFile(body, content_type, hashlib.sha256(body).hexdigest()[:32])
+
+
+def _version_of(files: Mapping[str, bytes]) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(files):
+        digest.update(b"%s %d\n%s" % (name.encode(), len(files[name]), files[name]))
+    return digest.hexdigest()[:_VERSION_LENGTH]
+
+
+@lru_cache(maxsize=512)
+def _compressed(body: bytes) -> bytes:
+    """The body by gzip: a third of its size, which counts on the first visit by a slow network."""
+    return gzip.compress(body, mtime=0)
