@@ -1,48 +1,62 @@
 import { AccountChannel } from './net/account_channel.js'
+import { Api } from './net/api.js'
 import { Session } from './net/session.js'
 import { clientMaker } from './net/sharing.js'
-import { login } from './net/storage.js'
+import { forgetAccount, login } from './net/storage.js'
 import { ChatView } from './view/chat.js'
 import { signInView } from './view/sign_in.js'
 import { applyTheme } from './view/theme.js'
 
 const SIGNED_OUT = 'You were signed out. Sign in again.'
 const root = document.getElementById('app')
-let current = null // the account that is signed in
-let last = null // the one before
+let current = null // the account that is signed in, with what ends it: { account, leave() }
+let last = null // the id of the one before
 
 applyTheme()
 const makeClientFor = await clientMaker()
 login.settle()
-const kept = login.get()
-if (kept) begin(kept)
-else signInView(root, { onLogin: begin })
+start()
 
 // Another tab has signed in again, as after a change of the password: so does this one.
 addEventListener('storage', () => {
-  const found = login.get()
-  if (current === null && found && found.userId === last) begin(found)
+  const found = current === null && last && login.of(last)
+  if (found) begin(found)
 })
+
+// A page that the browser may keep for its Back button holds no connection there, and begins anew when it is shown again.
+addEventListener('pagehide', ({ persisted }) => persisted && current?.leave())
+addEventListener('pageshow', ({ persisted }) => persisted && current === null && start())
+
+function start() {
+  const kept = login.get()
+  if (kept) begin(kept)
+  else signInView(root, { onLogin: begin })
+}
 
 /** `account`: `{ token, userId }`. */
 function begin(account) {
-  current = account
   last = account.userId
+  login.use(account)
   let view = null
   const session = new Session({ token: account.token, makeClient: makeClientFor(account.userId), onSignedOut: (message) => end(message) })
   const channel = new AccountChannel(account.userId, () => signedOut(SIGNED_OUT))
+  current = { account, leave }
   view = new ChatView(root, session, { onSignOut: signOut })
   session.start()
 
-  function end(message) {
-    if (current !== account) return
+  function leave() {
     current = null
     session.close()
     channel.close()
     view.close()
+  }
+
+  function end(message) {
+    if (current?.account !== account) return
+    leave()
     login.clear(account.token)
-    const other = login.get() // the password was changed in another tab
-    if (other?.userId === account.userId) begin(other)
+    const other = login.of(account.userId) // the password was changed in another tab
+    if (other) begin(other)
     else signInView(root, { onLogin: begin, message })
   }
 
@@ -51,8 +65,12 @@ function begin(account) {
     signedOut('')
   }
 
+  /** The user leaves: nothing is kept of what was written. The token is forgotten here in any case. */
   function signedOut(message) {
-    session.api.post('/auth/logout').catch(() => {}) // the token is forgotten here in any case
+    for (const token of new Set([account.token, login.forget(account.userId)])) {
+      if (token) new Api(token).post('/auth/logout').catch(() => {})
+    }
     end(message)
+    forgetAccount(account.userId)
   }
 }

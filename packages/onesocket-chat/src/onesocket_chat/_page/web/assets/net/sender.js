@@ -1,5 +1,6 @@
 // Sends the outbox: in order per channel, each message once, while the connection is up.
 
+import { plural } from '../text/format.js'
 import { ApiError } from './api.js'
 import { readValue, readValues, writeValue } from './storage.js'
 
@@ -18,6 +19,7 @@ export class Sender {
   #queues = new Map() // channel id -> the promise of its last draft
   #isConnected = false
   #waiters = new Set()
+  #unkept = new Set() // nonces of drafts that the browser doesn't keep, as its storage is full
   #isClosed = false
 
   constructor({ store, api, userId }) {
@@ -77,13 +79,20 @@ export class Sender {
   /** Note whether the connection is up. */
   connected(isConnected) {
     this.#isConnected = isConnected
-    if (isConnected) this.#wake()
+    if (isConnected) this.wake()
+  }
+
+  /** The network is back: nothing waits any longer before it is tried again. */
+  wake() {
+    const waiters = [...this.#waiters]
+    this.#waiters.clear()
+    for (const resolve of waiters) resolve()
   }
 
   /** Send nothing more; what is left stays with the browser. */
   close() {
     this.#isClosed = true
-    this.#wake()
+    this.wake()
   }
 
   // --- inside -----------------------------------------------------------------------------------------------------
@@ -95,7 +104,8 @@ export class Sender {
   }
 
   async #deliver(nonce) {
-    if (this.#find(nonce) && readValue(this.#key(nonce)) === null) this.#remove(nonce) // another tab has sent or discarded it
+    const isKept = !this.#unkept.has(nonce)
+    if (isKept && this.#find(nonce) && readValue(this.#key(nonce)) === null) this.#remove(nonce) // another tab has sent or discarded it
     for (let tries = 0; ; tries += 1) {
       await this.#untilConnected()
       const draft = this.#find(nonce)
@@ -121,9 +131,10 @@ export class Sender {
           return
         }
         if (error.isUnauthorized || error.retryable) {
-          this.#change(nonce, { state: 'waiting', error: null })
+          const pause = PAUSES_MS[Math.min(tries, PAUSES_MS.length - 1)]
+          this.#change(nonce, { state: 'waiting', error: reasonToWait(error) })
           if (error.isUnauthorized) return // for the next sign-in
-          await new Promise((resolve) => setTimeout(resolve, PAUSES_MS[Math.min(tries, PAUSES_MS.length - 1)]))
+          await this.#pause(pause, error.retryAfter * 1_000)
         } else {
           this.#change(nonce, { state: 'failed', error: error.message })
           return
@@ -160,9 +171,13 @@ export class Sender {
     while (!this.#isConnected && !this.#isClosed) await new Promise((resolve) => this.#waiters.add(resolve))
   }
 
-  #wake() {
-    for (const resolve of this.#waiters) resolve()
-    this.#waiters.clear()
+  /** Wait until the network is back, or for `pause` ms; in any case until the server has said that it may be asked again. */
+  async #pause(pause, least) {
+    if (least > 0) return new Promise((resolve) => setTimeout(resolve, least))
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, pause)
+      this.#waiters.add(() => (clearTimeout(timer), resolve()))
+    })
   }
 
   #find(nonce) {
@@ -186,12 +201,21 @@ export class Sender {
 
   #keep({ files, ...draft }) {
     void files // a File can't be kept as text
-    writeValue(this.#key(draft.nonce), draft)
+    if (this.#isClosed) return // the account may be forgotten by now
+    if (writeValue(this.#key(draft.nonce), draft)) this.#unkept.delete(draft.nonce)
+    else this.#unkept.add(draft.nonce)
   }
 
   #forget(nonce) {
+    this.#unkept.delete(nonce)
     writeValue(this.#key(nonce), null)
   }
+}
+
+/** Why a draft waits although there is a connection, in a sentence; null: for the connection. */
+function reasonToWait({ status, retryAfter, message }) {
+  if (status === 0 || status === 401) return null
+  return retryAfter > 0 ? `The server takes more in ${plural(Math.ceil(retryAfter), 'second')}.` : message
 }
 
 /** Without a secure context, or storage, there are no locks; then the nonce alone keeps two tabs from sending twice. */

@@ -1,4 +1,4 @@
-// What the browser keeps: the login, the drafts and a few settings. Without storage (it can be forbidden) all is kept in memory.
+// What the browser keeps: the logins, the drafts and a few settings. Without storage (it can be forbidden) all is kept in memory.
 
 const PREFIX = 'onesocket.'
 const TOKEN = `${PREFIX}token`
@@ -26,99 +26,151 @@ function usable(name) {
 
 const lasting = usable('localStorage')
 const ofThisTab = usable('sessionStorage')
+/** Where drafts and what waits are kept: with the login. On a computer that others use nothing is left when the tab is closed. */
+let own = lasting
 
 /**
- * The login: for this tab alone (gone when it is closed), or for the browser. A script that got into the page could read
- * both, as it could use a cookie; that is why the page's policy lets no foreign script in.
+ * The logins: one for this tab alone (gone when it is closed), or those for the browser, one for each account, of which a new
+ * tab takes the last. A script that got into the page could read all, as it could use a cookie; that is why the page's policy
+ * lets no foreign script in.
  */
 export const login = {
-  /** The login that is kept, `{ token, userId }`, or null. */
+  /** The login that this tab goes on with, `{ token, userId }`, or null. */
   get() {
-    return loginIn(ofThisTab) ?? loginIn(lasting)
+    return loginOfTab() ?? lastingLogin(ofThisTab.getItem(USER)) ?? lastingLogin(lasting.getItem(USER))
   },
-  /** Keep a login; that of another account is kept for new tabs. */
+  /** The login of an account, or null. */
+  of(userId) {
+    const account = loginOfTab()
+    return account?.userId === userId ? account : lastingLogin(userId)
+  },
+  /** Keep a login. Returns false if the browser doesn't: it ends with this page. */
   set({ token, userId }, { remember }) {
-    const storage = remember ? lasting : ofThisTab
-    try {
-      storage.setItem(TOKEN, token)
-      storage.setItem(USER, userId)
-      if (remember) forget(ofThisTab)
-    } catch {
-      // The storage is full: the login ends with this page.
-    }
+    const isKept = remember && keep(lasting, tokenName(userId), token) && keep(lasting, USER, userId)
+    if (isKept) ofThisTab.removeItem(TOKEN)
+    return keep(ofThisTab, USER, userId) && (isKept || keep(ofThisTab, TOKEN, token))
+  },
+  /** This tab shows an account: its reload shows the same one, whoever signs in elsewhere, and what it writes is kept with it. */
+  use({ userId }) {
+    keep(ofThisTab, USER, userId)
+    own = loginOfTab() === null || ofThisTab.getItem(LASTS) ? lasting : ofThisTab
   },
   /** Replace a login before the page begins anew: in this tab, as another one may be forgetting the browser's in this moment. */
   replace(account, { remember }) {
     this.set(account, { remember: false })
-    if (remember) ofThisTab.setItem(LASTS, '1')
+    if (remember) keep(ofThisTab, LASTS, '1')
   },
   /** The page has begun anew: keep the login where it belongs. */
   settle() {
-    const account = loginIn(ofThisTab)
+    const account = loginOfTab()
     if (account && ofThisTab.getItem(LASTS)) this.set(account, { remember: true })
     ofThisTab.removeItem(LASTS)
   },
+  /** Forget the browser's login of an account; returns its token, or null. */
+  forget(userId) {
+    const token = lastingLogin(userId)?.token ?? null
+    if (token) this.clear(token)
+    return token
+  },
   /** Forget a login, and no other. */
   clear(token) {
-    for (const storage of [ofThisTab, lasting]) if (loginIn(storage)?.token === token) forget(storage)
+    if (ofThisTab.getItem(TOKEN) === token) ofThisTab.removeItem(TOKEN)
+    const left = namesIn(lasting, TOKEN + '.')
+    for (const name of left) if (lasting.getItem(name) === token) lasting.removeItem(name)
+    for (const storage of [ofThisTab, lasting]) if (!this.of(storage.getItem(USER))) storage.removeItem(USER)
+    const another = namesIn(lasting, TOKEN + '.')[0]
+    if (another && !lasting.getItem(USER)) keep(lasting, USER, another.slice(TOKEN.length + 1))
   },
   get isRemembered() {
-    return loginIn(ofThisTab) === null && loginIn(lasting) !== null
+    return loginOfTab() === null && this.get() !== null
   },
 }
 
-function loginIn(storage) {
-  const token = storage.getItem(TOKEN)
-  const userId = storage.getItem(USER)
+function loginOfTab() {
+  const token = ofThisTab.getItem(TOKEN)
+  const userId = ofThisTab.getItem(USER)
   return token && userId ? { token, userId } : null
 }
 
-function forget(storage) {
-  storage.removeItem(TOKEN)
-  storage.removeItem(USER)
+function lastingLogin(userId) {
+  const token = userId && lasting.getItem(tokenName(userId))
+  return token ? { token, userId } : null
 }
 
-/** Read a JSON value; `fallback` if there is none. */
-export function readValue(name, fallback = null) {
+function tokenName(userId) {
+  return `${TOKEN}.${userId}`
+}
+
+/** Keep a text; returns false if the storage is full, and it goes on in memory alone. */
+function keep(storage, key, text) {
   try {
-    return JSON.parse(lasting.getItem(PREFIX + name)) ?? fallback
+    storage.setItem(key, text)
+    return true
+  } catch {
+    return false
+  }
+}
+
+function read(storage, name, fallback) {
+  try {
+    return JSON.parse(storage.getItem(PREFIX + name)) ?? fallback
   } catch {
     return fallback
   }
 }
 
-/** Keep a JSON value; null removes it. */
+function write(storage, name, value) {
+  if (value !== null) return keep(storage, PREFIX + name, JSON.stringify(value))
+  storage.removeItem(PREFIX + name)
+  return true
+}
+
+function namesIn(storage, prefix) {
+  return Array.from({ length: storage.length }, (_, at) => storage.key(at)).filter((key) => key?.startsWith(prefix))
+}
+
+/** Read a setting, a JSON value; `fallback` if there is none. */
+export function readSetting(name, fallback = null) {
+  return read(lasting, name, fallback)
+}
+
+/** Keep a setting, for all accounts of the browser; null removes it. */
+export function writeSetting(name, value) {
+  write(lasting, name, value)
+}
+
+/** Read a JSON value of the account; `fallback` if there is none. */
+export function readValue(name, fallback = null) {
+  return read(own, name, fallback)
+}
+
+/** Keep a JSON value with the account's login; null removes it. Returns false if the browser can't. */
 export function writeValue(name, value) {
-  try {
-    if (value === null) lasting.removeItem(PREFIX + name)
-    else lasting.setItem(PREFIX + name, JSON.stringify(value))
-  } catch {
-    // The storage is full: what is written goes on in memory.
-  }
+  return write(own, name, value)
+}
+
+/** The account's values whose names begin with `prefix`. */
+export function readValues(prefix) {
+  return namesIn(own, PREFIX + prefix).map((key) => readValue(key.slice(PREFIX.length))).filter((value) => value !== null)
 }
 
 /** The text that is being written in a place: in this tab, or else in the tab that has kept one last. */
 export function readDraft(name) {
-  return ofThisTab.getItem(PREFIX + name) ?? readValue(name, '')
+  return read(ofThisTab, name, null) ?? readValue(name, '')
 }
 
 /** Keep a text, for a reload of this tab, and for a tab to come. Without one, that of another tab stays. */
 export function writeDraft(name, text) {
   const before = readDraft(name)
-  try {
-    ofThisTab.setItem(PREFIX + name, text) // an empty one, too, which is this tab's
-  } catch {
-    // As above.
-  }
-  if (text || before === readValue(name, '')) writeValue(name, text || null)
+  write(ofThisTab, name, text) // an empty one, too, which is this tab's
+  if (own !== ofThisTab && (text || before === readValue(name, ''))) writeValue(name, text || null)
 }
 
-/** The values whose names begin with `prefix`. */
-export function readValues(prefix) {
-  const names = []
-  for (let at = 0; at < lasting.length; at += 1) {
-    const key = lasting.key(at)
-    if (key?.startsWith(PREFIX + prefix)) names.push(key.slice(PREFIX.length))
+/** Forget what is kept of an account besides its login: its drafts, what waits, and where it was. */
+export function forgetAccount(userId) {
+  for (const storage of [ofThisTab, lasting]) {
+    for (const kind of ['text', 'outbox', 'place']) {
+      for (const key of namesIn(storage, `${PREFIX}${kind}.${userId}.`)) storage.removeItem(key)
+    }
   }
-  return names.map((name) => readValue(name)).filter((value) => value !== null)
 }

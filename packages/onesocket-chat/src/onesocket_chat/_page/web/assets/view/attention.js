@@ -2,7 +2,7 @@
 
 import { anyUnread, mentionCount, mentionsMe } from '../state/attention.js'
 import { isNewer } from '../state/ids.js'
-import { readValue, writeValue } from '../net/storage.js'
+import { readSetting, writeSetting } from '../net/storage.js'
 import { plainText } from '../text/markdown.js'
 import { channelTitle, nameOf } from './names.js'
 
@@ -69,18 +69,27 @@ function makeNotification(title, options) {
 
 /** True if notifications are wanted, and allowed by the browser. */
 export function notificationsAreOn() {
-  return readValue('notifications', false) && globalThis.Notification?.permission === 'granted'
+  return readSetting('notifications', false) && globalThis.Notification?.permission === 'granted'
 }
 
-/** Switch notifications; returns a sentence if the browser doesn't let them through. */
+/** Why there can be no notifications, in a sentence; null: there can. */
+export function notificationsProblem() {
+  if (!globalThis.Notification) return 'This browser has no notifications, or not for pages of this address.'
+  if (!globalThis.isSecureContext) return 'Browsers show notifications of pages by https alone.'
+  if (Notification.permission === 'denied') return 'The browser blocks notifications of this page. Its settings for the page can allow them.'
+  return null
+}
+
+/** Switch notifications; returns a sentence if the browser doesn't let them through. The browser is asked here alone. */
 export async function setNotifications(isOn) {
   if (!isOn) {
-    writeValue('notifications', null)
+    writeSetting('notifications', null)
     return null
   }
-  if (!globalThis.Notification) return 'This browser has no notifications, or not for pages of this address.'
+  const problem = notificationsProblem()
+  if (problem) return problem
   const permission = await Notification.requestPermission()
-  if (permission !== 'granted') return 'The browser does not allow notifications of this page. Its settings for the page can.'
-  writeValue('notifications', true)
+  if (permission !== 'granted') return notificationsProblem() ?? 'The browser was not allowed to show notifications.'
+  writeSetting('notifications', true)
   return null
 }

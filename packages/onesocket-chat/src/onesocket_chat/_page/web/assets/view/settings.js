@@ -1,17 +1,17 @@
 // Settings of this browser and of the account.
 
 import { login } from '../net/storage.js'
-import { dayOf } from '../text/format.js'
-import { askFor, show, showKeys } from './dialogs.js'
+import { dayOf, plural } from '../text/format.js'
+import { askFor, confirm, show, showKeys } from './dialogs.js'
 import { fill, h } from './dom.js'
-import { notificationsAreOn, setNotifications } from './attention.js'
+import { notificationsAreOn, notificationsProblem, setNotifications } from './attention.js'
 import { setTheme, theme } from './theme.js'
 
 /** Show the settings. `onToken()`: the password was changed; `onSignOut()`. */
 export function showSettings(session, { onToken, onSignOut }) {
   return show('Settings', (done) => {
-    const note = h('p.hint', { role: 'status' })
-    const notifications = h('input', { type: 'checkbox', id: 'notifications', onchange: toggleNotifications })
+    const note = h('p.hint', { role: 'status', id: 'notifications-note' }, notificationsProblem())
+    const notifications = h('input', { type: 'checkbox', id: 'notifications', 'aria-describedby': note.id, onchange: toggleNotifications })
     notifications.checked = notificationsAreOn()
     const themes = ['system', 'light', 'dark'].map((name) => {
       const radio = h('input', { type: 'radio', name: 'theme', value: name, id: `theme-${name}`, onchange: () => setTheme(name) })
@@ -26,7 +26,7 @@ export function showSettings(session, { onToken, onSignOut }) {
         h('button', { type: 'button', onclick: () => showKeys() }, 'Keys'),
         h('button', { type: 'button', onclick: () => showLogins(session, onSignOut) }, 'Where you are signed in'),
         h('button', { type: 'button', onclick: () => changePassword(session, onToken) }, 'Change the password'),
-        h('button.danger', { type: 'button', onclick: () => (done(null), onSignOut()) }, 'Sign out')),
+        h('button.danger', { type: 'button', onclick: () => (done(null), signOut(session, onSignOut)) }, 'Sign out')),
     ]
 
     async function toggleNotifications() {
@@ -34,6 +34,12 @@ export function showSettings(session, { onToken, onSignOut }) {
       notifications.checked = notificationsAreOn()
     }
   })
+}
+
+async function signOut(session, onSignOut) {
+  const count = session.store.state.outbox.length
+  const text = `${plural(count, 'message')} of yours ${count === 1 ? 'was' : 'were'} not sent, and will be discarded.`
+  if (!count || (await confirm('Sign out?', text, 'Sign out'))) onSignOut()
 }
 
 async function changePassword(session, onToken) {

@@ -17,7 +17,7 @@ export function signInView(root, { onLogin, message = '' }) {
   const notice = h('p.hint', { id: 'registration-hint', role: 'status', hidden: true })
   const invite = h('input', { id: 'invite', name: 'invite', autocomplete: 'off', maxlength: '64', autocapitalize: 'none', spellcheck: 'false' })
   const inviteLabel = h('label', { for: 'invite' }, 'Invite')
-  const remember = h('input', { type: 'checkbox', id: 'remember' })
+  const remember = h('input', { type: 'checkbox', id: 'remember', 'aria-describedby': 'remember-hint' })
   const submit = h('button.primary', { type: 'submit' }, 'Sign in')
   const title = h('h1', {}, 'Sign in')
   const other = h('button.link', { type: 'button', onclick: toggle }, 'Create an account')
@@ -26,7 +26,8 @@ export function signInView(root, { onLogin, message = '' }) {
     title, notice, error,
     h('label', { for: 'name' }, 'Name'), name,
     h('label', { for: 'password' }, 'Password'), password, hint, inviteLabel, invite,
-    h('label.check', { for: 'remember' }, remember, h('span', {}, 'Stay signed in on this computer')),
+    h('label.check', { for: 'remember' }, remember, h('span', {}, 'Stay signed in on this device')),
+    h('p.hint', { id: 'remember-hint' }, 'Not where others use this browser, too. There, sign out when you leave.'),
     submit,
     h('p.switch', {}, question, other))
   fill(root, h('main.sign-in', {}, h('div.brand', { 'aria-hidden': 'true' }, 'onesocket'), form))

@@ -1,10 +1,10 @@
-import { readValue, writeValue } from '../net/storage.js'
+import { readSetting, writeSetting } from '../net/storage.js'
 
 const THEMES = ['system', 'light', 'dark']
 
 /** The chosen colours: `system`, `light` or `dark`. */
 export function theme() {
-  const chosen = readValue('theme', 'system')
+  const chosen = readSetting('theme', 'system')
   return THEMES.includes(chosen) ? chosen : 'system'
 }
 
@@ -15,6 +15,6 @@ export function applyTheme() {
 
 /** Choose colours. */
 export function setTheme(name) {
-  writeValue('theme', name === 'system' ? null : name)
+  writeSetting('theme', name === 'system' ? null : name)
   applyTheme()
 }
