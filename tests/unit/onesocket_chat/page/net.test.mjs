@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { Api } from '../../../../packages/onesocket-chat/src/onesocket_chat/_page/web/assets/net/api.js'
+import { Api, ApiError } from '../../../../packages/onesocket-chat/src/onesocket_chat/_page/web/assets/net/api.js'
 import { Sender } from '../../../../packages/onesocket-chat/src/onesocket_chat/_page/web/assets/net/sender.js'
 import { Store } from '../../../../packages/onesocket-chat/src/onesocket_chat/_page/web/assets/state/store.js'
 import { ADA, message, world } from './support.mjs'
@@ -22,7 +22,7 @@ function sending(post) {
   sender.connected(true)
   const isGone = new Promise((done) => store.subscribe((state) => state.outbox.length === 0 && done()))
   const hasFailed = new Promise((done) => store.subscribe((state) => state.outbox[0]?.state === 'failed' && done(state.outbox[0])))
-  return { sender, isGone, hasFailed }
+  return { sender, store, isGone, hasFailed }
 }
 
 test('a file that can not be read any more fails with its name, instead of waiting for the network', async () => {
@@ -58,4 +58,59 @@ test('a change is told although the page is hidden before its next frame', async
   store.dispatch({ type: 'notice-posted', notice: { id: 'n', kind: 'info' } })
   context.mock.timers.tick(1_000)
   assert.equal(told, 1)
+})
+
+test('a server, or a proxy before it, that has to be waited for is asked no sooner; the message stays, and its order', async (context) => {
+  context.mock.timers.enable({ apis: ['setTimeout', 'Date'] })
+  const tooMany = (headers, body) => () => new Response(body, { status: 429, headers })
+  const answers = [tooMany({ 'Retry-After': '40' }, '<html>'), tooMany({}, '{"retry_after": 30}'), tooMany({ 'Retry-After': '2' }, '{}')]
+  const posted = []
+  const fetch = async (_path, { body }) => {
+    posted.push(JSON.parse(body).content)
+    return answers.shift()?.() ?? new Response(JSON.stringify(message(700 + posted.length, ADA, { nonce: JSON.parse(body).nonce })))
+  }
+  const api = new Api('t', { fetch })
+  const { sender, isGone, store } = sending((path, body) => api.request('POST', path, body))
+  sender.send({ channelId: '10', content: 'one' })
+  sender.send({ channelId: '10', content: 'two' })
+  const until = async (count) => {
+    for (let turns = 0; turns < 200 && posted.length < count; turns += 1) await new Promise((done) => setImmediate(done))
+    for (let turns = 0; turns < 20; turns += 1) await new Promise((done) => setImmediate(done))
+    assert.equal(posted.length, count)
+  }
+  await until(1)
+  assert.deepEqual(store.state.outbox.map(({ state, error }) => [state, error]), [['waiting', 'The server takes more in 40 seconds.'], ['waiting', null]])
+  context.mock.timers.tick(39_000)
+  sender.wake() // the network is back, which changes nothing
+  await until(1)
+  context.mock.timers.tick(1_000)
+  await until(2)
+  context.mock.timers.tick(30_000)
+  await until(3)
+  context.mock.timers.tick(3_000) // the short one is waited out by the request itself
+  await isGone
+  assert.deepEqual(posted, ['one', 'one', 'one', 'one', 'two'])
+})
+
+test('a message that found no network is tried again as soon as it is back', async (context) => {
+  context.mock.timers.enable({ apis: ['setTimeout'] })
+  let isOnline = false
+  const { sender, isGone, store } = sending(async () => {
+    if (!isOnline) throw new ApiError('The server can’t be reached.')
+    return message(700, ADA)
+  })
+  const isWaiting = new Promise((done) => store.subscribe((state) => state.outbox[0]?.state === 'waiting' && state.outbox[0].firstSentAt && done()))
+  sender.send({ channelId: '10', content: 'hello' })
+  await isWaiting
+  isOnline = true
+  sender.wake()
+  await isGone
+})
+
+test('a request that is not wanted any more is cancelled, and is no failure', async () => {
+  const controller = new AbortController()
+  const fetch = (_path, { signal }) => new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)))
+  const asked = new Api('t', { fetch }).get('/x', { signal: controller.signal })
+  controller.abort()
+  await assert.rejects(asked, (error) => error.isCancelled)
 })

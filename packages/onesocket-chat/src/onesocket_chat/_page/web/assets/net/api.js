@@ -3,16 +3,22 @@
 const BASE = '/api/v10'
 const TIMEOUT_MS = 20_000
 const MAX_WAITS = 5
+const MAX_WAIT = 15 // seconds
 
 /** A request that failed; its message is for people. */
 export class ApiError extends Error {
-  /** `status`: 0 if no answer came. `fields`: sentences by the names of form fields. */
-  constructor(message, { status = 0, code = 0, fields = {} } = {}) {
+  /**
+   * `status`: 0 if no answer came. `fields`: sentences by the names of form fields. `retryAfter`: seconds until the server
+   * may be asked again. `isCancelled`: whoever asked wants no answer any more.
+   */
+  constructor(message, { status = 0, code = 0, fields = {}, retryAfter = 0, isCancelled = false } = {}) {
     super(message)
     this.name = 'ApiError'
     this.status = status
     this.code = code
     this.fields = fields
+    this.retryAfter = retryAfter
+    this.isCancelled = isCancelled
   }
 
   /** True if the same request may succeed later. */
@@ -36,8 +42,8 @@ export class Api {
     this.#fetch = fetch
   }
 
-  get(path) {
-    return this.request('GET', path)
+  get(path, options) {
+    return this.request('GET', path, undefined, options)
   }
 
   post(path, body = {}) {
@@ -56,22 +62,25 @@ export class Api {
     return this.request('DELETE', path)
   }
 
-  /** Send a request; waits out rate limits. `body`: JSON, or a FormData. Throws `ApiError`. */
-  async request(method, path, body, { timeout = TIMEOUT_MS } = {}) {
+  /** Send a request; waits out short rate limits. `body`: JSON, or a FormData. `signal` cancels it. Throws `ApiError`. */
+  async request(method, path, body, { timeout = TIMEOUT_MS, signal = null } = {}) {
     for (let waits = 0; ; waits += 1) {
-      const response = await this.#send(method, path, body, timeout)
+      if (signal?.aborted) throw new ApiError('', { isCancelled: true })
+      const response = await this.#send(method, path, body, timeout, signal)
       const answer = await readJson(response)
+      if (signal?.aborted) throw new ApiError('', { isCancelled: true })
       if (response.ok && answer === undefined) throw new ApiError('The server’s answer broke off.')
       if (response.ok) return answer
-      if (response.status === 429 && waits < MAX_WAITS && answer?.retry_after <= 15 && !path.startsWith('/auth/')) {
-        await new Promise((resolve) => setTimeout(resolve, answer.retry_after * 1000 + 50))
+      const retryAfter = retryAfterOf(response, answer)
+      if (response.status === 429 && waits < MAX_WAITS && retryAfter <= MAX_WAIT && !path.startsWith('/auth/')) {
+        await new Promise((resolve) => setTimeout(resolve, retryAfter * 1_000 + 50))
         continue
       }
-      throw errorOf(response.status, answer)
+      throw errorOf(response.status, answer, retryAfter)
     }
   }
 
-  async #send(method, path, body, timeout) {
+  async #send(method, path, body, timeout, signal) {
     const headers = {}
     if (this.#token) headers.Authorization = this.#token
     const isForm = body instanceof FormData
@@ -83,9 +92,10 @@ export class Api {
         body: body === undefined || isForm ? body : JSON.stringify(body),
         cache: 'no-store',
         credentials: 'omit',
-        signal: AbortSignal.timeout(timeout),
+        signal: signal ? AbortSignal.any([signal, AbortSignal.timeout(timeout)]) : AbortSignal.timeout(timeout),
       })
     } catch (error) {
+      if (signal?.aborted) throw new ApiError('', { isCancelled: true })
       if (error.name === 'TimeoutError') throw new ApiError('The server did not answer in time.')
       throw new ApiError('The server can’t be reached.')
     }
@@ -123,15 +133,23 @@ const CODES = {
   50013: 'You may not do this here.',
 }
 
-function errorOf(status, answer) {
+/** Seconds until the server may be asked again: by its answer, or by the header of a proxy before it; 0: it says nothing. */
+function retryAfterOf(response, answer) {
+  const header = response.headers.get('Retry-After')
+  const seconds = answer?.retry_after ?? (/^\d+$/.test(header ?? '') ? Number(header) : (Date.parse(header) - Date.now()) / 1_000)
+  if (seconds > 0) return seconds
+  return response.status === 429 ? 1 : 0
+}
+
+function errorOf(status, answer, retryAfter) {
   const code = answer?.code ?? 0
   const fields = fieldSentences(answer?.errors)
-  const options = { status, code, fields }
+  const options = { status, code, fields, retryAfter }
   if (status === 401) return new ApiError('You are signed out. Sign in again.', options)
   if (status === 403 && code === 0) return new ApiError('This page may not use the server. Open the address that it prints.', options)
   if (status === 413) return new ApiError('This is too large for the server.', options)
   if (status === 429) {
-    const seconds = Math.ceil(answer?.retry_after ?? 1)
+    const seconds = Math.ceil(retryAfter)
     return new ApiError(`Too many tries. Wait ${seconds} second${seconds === 1 ? '' : 's'}.`, options)
   }
   if (status >= 500) return new ApiError('The server has a problem. Try again later.', options)

@@ -43,14 +43,14 @@ export class Session {
       onRefused: () => this.#checkToken(),
     })
     this.#typingTimer = setInterval(() => this.store.dispatch({ type: 'typing-expired', now: Date.now() }), 1_000)
-    this.#onWake = () => this.#connection.wake()
+    this.#onWake = () => this.#wake()
     addEventListener('online', this.#onWake)
     document.addEventListener('visibilitychange', this.#onVisible)
   }
 
   #typingTimer
   #onWake
-  #onVisible = () => document.visibilityState === 'visible' && this.#connection.wake()
+  #onVisible = () => document.visibilityState === 'visible' && this.#wake()
   #newToken = null // while the password is changed: a promise that stays open once it is, as the page begins anew
 
   start() {
@@ -60,6 +60,13 @@ export class Session {
   /** Connect now, without waiting out the back-off. */
   reconnect() {
     this.#connection.wake()
+  }
+
+  /** The network may be back. */
+  #wake() {
+    this.#connection.wake()
+    this.#sender?.wake()
+    this.#loadWhatFailed()
   }
 
   close() {
@@ -172,11 +179,11 @@ export class Session {
     this.api.post(`/channels/${channelId}/messages/${messageId}/ack`).catch(() => this.#acknowledged.delete(channelId))
   }
 
-  /** Search a server's or a conversation's messages; the answer goes to the state. */
-  async search(channel, content, offset = 0) {
+  /** Search a server's or a conversation's messages; null: it failed, or was cancelled by `signal`. */
+  async search(channel, content, { offset = 0, signal = null } = {}) {
     const where = channel.guildId ? `/guilds/${channel.guildId}` : `/channels/${channel.id}`
     const query = new URLSearchParams({ content, offset: String(offset) })
-    return this.attempt('search', () => this.api.get(`${where}/messages/search?${query}`))
+    return this.attempt('search', () => this.api.get(`${where}/messages/search?${query}`, { signal }))
   }
 
   // --- guilds, channels and people ----------------------------------------------------------------------------------
@@ -193,6 +200,7 @@ export class Session {
       return answer ?? {}
     } catch (error) {
       if (!(error instanceof ApiError)) throw error
+      if (error.isCancelled) return null
       if (error.isUnauthorized) {
         if (action !== 'password') await this.#newToken
         this.onSignedOut('You were signed out.')
@@ -232,6 +240,13 @@ export class Session {
       reachesEnd: messages.some((message) => message.id === newest),
     })
     return true
+  }
+
+  /** What is shown was not loaded, as there was no network. */
+  #loadWhatFailed() {
+    const { channelId } = this.store.state.view
+    const { isLoaded, loading, load } = historyOf(this.store.state, channelId)
+    if (channelId !== null && !isLoaded && !loading && load !== null) this.loadLatest(channelId)
   }
 
   #dispatched(name, data) {
@@ -295,6 +310,7 @@ export class Session {
       entry: { at: Date.now(), state, text: why ?? (state === 'connected' ? (isResumed ? 'Resumed: nothing was missed.' : 'A new session.') : null) },
     })
     this.#sender?.connected(state === 'connected')
+    if (state === 'connected') this.#loadWhatFailed()
     if (state === 'waiting' && before !== 'waiting') {
       this.notify({ id: 'connection-lost', kind: 'warning', title: 'No connection', text: `${reason} What you write is sent as soon as it is back.` })
     } else if (state === 'connected') this.store.dispatch({ type: 'notice-withdrawn', id: 'connection-lost' })

@@ -105,7 +105,8 @@ function embedElement(embed, people) {
 }
 
 function fate(draft, actions) {
-  if (draft.state !== 'failed') return h('div.fate', {}, draft.state === 'sending' ? 'Sending…' : 'Waits for the connection')
+  if (draft.state === 'sending') return h('div.fate', {}, 'Sending…')
+  if (draft.state === 'waiting') return h('div.fate', {}, draft.error ? `Waits. ${draft.error}` : 'Waits for the connection')
   return h('div.fate.is-failed', { role: 'group', 'aria-label': 'Not sent' },
     h('span', {}, `Not sent. ${draft.error ?? ''} `),
     draft.fileNames.length && !draft.files.length ? null : h('button.link', { type: 'button', onclick: () => actions.retry(draft.nonce) }, 'Try again'),
