@@ -20,7 +20,7 @@ export class Completion {
     this.#onInsert = onInsert
     this.element = h('div.completion', { role: 'listbox', id: 'completion', 'aria-label': 'Suggestions', hidden: true })
     field.setAttribute('aria-controls', 'completion')
-    field.addEventListener('blur', () => setTimeout(() => this.close(), 150))
+    field.addEventListener('blur', () => this.close()) // a choice that is pressed leaves the focus in the field
   }
 
   /** Look at the text before the cursor. */

@@ -31,6 +31,17 @@ export function fill(parent, ...children) {
   append(parent, children)
 }
 
+/** Make these elements the children, in this order; what is in its place already is not touched. */
+export function arrange(parent, elements) {
+  const wanted = new Set(elements)
+  for (const child of [...parent.children]) if (!wanted.has(child)) child.remove()
+  let next = parent.firstChild
+  for (const element of elements) {
+    if (element === next) next = next.nextSibling
+    else parent.insertBefore(element, next)
+  }
+}
+
 const SVG = 'http://www.w3.org/2000/svg'
 const PATHS = {
   menu: 'M3 6h18M3 12h18M3 18h18',

@@ -20,6 +20,8 @@ export class MessagesView {
   #below
   #announcer
   #toolbar
+  #loading = h('div.loading', { hidden: true })
+  #pointed = null // the row under the mouse
   #shown = { channelId: null, history: null, outbox: null, divider: null, users: null, blocked: null }
   #known = new Map()
   #revealed = new Set() // keys of messages of blocked people that are shown nevertheless
@@ -33,7 +35,7 @@ export class MessagesView {
     this.#scroller = h('div.messages', { role: 'feed', tabindex: '0', 'aria-label': 'Messages' })
     this.#below = h('button.below', { type: 'button', hidden: true, onclick: () => this.toPresent() })
     this.#announcer = h('div.sr-only', { role: 'status', 'aria-live': 'polite' })
-    this.element = h('div.messages-area', {}, this.#scroller, this.#below, this.#announcer)
+    this.element = h('div.messages-area', {}, this.#scroller, this.#loading, this.#below, this.#announcer)
     this.#list = new VirtualList({
       container: this.#scroller,
       render: (row) => this.#renderRow(row),
@@ -42,9 +44,10 @@ export class MessagesView {
       onScroll: () => this.seen(),
     })
     this.#toolbar = h('div.toolbar', { role: 'toolbar', 'aria-label': 'Message' })
-    this.#scroller.addEventListener('pointerover', (event) => this.#showToolbar(event.target))
+    this.#scroller.addEventListener('pointerover', (event) => this.#pointedAt(event.target))
+    this.#scroller.addEventListener('pointerleave', () => this.#pointedAt(null))
     this.#scroller.addEventListener('focusin', (event) => this.#showToolbar(event.target))
-    this.#scroller.addEventListener('pointerleave', () => this.#toolbar.contains(document.activeElement) || this.#toolbar.remove())
+    this.#scroller.addEventListener('focusout', (event) => this.#scroller.contains(event.relatedTarget) || this.#showToolbar(this.#pointed))
     this.#scroller.addEventListener('keydown', (event) => this.#key(event))
     session.visibleMessageId = () => (this.#list.isAtBottom ? null : this.#list.topKey)
     session.on('MESSAGE_CREATE', (data, state) => this.#announce(data, state))
@@ -65,9 +68,9 @@ export class MessagesView {
     const isSame = channelId === before.channelId && history === before.history && state.outbox === before.outbox && divider === before.divider
     if (channelId && (!isSame || messageId !== null)) this.#setRows(state, history, divider)
     if (isSame && (state.users !== before.users || state.blocked !== before.blocked)) this.#list.redrawAll()
-    this.#scroller.setAttribute('aria-busy', String(Boolean(history?.loading)))
-    const title = channelTitle(state, channelId)
-    this.#scroller.setAttribute('aria-label', `Messages in ${title}`)
+    this.#showLoading(history)
+    const label = `Messages in ${channelTitle(state, channelId)}`
+    if (this.#scroller.getAttribute('aria-label') !== label) this.#scroller.setAttribute('aria-label', label)
     if (messageId !== null && history?.messages.some((message) => message.id === messageId)) this.#jumped(messageId)
     else if (channelId !== before.channelId && divider !== null) this.#unreadPending = true
     if (this.#unreadPending && history?.isLoaded && messageId === null) this.#toDivider()
@@ -75,6 +78,18 @@ export class MessagesView {
   }
 
   #unreadPending = false
+
+  #showLoading(history) {
+    const hasFailed = Boolean(history) && !history.isLoaded && !history.loading && history.load !== null
+    const kind = history?.loading ?? (hasFailed ? 'failed' : '')
+    if (this.#loading.dataset.kind === kind) return
+    this.#loading.dataset.kind = kind
+    this.#scroller.setAttribute('aria-busy', String(Boolean(history?.loading)))
+    this.#loading.hidden = !kind
+    fill(this.#loading, hasFailed
+      ? ['The messages could not be loaded. ', h('button.link', { type: 'button', onclick: () => this.#session.loadLatest(this.#shown.channelId) }, 'Try again')]
+      : kind && 'Loading messages…')
+  }
 
   /** Go to the newest message. */
   async toPresent() {
@@ -120,6 +135,7 @@ export class MessagesView {
       this.#chat.focusComposer()
     })
     this.#editing = { id: chosen.id, editor }
+    this.#toolbar.remove() // it would cover the field
     this.#list.redraw(chosen.id)
     this.#list.reveal(chosen.id)
     requestAnimationFrame(() => requestAnimationFrame(() => editor.focus()))
@@ -214,10 +230,20 @@ export class MessagesView {
     return row && !row.draft ? { article, message: row.message } : null
   }
 
+  #pointedAt(target) {
+    this.#pointed = target?.closest?.('article.message') ?? null
+    if (this.#pointed !== null) this.#showToolbar(target)
+    else if (target === null && !this.#scroller.contains(document.activeElement)) this.#toolbar.remove()
+  }
+
+  /** Show what can be done with the message that holds an element; with none, or one that is edited: nothing. */
   #showToolbar(target) {
-    if (this.#toolbar.contains(target)) return
-    const found = this.#messageOf(target)
-    if (!found) return
+    if (target && this.#toolbar.contains(target)) return
+    const found = target && this.#messageOf(target)
+    if (!found || this.#editing?.id === found.message.id) {
+      if (!this.#toolbar.contains(document.activeElement)) this.#toolbar.remove()
+      return
+    }
     if (this.#toolbar.parentElement === found.article || this.#toolbar.contains(document.activeElement)) return
     fill(this.#toolbar, this.#buttons(found.message))
     found.article.append(this.#toolbar)

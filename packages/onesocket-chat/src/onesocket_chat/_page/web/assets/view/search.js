@@ -7,6 +7,7 @@ import { fill, h, iconButton, isolated } from './dom.js'
 import { channelTitle, nameOf } from './names.js'
 
 const PAGE = 25
+const PAUSE_MS = 300 // after the last key
 
 export class SearchView {
   #session
@@ -14,12 +15,14 @@ export class SearchView {
   #field
   #summary = h('p.hint', { role: 'status' })
   #results = h('ol.results')
-  #asked = 0
+  #controller = null // of the search that is under way
+  #timer = null
+  #searched = ''
 
   constructor(session, chat) {
     this.#session = session
     this.#chat = chat
-    this.#field = h('input', { type: 'search', 'aria-label': 'Search messages', placeholder: 'Search messages', maxlength: '256' })
+    this.#field = h('input', { type: 'search', 'aria-label': 'Search messages', placeholder: 'Search messages', maxlength: '256', oninput: () => this.#typed() })
     const form = h('form.search-form', { role: 'search', onsubmit: (event) => this.#submit(event) }, this.#field, iconButton('search', 'Search', null, { type: 'submit' }))
     this.element = h('div.panel-content', {}, form, this.#summary, h('div.panel-scroll', { tabindex: '-1' }, this.#results))
   }
@@ -31,22 +34,50 @@ export class SearchView {
     this.#field.select()
   }
 
+  /** Leave the page. */
+  close() {
+    this.#cancel()
+  }
+
+  /** What is typed is searched for after a pause; Enter doesn't wait. */
+  #typed() {
+    if (this.#field.value.trim() === this.#searched) return
+    this.#cancel()
+    if (this.#field.value.trim()) this.#timer = setTimeout(() => this.#begin(), PAUSE_MS)
+    else this.#begin()
+  }
+
   #submit(event) {
     event.preventDefault()
-    const text = this.#field.value.trim()
+    this.#begin()
+  }
+
+  #begin() {
+    this.#cancel()
+    this.#searched = this.#field.value.trim()
     fill(this.#results)
-    if (text) this.#find(text, 0)
+    this.#summary.textContent = ''
+    if (this.#searched) this.#find(this.#searched, 0)
+  }
+
+  /** What was asked for before is not wanted any more. */
+  #cancel() {
+    clearTimeout(this.#timer)
+    this.#controller?.abort()
+    this.#searched = ''
   }
 
   async #find(text, offset) {
-    const asked = (this.#asked += 1)
     const { state } = this.#session.store
     const channel = state.channels.get(state.view.channelId)
     if (!channel) return
+    this.#controller?.abort()
+    const { signal } = (this.#controller = new AbortController())
     this.#summary.textContent = 'Searching…'
-    const answer = await this.#session.search(channel, text, offset)
-    if (asked !== this.#asked) return // another search has begun
+    const answer = await this.#session.search(channel, text, { offset, signal })
+    if (signal.aborted) return
     if (!answer) {
+      this.#searched = ''
       this.#summary.textContent = ''
       return
     }

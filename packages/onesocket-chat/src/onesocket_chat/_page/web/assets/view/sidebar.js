@@ -3,19 +3,28 @@
 import { DM } from '../state/directory.js'
 import { isUnread } from '../state/attention.js'
 import { compareIds } from '../state/ids.js'
-import { plural } from '../text/format.js'
-import { avatar, fill, h, iconButton, isolated } from './dom.js'
-import { channelTitle, nameOf, pathOf } from './names.js'
+import { ChannelLink } from './channel_link.js'
+import { arrange, avatar, fill, h, iconButton, isolated } from './dom.js'
+import { nameOf, pathOf } from './names.js'
+
+const CONVERSATIONS = 'conversations'
 
 export class Sidebar {
   #chat
+  #more
   #list = h('div.channel-list')
   #own = h('div.own')
+  #sections = new Map() // a guild's id, or CONVERSATIONS -> Section
+  #links = new Map() // channel id -> ChannelLink
   #shown = []
+  #me = null
 
   /** `chat`: what its buttons lead to. */
   constructor(chat) {
     this.#chat = chat
+    this.#more = h('div.sidebar-more', {},
+      h('button.link', { type: 'button', onclick: () => chat.newGuild() }, 'New server'),
+      h('button.link', { type: 'button', onclick: () => chat.join() }, 'Use an invite'))
     this.element = h('nav.sidebar', { 'aria-label': 'Channels', tabindex: '-1' }, this.#list, this.#own)
     this.#list.addEventListener('keydown', (event) => this.#key(event))
     this.#list.addEventListener('click', (event) => this.#click(event))
@@ -26,10 +35,13 @@ export class Sidebar {
     const now = [guilds, channels, users, presences, readStates, mentions, view.channelId, me]
     if (now.every((value, at) => value === this.#shown[at])) return
     this.#shown = now
-    const focused = document.activeElement?.closest?.('.channel-list [data-id]')?.dataset.id
-    fill(this.#list, this.#sections(state))
-    if (focused) this.#list.querySelector(`[data-id="${focused}"]`)?.focus()
-    if (me) fill(this.#own, avatar(me.id, me.username), h('span.own-name', {}, isolated(me.username)), iconButton('gear', 'Settings', () => this.#chat.settings()))
+    const focused = document.activeElement
+    this.#drawList(state)
+    if (focused !== document.activeElement && this.#list.contains(focused)) focused.focus() // it was moved
+    if (me !== this.#me) {
+      this.#me = me
+      fill(this.#own, avatar(me.id, me.username), h('span.own-name', {}, isolated(me.username)), iconButton('gear', 'Settings', () => this.#chat.settings()))
+    }
   }
 
   /** The ids of the channels, from top to bottom. */
@@ -41,41 +53,51 @@ export class Sidebar {
     ;(this.#list.querySelector('[aria-current]') ?? this.#list.querySelector('a, button'))?.focus()
   }
 
-  #sections(state) {
-    const sections = guildsOf(state).map((guild) => {
-      const isOwner = guild.ownerId === state.me?.id
-      const buttons = [
+  #drawList(state) {
+    const links = new Map()
+    const sections = new Map()
+    const draw = (key, title, channels, buttons) => {
+      const section = this.#sections.get(key) ?? new Section()
+      section.update(title, buttons)
+      arrange(section.list, channels.map((channel) => this.#link(state, channel, links).element))
+      sections.set(key, section)
+    }
+    for (const guild of guildsOf(state)) draw(guild.id, guild.name, channelsOf(state, guild.id), this.#guildButtons(guild, state.me?.id))
+    draw(CONVERSATIONS, 'Direct messages', conversationsOf(state), {
+      key: CONVERSATIONS,
+      make: () => [iconButton('plus', 'New conversation', () => this.#chat.goTo())],
+    })
+    this.#sections = sections
+    this.#links = links
+    arrange(this.#list, [...[...sections.values()].map((section) => section.element), this.#more])
+  }
+
+  #guildButtons(guild, me) {
+    const isOwner = guild.ownerId === me
+    return {
+      key: `${guild.name} ${isOwner}`,
+      make: () => [
         iconButton('people', `Invite people to ${guild.name}`, () => this.#chat.invite(guild)),
         isOwner && iconButton('plus', `New channel in ${guild.name}`, () => this.#chat.newChannel(guild)),
         !isOwner && iconButton('close', `Leave ${guild.name}`, () => this.#chat.leave(guild)),
-      ]
-      return this.#section(state, guild.name, channelsOf(state, guild.id), buttons)
-    })
-    const conversations = this.#section(state, 'Direct messages', conversationsOf(state), [iconButton('plus', 'New conversation', () => this.#chat.goTo())])
-    const more = h('div.sidebar-more', {},
-      h('button.link', { type: 'button', onclick: () => this.#chat.newGuild() }, 'New server'),
-      h('button.link', { type: 'button', onclick: () => this.#chat.join() }, 'Use an invite'))
-    return [sections, conversations, more]
+      ],
+    }
   }
 
-  #section(state, title, channels, buttons) {
-    const items = channels.map((channel) => h('li', {}, this.#link(state, channel)))
-    return h('section', {}, h('div.section-head', {}, h('h2', {}, isolated(title)), buttons), h('ul', {}, items))
-  }
-
-  #link(state, channel) {
-    const isCurrent = state.view.channelId === channel.id
-    const hasNew = isUnread(state, channel.id) && !isCurrent
-    const mentions = state.mentions.get(channel.id) ?? 0
-    const link = h('a.channel', { href: pathOf(state, channel.id), 'data-id': channel.id, 'aria-current': isCurrent ? 'page' : null })
-    if (channel.type === DM) {
-      const [id] = channel.recipients
-      const name = nameOf(state, id) ?? 'someone'
-      link.append(withPresence(avatar(id ?? '0', name), state.presences.get(id)), h('span.channel-name', {}, isolated(name)))
-    } else link.append(h('span.hash', { 'aria-hidden': 'true' }, '#'), h('span.channel-name', {}, isolated(channel.name)))
-    link.classList.toggle('is-unread', hasNew)
-    if (mentions && !isCurrent) link.append(h('span.count-badge', {}, String(mentions), h('span.sr-only', {}, ` ${plural(mentions, 'mention').split(' ')[1]}`)))
-    else if (hasNew) link.append(h('span.sr-only', {}, ' unread'))
+  #link(state, channel, links) {
+    const [person] = channel.recipients
+    const about = {
+      path: pathOf(state, channel.id),
+      name: channel.type === DM ? (nameOf(state, person) ?? 'someone') : channel.name,
+      status: state.presences.get(person),
+      isCurrent: state.view.channelId === channel.id,
+      isUnread: isUnread(state, channel.id),
+      mentions: state.mentions.get(channel.id) ?? 0,
+    }
+    const known = this.#links.get(channel.id)
+    known?.update(about)
+    const link = known ?? new ChannelLink(channel, about)
+    links.set(channel.id, link)
     return link
   }
 
@@ -98,9 +120,23 @@ export class Sidebar {
   }
 }
 
-/** An avatar with the person's presence. */
-export function withPresence(element, status = 'offline') {
-  return h('span.presence', { title: status }, element, h(`span.dot.is-${status}`, {}, h('span.sr-only', {}, `${status}, `)))
+/** A heading with its buttons, and the list below it. */
+class Section {
+  #head = h('div.section-head')
+  #shown = null
+  list = h('ul')
+
+  constructor() {
+    this.element = h('section', {}, this.#head, this.list)
+  }
+
+  /** `buttons`: `{ key, make() }`; they are made anew where the key is another one. */
+  update(title, { key, make }) {
+    const shown = `${title} ${key}`
+    if (shown === this.#shown) return
+    this.#shown = shown
+    fill(this.#head, h('h2', {}, isolated(title)), make())
+  }
 }
 
 function guildsOf(state) {
