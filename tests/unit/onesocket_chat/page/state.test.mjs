@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { compareIds } from '../../../../packages/onesocket-chat/src/onesocket_chat/_page/web/assets/state/ids.js'
-import { anyUnread, isUnread, mentionCount } from '../../../../packages/onesocket-chat/src/onesocket_chat/_page/web/assets/state/attention.js'
+import { anyUnread, attentionElsewhere, isUnread, mentionCount } from '../../../../packages/onesocket-chat/src/onesocket_chat/_page/web/assets/state/attention.js'
 import { PresenceBuffer } from '../../../../packages/onesocket-chat/src/onesocket_chat/_page/web/assets/state/presence_buffer.js'
 import { ADA, BOB, ids, loaded, message, play, world } from './support.mjs'
 
@@ -191,4 +191,22 @@ test('presences that come together are applied together, after what came before 
   assert.deepEqual([...state.presences], [['2', 'dnd'], ['3', 'online']])
   assert.equal(before.presences.get('2'), 'online') // a copy was changed
   assert.deepEqual([buffer.action(), buffer.precedes('READY')], [null, false])
+})
+
+test('READY promises guilds: they are awaited until each has come, is gone, or has an outage', () => {
+  const ready = (...guilds) => ['READY', { user: ADA, guilds: guilds.map((id) => ({ id })) }]
+  let state = world(ready('5', '6', '7'))
+  assert.deepEqual([...state.awaited.keys()], ['5', '6', '7'])
+  state = play(state, ['GUILD_CREATE', { id: '5', name: 'five' }], ['GUILD_DELETE', { id: '6', unavailable: true }], ['GUILD_DELETE', { id: '7' }])
+  assert.equal(state.awaited.size, 0)
+  assert.equal(play(state, ['GUILD_DELETE', { id: '6', unavailable: true }]), state)
+})
+
+test('what is new elsewhere is told apart from what is new in the channel that is shown', () => {
+  let state = play(world({ type: 'channel-opened', channelId: '10' }), ['MESSAGE_CREATE', message(101, BOB, { mentions: [ADA] })])
+  assert.deepEqual(attentionElsewhere(state), { mentions: 0, isUnread: false })
+  state = play(state, ['MESSAGE_CREATE', message(102, BOB, { channel_id: '11' })])
+  assert.deepEqual(attentionElsewhere(state), { mentions: 0, isUnread: true })
+  state = play(state, ['MESSAGE_CREATE', message(103, BOB, { channel_id: '20' })])
+  assert.deepEqual(attentionElsewhere(state), { mentions: 1, isUnread: true })
 })

@@ -88,6 +88,17 @@ export function mentionCount(state) {
   return count
 }
 
+/** What is new in other channels than the one that is shown: `{ mentions, isUnread }`. */
+export function attentionElsewhere(state) {
+  const found = { mentions: 0, isUnread: false }
+  for (const id of state.channels.keys()) {
+    if (id === state.view.channelId) continue
+    found.mentions += state.mentions.get(id) ?? 0
+    found.isUnread ||= isUnread(state, id)
+  }
+  return found
+}
+
 /** True if any channel holds messages that were not read. */
 export function anyUnread(state) {
   for (const channelId of state.channels.keys()) if (isUnread(state, channelId)) return true

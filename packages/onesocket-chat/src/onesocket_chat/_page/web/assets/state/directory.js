@@ -31,7 +31,8 @@ const HANDLERS = {
     const guilds = new Map([...state.guilds].filter(([id]) => mine.has(id)))
     for (const channel of state.channels.values()) if (mine.has(channel.guildId)) channels.set(channel.id, channel)
     const members = new Map([...state.members].filter(([id]) => mine.has(id)))
-    return { me: userOf(data.user), isReady: true, guilds, channels, users, members, presences: new Map() }
+    const awaited = new Map([...mine].map((id) => [id, true]))
+    return { me: userOf(data.user), isReady: true, guilds, awaited, channels, users, members, presences: new Map() }
   },
 
   GUILD_CREATE(state, data) {
@@ -47,6 +48,7 @@ const HANDLERS = {
     for (const presence of data.presences ?? []) presences.set(presence.user.id, presence.status)
     return {
       guilds: withEntry(state.guilds, data.id, { ...guildOf(data), memberCount: data.member_count, isLarge: data.large }),
+      awaited: withoutEntry(state.awaited, data.id),
       channels,
       users,
       members: withEntry(state.members, data.id, members),
@@ -60,8 +62,11 @@ const HANDLERS = {
   },
 
   GUILD_DELETE(state, data) {
-    if (data.unavailable) return null
+    const awaited = withoutEntry(state.awaited, data.id)
+    // It comes when its outage is over, and nothing waits for that.
+    if (data.unavailable) return awaited === state.awaited ? null : { awaited }
     return {
+      awaited,
       guilds: withoutEntry(state.guilds, data.id),
       members: withoutEntry(state.members, data.id),
       channels: new Map([...state.channels].filter(([, channel]) => channel.guildId !== data.id)),

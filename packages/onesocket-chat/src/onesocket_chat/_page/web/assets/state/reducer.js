@@ -14,6 +14,7 @@ export function initialState() {
     isReady: false, // READY has come at least once
     // Who and what there is.
     guilds: new Map(),
+    awaited: new Map(), // id of a guild that READY promised, and that has not come -> true
     channels: new Map(),
     users: new Map(),
     members: new Map(), // guild id -> Map of user id -> member
@@ -30,7 +31,7 @@ export function initialState() {
     divider: new Map(), // channel id -> id of the last message above the unread divider
     // The page itself.
     view: { channelId: null, messageId: null },
-    connection: { state: 'closed', retryAt: null, reason: null },
+    connection: { state: 'connecting', retryAt: null, reason: null },
     timeline: [],
     notices: [],
     search: null,

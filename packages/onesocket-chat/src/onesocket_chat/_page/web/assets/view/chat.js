@@ -2,18 +2,19 @@
 
 import { Attention } from './attention.js'
 import { Composer } from './composer.js'
-import { ConnectionPill } from './connection.js'
 import { askFor, confirm, show, showKeys } from './dialogs.js'
-import { copyText, fill, h, iconButton, isolated } from './dom.js'
+import { copyText, fill, h, iconButton } from './dom.js'
+import { EmptyView } from './empty.js'
 import { MembersView } from './members.js'
 import { MessagesView } from './messages.js'
-import { channelTitle, pathOf } from './names.js'
+import { Navigation } from './navigation.js'
 import { Notices } from './notices.js'
 import { pickEmoji } from './picker.js'
 import { SearchView } from './search.js'
 import { showSettings } from './settings.js'
 import { Sidebar } from './sidebar.js'
 import { goToDialog } from './switcher.js'
+import { Topbar } from './topbar.js'
 
 const NARROW = '(max-width: 760px)'
 
@@ -26,13 +27,15 @@ export class ChatView {
   #composer
   #members
   #search
-  #pill
+  #topbar
+  #empty
+  #navigation
   #notices
   #attention
-  #title = h('h1')
-  #topic = h('p.topic', { dir: 'auto' })
   #panel = h('aside.panel', { 'aria-label': 'People', hidden: true })
   #panelShown = null
+  #panelBefore = null // what the search has taken the place of
+  #focusesNext = false
   #frame
   #cleanup = []
 
@@ -46,104 +49,85 @@ export class ChatView {
     this.#composer = new Composer(session, this)
     this.#members = new MembersView(session, this)
     this.#search = new SearchView(session, this)
-    this.#pill = new ConnectionPill(session)
+    this.#topbar = new Topbar(session, this)
+    this.#empty = new EmptyView(this)
+    this.#navigation = new Navigation(session, { order: (state) => this.#sidebar.order(state), onArrived: () => this.#arrived() })
     this.#notices = new Notices(session.store)
     this.#attention = new Attention(session, (channelId, messageId) => this.open(channelId, messageId))
-    const bar = h('header.topbar', {},
-      iconButton('menu', 'Channels', () => this.#toggleSidebar(), { class: 'icon-button only-narrow' }),
-      h('div.topbar-title', {}, this.#title, this.#topic), this.#pill.element,
-      iconButton('search', 'Search', () => this.showPanel('search')),
-      iconButton('people', 'People', () => this.showPanel('members')))
-    const main = h('main.conversation', {}, bar, this.#messages.element, this.#composer.element)
+    const main = h('main.conversation', {}, this.#topbar.element, this.#empty.element, this.#messages.element, this.#composer.element)
     this.#frame = h('div.chat', {}, this.#sidebar.element, h('div.scrim', { onclick: () => this.#closeDrawers() }), main, this.#panel)
     fill(root, this.#frame, this.#notices.element)
     const narrow = matchMedia(NARROW)
     if (!narrow.matches) this.showPanel('members', { focus: false })
-    this.#listen(narrow, 'change', () => narrow.matches && this.showPanel(null))
+    this.#listen(narrow, 'change', () => narrow.matches && this.#closePanels())
     this.#listen(window, 'keydown', (event) => this.#key(event))
-    this.#listen(window, 'popstate', () => this.#route())
+    this.#listen(window, 'popstate', () => this.#navigation.addressChanged())
     this.#listen(window, 'focus', () => this.#messages.seen())
     this.#listen(document, 'visibilitychange', () => this.#messages.seen())
     this.#listen(window, 'dragover', (event) => event.preventDefault())
     this.#listen(window, 'drop', (event) => this.#drop(event))
-    this.#cleanup.push(session.store.subscribe((state) => this.#update(state)))
-    this.#update(session.store.state)
+    this.#cleanup.push(session.store.subscribe(() => this.#update()))
+    this.#update()
   }
 
   /** Leave the page to what comes next. */
   close() {
     for (const undo of this.#cleanup) undo()
-    this.#pill.close()
+    this.#topbar.close()
+    this.#composer.close()
+    this.#search.close()
     for (const dialog of document.querySelectorAll('dialog')) dialog.close()
   }
 
   // --- navigation -------------------------------------------------------------------------------------------------
 
   /** Show a channel, and one of its messages. */
-  open(channelId, messageId = null, { push = true } = {}) {
-    const { state } = this.#session.store
-    const path = pathOf(state, channelId, messageId)
-    if (push && location.pathname !== path) history.pushState(null, '', path)
+  open(channelId, messageId = null) {
     this.#closeDrawers()
-    return this.#session.open(channelId, messageId)
+    return this.#navigation.open(channelId, messageId)
   }
 
   /** Show a message, by a link of a reply or of a search. */
   jump(channelId, messageId) {
-    if (matchMedia(NARROW).matches) this.showPanel(null)
+    if (matchMedia(NARROW).matches) this.#closePanels()
     return this.open(channelId, messageId)
   }
 
-  #route() {
+  /** A conversation was opened without a click: one may write at once, unless something else has the focus. */
+  #arrived() {
+    const { activeElement } = document
+    if (activeElement === document.body || this.#empty.element.contains(activeElement)) this.focusComposer()
+  }
+
+  #update() {
+    this.#navigation.settle()
     const { state } = this.#session.store
-    const [, , , channelId, messageId] = location.pathname.split('/')
-    if (channelId && state.channels.has(channelId)) {
-      this.open(channelId, messageId ?? null, { push: false })
-      if (document.activeElement === document.body) this.focusComposer()
-    } else if (state.isReady) this.#openFirst(state)
-  }
-
-  #openFirst(state) {
-    const [first] = this.#sidebar.order(state)
-    if (!first) return
-    history.replaceState(null, '', pathOf(state, first))
-    this.open(first, null, { push: false })
-    this.focusComposer()
-  }
-
-  #update(state) {
-    this.#sidebar.update(state)
-    this.#frame.classList.toggle('is-empty', state.isReady && state.view.channelId === null)
     const { channelId } = state.view
-    if (state.isReady && (channelId === null || !state.channels.has(channelId)) && state.channels.size) {
-      if (channelId !== null) this.#session.store.dispatch({ type: 'channel-closed' }) // it was deleted
-      this.#routeWhenKnown(state)
-    }
-    const channel = state.channels.get(channelId)
-    const title = channel ? channelTitle(state, channelId) : 'onesocket'
-    if (this.#title.textContent !== title) fill(this.#title, isolated(title))
-    this.#topic.textContent = channel?.topic ?? ''
+    this.#sidebar.update(state)
+    this.#topbar.update(state)
+    this.#messages.element.hidden = channelId === null
     this.#messages.update(state)
     this.#composer.update(state)
+    const { gone } = this.#navigation
+    this.#empty.update(state, { gone, first: gone && this.#navigation.first(state), unsent: () => this.#unsentIn(state, gone.channel.id) })
+    if (this.#focusesNext && channelId !== null) this.focusComposer()
     if (this.#panelShown === 'members') this.#members.update(state)
-    this.#pill.update(state)
     this.#notices.update(state)
     this.#attention.update(state)
   }
 
-  /** Guilds come one after another behind READY: the channel of the address may be in one of the next. */
-  #routeWhenKnown(state) {
-    const [, , guildId, channelId] = location.pathname.split('/')
-    const isExpected = channelId && !state.channels.has(channelId) && guildId !== '@me' && !state.members.has(guildId)
-    if (isExpected && [...this.#session.store.state.guilds.keys()].length === 0) return
-    this.#route()
+  #unsentIn(state, channelId) {
+    const drafts = state.outbox.filter((draft) => draft.channelId === channelId).map((draft) => draft.content)
+    return [...drafts, this.#composer.textOf(channelId)].filter(Boolean).join('\n\n')
   }
 
   // --- panels and drawers ----------------------------------------------------------------------------------------
 
-  /** Show `members`, `search` or nothing (null) at the side; again: hide it. */
+  /** Show `members`, `search` or nothing (null) at the side; again: hide it. The search gives its place back. */
   showPanel(name, { focus = true } = {}) {
-    const next = name === this.#panelShown && name !== 'search' ? null : name
+    const isSearched = this.#panelShown === 'search'
+    const next = name === this.#panelShown && name !== 'search' ? null : (name ?? (isSearched ? this.#panelBefore : null))
+    if (next === 'search' && !isSearched) this.#panelBefore = matchMedia(NARROW).matches ? null : this.#panelShown
     this.#panelShown = next
     this.#panel.hidden = next === null
     this.#frame.classList.toggle('has-panel', next !== null)
@@ -152,10 +136,15 @@ export class ChatView {
     this.#panel.setAttribute('aria-label', next === 'members' ? 'People' : 'Search')
     fill(this.#panel, iconButton('close', 'Close', () => this.showPanel(null), { class: 'icon-button panel-close' }), view.element)
     view.update(this.#session.store.state)
-    if (focus) view.focus?.()
+    if (focus && name !== null) view.focus?.()
   }
 
-  #toggleSidebar() {
+  #closePanels() {
+    this.#panelBefore = null
+    this.showPanel(null)
+  }
+
+  toggleSidebar() {
     const isOpen = this.#frame.classList.toggle('has-sidebar')
     if (isOpen) this.#sidebar.focus()
   }
@@ -167,7 +156,8 @@ export class ChatView {
   // --- messages ---------------------------------------------------------------------------------------------------
 
   focusComposer() {
-    if (!matchMedia('(pointer: coarse)').matches) this.#composer.focus()
+    this.#focusesNext = this.#composer.element.hidden // it is shown with the conversation
+    if (!this.#focusesNext && !matchMedia('(pointer: coarse)').matches) this.#composer.focus()
   }
 
   reply(message) {
@@ -239,6 +229,7 @@ export class ChatView {
 
   async leave(guild) {
     if (await confirm(`Leave ${guild.name}?`, 'You can come back with an invite.', 'Leave')) {
+      this.#navigation.leaves(guild)
       await this.#session.attempt('guild', () => this.#session.api.delete(`/users/@me/guilds/${guild.id}`))
     }
   }

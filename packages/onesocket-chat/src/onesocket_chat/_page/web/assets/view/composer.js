@@ -41,7 +41,7 @@ export class Composer {
       iconButton('attach', 'Add files', () => this.#chooser.click()), this.#chooser, this.#field, this.#count,
       iconButton('smile', 'Emoji', (event) => chat.pickEmoji(event.currentTarget, (emoji) => this.insert(emoji.text))),
       iconButton('send', 'Send', () => this.#send()))
-    this.element = h('form.composer', { onsubmit: (event) => event.preventDefault() }, this.#context, this.#files, this.#completion.element, box, this.#typing)
+    this.element = h('form.composer', { hidden: true, onsubmit: (event) => event.preventDefault() }, this.#context, this.#files, this.#completion.element, box, this.#typing)
     this.element.addEventListener('dragover', (event) => event.preventDefault())
   }
 
@@ -58,6 +58,17 @@ export class Composer {
 
   focus() {
     this.#field.focus()
+  }
+
+  /** What is being written in a channel. */
+  textOf(channelId) {
+    return (this.#drafts.get(channelId)?.text ?? readDraft(this.#nameOf(channelId))).trim()
+  }
+
+  /** Leave the page: what is being written is kept. */
+  close() {
+    this.#save()
+    this.#channelId = null
   }
 
   /** Reply to a message. */
@@ -100,7 +111,11 @@ export class Composer {
   }
 
   get #draftName() {
-    return `text.${this.#session.store.state.me?.id}.${this.#channelId}`
+    return this.#nameOf(this.#channelId)
+  }
+
+  #nameOf(channelId) {
+    return `text.${this.#session.store.state.me?.id}.${channelId}`
   }
 
   #switchTo(channelId, state) {

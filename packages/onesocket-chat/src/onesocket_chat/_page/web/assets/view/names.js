@@ -10,7 +10,11 @@ export function nameOf(state, userId) {
 /** "#general" or the name of the other person. */
 export function channelTitle(state, channelId) {
   const channel = state.channels.get(channelId)
-  if (!channel) return 'no channel'
+  return channel ? channelLabel(state, channel) : 'no channel'
+}
+
+/** The same of a channel that may be gone. */
+export function channelLabel(state, channel) {
   if (channel.type !== DM) return `#${channel.name}`
   return channel.recipients.map((id) => nameOf(state, id) ?? 'someone').join(', ')
 }
