@@ -40,7 +40,8 @@ async def check(page: Page, axe: str, what: str) -> None:
     assert not serious, f"{what}: {json.dumps(serious, indent=1, ensure_ascii=False)}"
 
 
-async def fill_channel(server: ChatServer, token: str) -> None:
+async def fill_channel(server: ChatServer, token: str) -> str:
+    """Write a few messages in the first channel; returns its id."""
     async with Rest(token, api_url=server.api_url, token_type=None) as rest:
         guild = (await rest.guilds())[0]["id"]
         general = (await rest.guild_channels(guild))[0]["id"]
@@ -48,6 +49,7 @@ async def fill_channel(server: ChatServer, token: str) -> None:
         await rest.send_message(general, "```py\nprint('an answer')\n```\n> quoted", reply_to=question["id"])
         await rest.add_reaction(general, question["id"], "👍")
         await rest.edit_message(general, question["id"], "An edited **question** @everyone, https://example.org ||no||")
+    return str(general)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -55,7 +57,8 @@ async def fill_channel(server: ChatServer, token: str) -> None:
 async def test_axe_finds_nothing_serious(
     server: ChatServer, chromium: Browser, axe: str, scheme: str, width: int
 ) -> None:
-    await fill_channel(server, await server.create_user("bob", PASSWORD))
+    token = await server.create_user("bob", PASSWORD)
+    general = await fill_channel(server, token)
     options = {"viewport": {"width": width, "height": 760}, "color_scheme": scheme, "reduced_motion": "reduce"}
     # Without motion: colours in the middle of it are not those that are read. Axe itself is no script of the page.
     async with person(chromium, server.page_url, bypass_csp=True, **options) as ada:
@@ -89,6 +92,12 @@ async def test_axe_finds_nothing_serious(
             await server.faults.drop_connection(user="ada")
             await expect(ada.page.locator(".notice")).to_be_visible()
             await check(ada.page, axe, "a notice")
+        await ada.connected()
+        await ada.field.fill("half a thought")
+        async with Rest(token, api_url=server.api_url, token_type=None) as rest:
+            await rest.request("DELETE", "/channels/{channel_id}", params={"channel_id": general})
+        await expect(ada.page.locator(".empty h2")).to_have_text("#general is gone")
+        await check(ada.page, axe, "a channel that is gone")
 
 
 async def test_everything_by_keyboard(server: ChatServer, chromium: Browser) -> None:
