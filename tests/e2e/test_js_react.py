@@ -123,6 +123,27 @@ async def test_ten_components_mounted_twice_share_one_also_after_a_failure(chrom
         assert (server.counts.upgraded, server.counts.refused, server.counts.most_open) == (2, 1, 1)
 
 
+async def test_the_example_of_the_documents_runs(chromium: Browser, tmp_path: Path) -> None:
+    (example,) = re.findall(r"```jsx\n(.*?)```", (ROOT / "docs" / "browser.md").read_text("utf-8"), re.DOTALL)
+    assert example.count("…") == 1
+    entry = tmp_path / "example.jsx"
+    entry.write_text(
+        f"""
+        import {{ useEffect, useState }} from 'react';
+        import {{ createRoot }} from 'react-dom/client';
+        const fetchTicket = async () => 'a ticket';
+        {example.replace("…", "return <p>{state} {notes.map(({text}) => text)} {notices.length}</p>;")}
+        createRoot(document.getElementById('root')).render(<App user={{{{ id: 'alice' }}}} />);
+        """.replace("'wss://feed.example/'", "new URLSearchParams(location.search).get('url')"),
+        "utf-8",
+    )
+    async with FaultyServer() as server, opened(entry, server, chromium, tmp_path) as page:
+        await page.wait_for_function("() => document.querySelector('p')?.textContent.startsWith('connected')")
+        await server.broadcast('{"type": "note", "text": "hello"}')
+        await page.wait_for_function("() => document.querySelector('p').textContent === 'connected hello 0'")
+        assert server.history[0].request_path == "/?token=a+ticket"
+
+
 # --- the binding ------------------------------------------------------------------------------------------------------
 
 

@@ -11,8 +11,11 @@ export function randomOf(seed) {
   return (count) => (number = (number * 48271 + 11) % 2147483647) % count;
 }
 
-/** Sockets of a server that answers late, never, or with an end; `got` is what it has read. */
-export function socketsOf(random, clock, problems) {
+/**
+ * Sockets of a server that answers late, never, or with an end; `got` is what it has read. `atMost`: the most there may be.
+ * `feed(message)` sends it on all of them, on each after a time of its own; with `hasMutes` some of them bring nothing.
+ */
+export function socketsOf(random, clock, problems, { atMost = 1, hasMutes = false } = {}) {
   const sockets = [];
   const later = (tenths, call) => clock.setTimer(random(tenths) / 10, call);
 
@@ -25,12 +28,14 @@ export function socketsOf(random, clock, problems) {
     #isSlow = random(3) === 0;
     #acknowledges = random(4) !== 0;
     #readAt = 0;
+    #lag = random(5) / 10;
+    #isMute = hasMutes && random(4) === 0;
 
     constructor(url) {
       this.url = url;
       if (random(40) === 0) throw new TypeError('no socket');
       sockets.push(this);
-      if (sockets.filter(({ readyState, isGivenUp }) => readyState < 3 && !isGivenUp).length > 1) problems.push('two sockets');
+      if (sockets.filter(({ readyState, isGivenUp }) => readyState < 3 && !isGivenUp).length > atMost) problems.push('too many sockets');
       const opens = random(6) !== 0;
       if (opens) later(30, () => (this.readyState === 0 ? this.#open() : this.#end(1006)));
       else if (random(3)) later(100, () => this.#end(1006));
@@ -67,6 +72,11 @@ export function socketsOf(random, clock, problems) {
       });
     }
 
+    feed(message) {
+      if (this.readyState !== 1 || this.#isMute) return;
+      clock.setTimer(this.#lag, () => this.readyState !== 3 && this.onmessage?.({ data: JSON.stringify(message) }));
+    }
+
     close(code) {
       const wasOpening = this.readyState === 0;
       if (this.readyState > 1) return;
@@ -84,7 +94,8 @@ export function socketsOf(random, clock, problems) {
       this.#end(code);
     }
   }
-  return { sockets, HostileSocket };
+  const feed = (message) => sockets.forEach((socket) => socket.feed(message));
+  return { sockets, HostileSocket, feed };
 }
 
 /** Runs `live(seed)` for seeds of the command line, which returns what went wrong; prints that, and their number. */

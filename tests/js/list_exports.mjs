@@ -15,6 +15,7 @@ const MAKE = {
   Identity: () => new one.Identity('key', 'token'),
   CallableSink: () => new one.CallableSink(() => {}),
   Pace: () => new one.Pace(1),
+  Rotation: () => new one.Rotation({ identity: () => null }),
 };
 
 function isThere(name, member) {

@@ -1,5 +1,6 @@
-// Random lives of a client with a hostile server, in virtual time: every call ends, there are never two sockets, the fates of
-// messages agree with what the server has, and nothing is left. Arguments: the first seed, and their number.
+// Random lives of a client with a hostile server, in virtual time: every call ends, there are never two sockets (three with
+// rotations), the fates of messages agree with what the server has, nothing that comes is missing without a gap, doubled or out
+// of order, and nothing is left. Arguments: the first seed, and their number.
 
 import * as one from '../../packages/onesocket-js/src/index.js';
 import { Clock, turn } from './fake_socket.mjs';
@@ -10,7 +11,7 @@ const STOPPED = ['ManuallyDisconnected', 'ClientClosed'];
 
 const nameOf = (promise) => promise.then((value) => value ?? 'done', ({ name }) => name);
 
-function makeClient(random, clock, WebSocket) {
+function makeClient(random, clock, WebSocket, rotation) {
   let tokens = 0;
   const token = () => {
     tokens += 1;
@@ -25,6 +26,7 @@ function makeClient(random, clock, WebSocket) {
     WebSocket,
     platform: { now: clock.now, setTimer: clock.setTimer, random: () => random(1000) / 1000 },
     token: random(2) ? token : 'a token',
+    rotation,
     reconnect: random(5) ? policy() : null,
     outbox: new one.OutboxLimits({ messages: 50, age: 20 }),
     protocol: new one.Json({ requests: new one.Requests(), tokenPlace: new one.TokenQuery() }),
@@ -36,8 +38,31 @@ async function live(seed) {
   const random = randomOf(seed);
   const clock = new Clock();
   const problems = [];
-  const { sockets, HostileSocket } = socketsOf(random, clock, problems);
-  const client = makeClient(random, clock, HostileSocket);
+  const age = random(2) ? 5 + random(20) : null;
+  const options = { identity: ({ number }) => number, age, retry: 3, closeFirst: random(2) === 0 };
+  const rotation = seed % 2 ? new one.Rotation(options) : null;
+  // Where a feed is never silent, a rotation finds a successor that brings nothing.
+  const isSteady = random(2) === 0;
+  const limits = { atMost: rotation === null ? 1 : 2, hasMutes: isSteady };
+  const { sockets, HostileSocket, feed } = socketsOf(random, clock, problems, limits);
+  const client = makeClient(random, clock, HostileSocket, rotation);
+  let numbers = 0;
+  let last = null;
+  let isOver = false;
+  const feedNext = () => feed({ number: (numbers += 1) });
+  const feedSteadily = () => {
+    feedNext();
+    if (!isOver) clock.setTimer(0.2, feedSteadily);
+  };
+  if (isSteady) feedSteadily();
+  client.on(
+    (item) => {
+      if (item instanceof one.Gap) last = null;
+      else if (last !== null && item.number !== last + 1) problems.push(`${item.number} came after ${last}`);
+      if (item.number !== undefined) last = item.number;
+    },
+    { gaps: true },
+  );
   const calls = [];
   const controllers = [];
   const messages = [];
@@ -80,13 +105,14 @@ async function live(seed) {
     const controller = new AbortController();
     controllers.push(controller);
     const { signal } = controller;
-    const what = random(12);
+    const what = random(rotation === null ? 12 : 14);
     if (what < 3) track('connect', client.connect({ signal, retry: random(4) === 0 ? true : null }));
     else if (what === 3) track('reconnect', client.reconnect({ signal }));
     else if (what === 4 && random(3) === 0) track('disconnect', client.disconnect());
     else if (what < 8) send();
     else if (what === 8) track('request', client.request({}, { timeout: 7, resend: random(2) === 0, signal }));
     else if (what === 9) connectNowait();
+    else if (what > 11) track('rotate', client.rotate({ signal }));
     else if (what === 10) track('waitFor', client.waitFor('connected', { timeout: 30 }));
     else watch();
     if (random(4) === 0) setImmediate(() => controller.abort(new TypeError('withdrawn')));
@@ -95,9 +121,11 @@ async function live(seed) {
 
   for (let step = 0; step < STEPS; step += 1) {
     if (random(2)) act();
+    for (let count = random(6); count > 0; count -= 1) feedNext();
     if (random(2)) clock.advance(random(30) / 10);
     if (random(2)) await turn();
   }
+  isOver = true;
   track('close', client.close());
   for (let half = 0; half < 100; half += 1) {
     clock.advance(0.5);

@@ -3,6 +3,7 @@
 export { Client } from './client/client.js';
 export { Delivery } from './client/delivery.js';
 export { Gap } from './client/gap.js';
+export { Rotation } from './client/rotation.js';
 export { Subscription } from './client/subscription.js';
 export * from './errors.js';
 export { OutboxLimits } from './lifecycle/outbox.js';

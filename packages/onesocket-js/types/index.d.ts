@@ -178,6 +178,31 @@ export declare class OutboxLimits {
   readonly age: number;
 }
 
+export interface RotationOptions<M = any> {
+  /** Equal for the two copies of one message, and for no others; null: it has none, and is delivered from both. */
+  identity: (message: M) => string | number | bigint | null | undefined;
+  /** Seconds after which a connection is replaced, or up to a tenth less, at random; null: at no age. */
+  age?: number | null;
+  /** True of a message with which the server announces its close. */
+  announced?: ((message: M) => boolean) | null;
+  /** Seconds for which the successor has been subscribed when it takes over (default: 1). */
+  overlap?: number;
+  /** Where the server refuses a second connection, the first is closed before the next is opened (default: true). */
+  closeFirst?: boolean;
+  /** Seconds until a rotation by age or announcement that failed is tried again (default: 60). */
+  retry?: number;
+}
+/** Replacement of a connection by a successor, which is up and has caught up before the old one is closed. */
+export declare class Rotation<M = any> implements Required<RotationOptions<M>> {
+  constructor(options: RotationOptions<M>);
+  readonly identity: RotationOptions<M>['identity'];
+  readonly age: number | null;
+  readonly announced: ((message: M) => boolean) | null;
+  readonly overlap: number;
+  readonly closeFirst: boolean;
+  readonly retry: number;
+}
+
 // --- protocols ------------------------------------------------------------------------------------------------------------
 
 /** What a WebSocket delivers. */
@@ -226,6 +251,8 @@ export declare class Protocol<M = unknown, S = unknown> {
   wake(now: number): Action<M>[];
   encode(message: S): OutgoingFrame;
   closing(code: number): void;
+  /** The protocol of a second connection beside this one, for a `Rotation`; without it there are none. */
+  successor?(): Protocol<M, S>;
   closed(code: number, reason: string): OnesocketError | null;
   lost(now: number): void;
 }
@@ -249,6 +276,8 @@ export declare class Heartbeat<M = any> {
 }
 export declare class Pace {
   constructor(count: number, options?: { per?: number });
+  /** Returns the same limit for another connection. */
+  another(): Pace;
 }
 export type RequestId = string | number;
 export declare class Requests<M = any> {
@@ -315,6 +344,7 @@ export interface CodecOptions<M = any, S = any> {
 }
 export declare abstract class CodecProtocol<M = unknown, S = unknown> extends Protocol<M, S> {
   constructor(options?: CodecOptions<M, S>);
+  successor(): Protocol<M, S>;
   abstract decode(data: Frame): M;
   abstract encode(message: S): OutgoingFrame;
 }
@@ -371,6 +401,8 @@ export interface ClientOptions<M = Frame, S = OutgoingFrame> {
   silenceTimeout?: number | null;
   /** How a lost connection is resumed; null: it is not. */
   reconnect?: ReconnectPolicy | null;
+  /** How a connection is replaced by a successor without a hole; null: it is not. */
+  rotation?: Rotation | null;
   /** How many messages wait for the connection, and how long; null: none do. */
   outbox?: OutboxLimits | null;
   /** Called with errors of readers, and with each failed delivery that is not awaited. */
@@ -488,6 +520,8 @@ export interface CallOptions {
 export interface MessageClient<M, S> {
   connect(options?: CallOptions): Promise<Outcome>;
   reconnect(options?: CallOptions): Promise<Outcome>;
+  /** Replaces the connection by a successor, as the option `rotation` says; resolves when the old one is closed. */
+  rotate(options?: { signal?: AbortSignal }): Promise<Outcome>;
   disconnect(): Promise<void>;
   close(): Promise<void>;
   readonly isShared: boolean;
@@ -519,6 +553,7 @@ export declare class Client<M = Frame, S = OutgoingFrame> implements MessageClie
   connect(options?: CallOptions): Promise<Outcome>;
   connectNowait(options?: { retry?: boolean | null }): Outcome;
   reconnect(options?: CallOptions): Promise<Outcome>;
+  rotate(options?: { signal?: AbortSignal }): Promise<Outcome>;
   disconnect(): Promise<void>;
   close(): Promise<void>;
   readonly isShared: boolean;
@@ -553,6 +588,7 @@ export declare class SharedClient<M = any, S = any> implements MessageClient<M, 
   constructor(module: string | URL, options?: JoinOptions);
   connect(options?: CallOptions): Promise<Outcome>;
   reconnect(options?: CallOptions): Promise<Outcome>;
+  rotate(options?: { signal?: AbortSignal }): Promise<Outcome>;
   disconnect(): Promise<void>;
   close(): Promise<void>;
   readonly isShared: boolean;

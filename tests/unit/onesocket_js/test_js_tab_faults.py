@@ -447,3 +447,42 @@ async def test_a_worker_closes_the_connection_of_tabs_that_have_left_before_the_
         """,
         OWNER.as_uri(),
     ) == [[2, 1], 2]
+
+
+async def test_any_tab_rotates_the_connection_and_all_are_told(page: NodePage) -> None:
+    assert await page.run(
+        """
+        kept.options = {rotation: new one.Rotation({identity: ({n}) => n})};
+        const tabs = [kept.join(), kept.join()];
+        await kept.open(tabs[0]);
+        await kept.until(() => tabs[1].isConnected);
+        const changes = tabs.map((tab) => {
+          const told = [];
+          tab.onChange(({old, new: state, epoch}) => told.push([old, state, epoch]));
+          return told;
+        });
+        const rotating = nameOf(tabs[1].rotate());
+        await kept.until(() => kept.sockets.length === 2);
+        const [old, next] = kept.sockets;
+        next.open();
+        for (const socket of kept.sockets) socket.receive({n: 1});
+        kept.made.clock.advance(1);
+        old.closed(1000);
+        const outcome = await rotating;
+        await kept.until(() => changes.every((told) => told.length > 0));
+        return [outcome, changes, tabs.map((tab) => tab.status.epoch), kept.made.seen];
+        """
+    ) == ["opened", [[["connected", "connected", 2]]] * 2, [2, 2], [{"n": 1}]]
+
+
+async def test_a_connection_without_the_option_is_not_rotated_by_a_tab(page: NodePage) -> None:
+    assert (
+        await page.run(
+            """
+            const tab = kept.join();
+            await kept.open(tab);
+            return nameOf(tab.rotate());
+            """
+        )
+        == "UsageError"
+    )

@@ -48,6 +48,11 @@ export class AnswerStream {
     return data;
   }
 
+  /** The id under which it was sent last; null: it was not sent. */
+  get id() {
+    return this.#id;
+  }
+
   /** Takes an answer. */
   take(message) {
     try {

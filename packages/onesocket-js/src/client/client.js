@@ -1,6 +1,6 @@
 // The public handle on one connection.
 
-import { InvalidOption } from '../errors.js';
+import { InvalidOption, UsageError } from '../errors.js';
 import * as events from '../lifecycle/events.js';
 import { Outcome, State } from '../lifecycle/table.js';
 import { redact } from '../urls.js';
@@ -121,6 +121,16 @@ export class Client extends MessageClient {
   /** Lifts a `disconnect()`, closes what is open, and opens one new connection. */
   reconnect({ retry = null, signal } = {}) {
     return this.#runner.request(events.reconnect({ retry }), signal);
+  }
+
+  /**
+   * Replaces the connection by a successor without a hole in its messages, as the option `rotation` says; resolves when the
+   * old connection is closed. Concurrent calls share one rotation; without a connection, it is a `connect()`. If the
+   * successor is refused, its error is raised, and the connection stays.
+   */
+  async rotate({ signal } = {}) {
+    if (this.#options.rotation === null) throw new UsageError('rotate() needs the option rotation: new Rotation({identity})');
+    return this.#runner.request(events.rotate(), signal);
   }
 
   /** Closes in order, and holds the connection closed: only `reconnect()` lifts that. */

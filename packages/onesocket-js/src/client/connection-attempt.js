@@ -54,8 +54,9 @@ export class ConnectionAttempt {
   socket = null;
   address = null;
 
-  constructor(epoch, { options, platform, tokens, shell }) {
+  constructor(epoch, { options, protocol, platform, tokens, shell }) {
     this.epoch = epoch;
+    this.protocol = protocol;
     this.#options = options;
     this.#platform = platform;
     this.#tokens = tokens;
@@ -103,8 +104,8 @@ export class ConnectionAttempt {
   }
 
   #open(url) {
-    const { protocol, subprotocols, WebSocket } = this.#options;
-    const target = protocol.prepare({ url, subprotocols }, this.#token);
+    const { subprotocols, WebSocket } = this.#options;
+    const target = this.protocol.prepare({ url, subprotocols }, this.#token);
     this.address = target.url;
     this.#phase = Phase.OPENING;
     const socket = this.#makeSocket(WebSocket, target);
@@ -131,14 +132,14 @@ export class ConnectionAttempt {
     this.#phase = Phase.LOGIN;
     this.#shell.dispatch(events.opened(this.epoch));
     if (this.#close !== null) this.#sendClose();
-    else this.#run(() => this.#options.protocol.opened(this.#token, this.#platform.now()));
+    else this.#run(() => this.protocol.opened(this.#token, this.#platform.now()));
     this.#token = null;
   }
 
   #received(data) {
     if (this.#phase !== Phase.LOGIN && this.#phase !== Phase.READY) return;
     this.#shell.onActivity();
-    this.#run(() => this.#options.protocol.received(data, this.#platform.now()));
+    this.#run(() => this.protocol.received(data, this.#platform.now()));
   }
 
   /** Performs the actions of the protocol, whose code may fail. */
@@ -161,7 +162,7 @@ export class ConnectionAttempt {
   /** Tells the protocol of an end, which its failure can't stop; returns its answer. */
   #tellProtocol(name, ...about) {
     try {
-      return this.#options.protocol[name](...about);
+      return this.protocol[name](...about);
     } catch (error) {
       this.#shell.report(error);
       return null;
@@ -199,7 +200,7 @@ export class ConnectionAttempt {
     this.#cancelWake?.();
     this.#cancelWake = null;
     if (at === null) return;
-    const wake = () => this.#run(() => this.#options.protocol.wake(this.#platform.now()));
+    const wake = () => this.#run(() => this.protocol.wake(this.#platform.now()));
     this.#cancelWake = this.#platform.setTimer(at - this.#platform.now(), wake);
   }
 

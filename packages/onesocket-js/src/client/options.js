@@ -7,6 +7,7 @@ import { platform as defaultPlatform, reportToConsole } from '../platform.js';
 import { Raw } from '../protocols/codec.js';
 import { Protocol } from '../protocols/protocol.js';
 import { checkUrl } from '../urls.js';
+import { checkRotation } from './rotation.js';
 
 const NO_OUTBOX = { messages: 0 };
 
@@ -44,6 +45,7 @@ export function checkOptions(
     closeTimeout = 5,
     silenceTimeout = null,
     reconnect = new ReconnectPolicy(),
+    rotation = null,
     outbox = new OutboxLimits(),
     onError = reportToConsole,
     logger = console,
@@ -71,6 +73,7 @@ export function checkOptions(
     closeTimeout: checkSeconds('closeTimeout', closeTimeout),
     silenceTimeout,
     reconnect,
+    rotation: checkRotation(rotation, protocol),
     outbox: outbox ?? new OutboxLimits(NO_OUTBOX),
     onError,
     logger,

@@ -38,7 +38,9 @@ class KeyFrame {
   #message;
   #isAnswered;
 
-  constructor(tracker, message, { isAnswered }) {
+  /** `connection`: the `KeyConnection` whose frame it is. */
+  constructor(tracker, message, { isAnswered, connection }) {
+    this.connection = connection;
     this.#tracker = tracker;
     this.#message = message;
     this.#isAnswered = isAnswered;
@@ -213,12 +215,20 @@ export class RequestTracker {
     }
   }
 
-  /** The connection has ended: what was sent on it is lost, or sent again with `resend`. */
-  connectionEnded(error) {
+  /** The connection has ended: what was sent on it is lost, or sent again with `resend`; that of a `successor` stays. */
+  connectionEnded(error, successor) {
     this.#ended.clear();
-    const sent = [...this.#pending.values()];
-    this.#pending.clear();
-    for (const pending of sent) pending.lost(error);
+    this.lose(this.sentBefore(successor), error);
+  }
+
+  /** Returns what was sent on the present connection, and not by the `KeyConnection` of a successor, for `lose()`. */
+  sentBefore(successor) {
+    return [...this.#pending].filter(([, { connection }]) => connection === undefined || connection !== successor);
+  }
+
+  /** Nothing is left of the connection on which these were sent. */
+  lose(sent, error) {
+    for (const [id, taker] of sent) if (this.#pending.delete(id) && taker.id === id) taker.lost(error);
   }
 
   /** The connection is gone on which a request was sent. */

@@ -1,17 +1,16 @@
 // Passes events to the machine and performs its effects; all decisions are the machine's.
 
-import { ClientClosed, InvalidOption, ManuallyDisconnected, ServerBusy, SilenceTimeout } from '../errors.js';
-import { timeoutError } from '../lifecycle/actions.js';
+import { ClientClosed, ManuallyDisconnected, ServerBusy } from '../errors.js';
 import * as events from '../lifecycle/events.js';
 import { Machine } from '../lifecycle/machine.js';
-import { AfterClose, GapReason, State, TimerKind, Verdict } from '../lifecycle/table.js';
+import { AfterClose, GapReason, Side, State, Verdict } from '../lifecycle/table.js';
 import { Callers } from './callers.js';
 import { ConnectionAttempt } from './connection-attempt.js';
+import { FailureJudge } from './failure-judge.js';
 import { Gap } from './gap.js';
+import { Rotations } from './rotations.js';
+import { SilenceWatch } from './silence-watch.js';
 import { TokenRequests } from './token-requests.js';
-
-/** Fraction of `silenceTimeout` after which the time of the last message is looked at again. */
-const SILENCE_LOOK = 0.25;
 
 /** States in which a connection was up, or was being resumed. */
 const WAS_UP = [State.CONNECTED, State.BACKING_OFF, State.CLOSING];
@@ -27,8 +26,14 @@ export class Runner {
   #changes = [];
   #isBusy = false;
   #cancelTimer = null;
-  #cancelSilence = null;
-  #activeAt = 0;
+  #cancelSideTimer = null;
+  #silence;
+  #judge;
+  #rotations = null;
+  /** True while the effects of a rotation are performed: a successor has taken over. */
+  #isPromoted = false;
+  /** The side connection of a rotation. */
+  #side = null;
   callers = new Callers();
   attempt = null;
   attempts = 0;
@@ -46,12 +51,22 @@ export class Runner {
     this.#platform = options.platform;
     this.#tokens = new TokenRequests(options.token);
     this.#client = client;
+    this.#silence = new SilenceWatch(options);
+    this.#judge = new FailureJudge(options, { tokens: this.#tokens, report: client.report });
     this.machine = new Machine({
       openTimeout: options.openTimeout,
       closeTimeout: options.closeTimeout,
       reconnect: options.reconnect,
       renewsToken: this.#tokens.renews,
+      closesFirst: options.rotation?.closeFirst ?? false,
       ghostSeconds: options.protocol.ghostSeconds,
+    });
+    if (options.rotation === null) return;
+    this.#rotations = new Rotations(options, {
+      parts: client,
+      publish: (message, about) => this.#publish(message, about),
+      dispatch: (event) => this.dispatch(event),
+      rotate: () => this.#rotate(),
     });
   }
 
@@ -90,7 +105,7 @@ export class Runner {
       signal?.throwIfAborted();
       before = this.machine.retrying;
       // A reconnect() has lifted an earlier disconnect(), and must not lift one that came meanwhile.
-      asked = this.#ask(events.connect({ retry: call.retry }));
+      asked = this.#ask(call.type === 'Rotate' ? call : events.connect({ retry: call.retry }));
     }
     const { answer, rest } = asked;
     if (answer.type !== 'AwaitOutcome') {
@@ -172,6 +187,7 @@ export class Runner {
     try {
       for (;;) {
         if (this.#effects.length > 0) this.#perform(this.#effects.shift());
+        else if (this.#isPromoted) this.#promoted();
         else if (this.#changes.length > 0) this.#client.onChange(this.#changes.shift());
         else if (this.#queue.length > 0) this.#handle(this.#queue.shift());
         else break;
@@ -182,7 +198,7 @@ export class Runner {
   }
 
   #handle(event) {
-    this.#effects.push(...this.#tellMachine(this.#judged(event)));
+    this.#effects.push(...this.#tellMachine(this.#judge.judged(event, this.machine)));
   }
 
   /**
@@ -213,11 +229,17 @@ export class Runner {
       case 'Dial':
         this.#dial(effect.epoch);
         break;
+      case 'DialSuccessor':
+        this.#dialSuccessor(effect.epoch);
+        break;
+      case 'TakeOver':
+        this.#takeOver();
+        break;
       case 'CloseConnection':
-        if (this.attempt?.epoch === effect.epoch) this.attempt.close(effect.code, effect.reason);
+        this.#attemptOf(effect.epoch)?.close(effect.code, effect.reason);
         break;
       case 'Abort':
-        if (this.attempt?.epoch === effect.epoch) this.attempt.abort(effect.code);
+        this.#attemptOf(effect.epoch)?.abort(effect.code);
         break;
       case 'ReportRefusedToken':
         this.#tokens.refused(effect.error);
@@ -229,41 +251,117 @@ export class Runner {
         this.#setTimer(effect);
         break;
       case 'CancelTimer':
-        this.#cancelTimer?.();
+        if (effect.isSide) this.#cancelSideTimer?.();
+        else this.#cancelTimer?.();
         break;
       default: // an answer that no caller waits for, as the event is the shell's own
     }
   }
 
-  #setTimer({ kind, epoch, at }) {
-    this.#cancelTimer?.();
-    this.#cancelTimer = this.#platform.setTimer(at - this.#platform.now(), () => {
-      const detail = this.attempt?.epoch === epoch ? this.attempt.phase : '';
-      this.dispatch(events.timerFired(epoch, kind, { detail }));
+  #setTimer({ kind, epoch, at, isSide }) {
+    const cancel = this.#platform.setTimer(at - this.#platform.now(), () => {
+      this.dispatch(events.timerFired(epoch, kind, { detail: this.#attemptOf(epoch)?.phase ?? '' }));
     });
+    if (isSide) {
+      this.#cancelSideTimer?.();
+      this.#cancelSideTimer = cancel;
+    } else {
+      this.#cancelTimer?.();
+      this.#cancelTimer = cancel;
+    }
+  }
+
+  #attemptOf(epoch) {
+    return [this.attempt, this.#side].find((attempt) => attempt?.epoch === epoch);
   }
 
   #dial(epoch) {
-    this.attempts += 1;
     this.#tokens.wantsAnother = this.machine.refusals > 0; // a new call begins a new count
-    this.attempt = new ConnectionAttempt(epoch, {
+    this.#client.sender.setPace(this.#options.protocol.pace);
+    this.attempt = this.#makeAttempt(epoch, this.#options.protocol);
+    this.attempt.start();
+  }
+
+  #makeAttempt(epoch, protocol) {
+    this.attempts += 1;
+    const attempt = new ConnectionAttempt(epoch, {
       options: this.#options,
+      protocol,
       platform: this.#platform,
       tokens: this.#tokens,
       shell: {
         dispatch: (event) => this.dispatch(event),
-        onReady: (attempt, ready) => this.#onReady(attempt, ready),
-        onMessage: (message) => this.#onMessage(message),
-        onUndecodable: (error) => this.#onUndecodable(error, epoch),
+        onReady: (_, ready) => this.#onReady(attempt, ready),
+        onMessage: (message) => this.#onMessage(attempt, message),
+        onUndecodable: (error) => this.#onUndecodable(error, attempt),
         onActivity: () => {
           this.received += 1;
-          this.#activeAt = this.#platform.now();
+          if (attempt === this.attempt) this.#silence.heard();
         },
-        onGone: (attempt, error, details) => this.#onGone(attempt, error, details),
+        onGone: (_, error, details) => this.#onGone(attempt, error, details),
         report: this.#client.report,
       },
     });
-    this.attempt.start();
+    return attempt;
+  }
+
+  // --- rotations ------------------------------------------------------------------------------------------------------
+
+  /** Begins a rotation by age or announcement. */
+  #rotate() {
+    if (this.machine.state !== State.CONNECTED || this.#rotations.defer()) return;
+    try {
+      this.#performAll(this.#ask(events.rotate({ wait: false })).rest);
+    } catch (error) {
+      if (!(error instanceof ServerBusy)) throw error;
+      this.#rotations.watch.rotateAfter(error.retryAfter ?? 0);
+    }
+  }
+
+  #dialSuccessor(epoch) {
+    this.#side = this.#makeAttempt(epoch, this.#options.protocol.successor());
+    this.#rotations.begin(this.#side);
+    this.#side.start();
+  }
+
+  #takeOver() {
+    [this.attempt, this.#side] = [this.#side, this.attempt];
+    if (this.machine.state === State.CLOSING) return; // what is left is being closed
+    this.#rotations.takeOver(this.#side);
+    if (this.machine.state === State.CONNECTED) {
+      this.#isPromoted = true;
+      return;
+    }
+    const { attempt } = this;
+    const ready = this.#rotations.readyOf(attempt);
+    if (ready !== null) queueMicrotask(() => this.#onReady(attempt, ready));
+  }
+
+  /** A successor has taken over: nothing is missing, so there is no gap. */
+  #promoted() {
+    this.#isPromoted = false;
+    const { attempt } = this;
+    if (attempt === null) return;
+    this.#accepted();
+    this.#client.fanOut.ready(attempt.epoch);
+    this.#rotations.attach(attempt);
+    this.#rotations.switch({ hasPredecessor: this.#side !== null, isSeamless: true });
+    this.#silence.begin(attempt);
+    const { CONNECTED } = State;
+    this.#changes.push({ old: CONNECTED, new: CONNECTED, epoch: attempt.epoch, cause: 'ProtocolReady', error: null });
+  }
+
+  #accepted() {
+    this.#tokens.accepted();
+    this.connectedAt = this.lastConnectedAt = this.#platform.date();
+    this.readied += 1;
+  }
+
+  #lookAtRotation() {
+    const { rotationError, state } = this.machine;
+    if (rotationError !== null && state === State.CONNECTED && this.#side === null) {
+      this.#rotations.failed(rotationError, this.url ?? '');
+    }
   }
 
   #changed({ hasCallers, ...change }) {
@@ -271,7 +369,8 @@ export class Runner {
     const { fanOut, sender } = this.#client;
     if (change.old === State.CONNECTED) {
       this.connectedAt = null;
-      this.#cancelSilence?.();
+      this.#silence.stop();
+      this.#rotations?.watch.stop();
       // A sound connection that we close ourselves takes along what still waits for the socket.
       const ours = [AfterClose.STOP, AfterClose.CLOSE, AfterClose.NEW_ATTEMPT].includes(afterClose);
       sender.connectionClosing({ drains: ours });
@@ -286,37 +385,13 @@ export class Runner {
     this.#changes.push(change);
   }
 
-  // --- failures -------------------------------------------------------------------------------------------------------
-
-  /** Completes the event of a failure: by the verdict of the policy's function, and by the news of the token. */
-  #judged(event) {
-    const { machine } = this;
-    if (events.isFailure(event)) {
-      if (event.epoch !== machine.liveEpoch || machine.afterClose !== null) return event;
-      return { ...event, verdict: event.verdict ?? this.#askVerdict(event.error), isFreshToken: this.#tokens.isFresh };
-    }
-    if (event.type === 'TimerFired' && event.kind === TimerKind.OPEN && machine.state === State.CONNECTING) {
-      return { ...event, verdict: this.#askVerdict(timeoutError(machine.openTimeout, event.detail)) };
-    }
-    return event;
-  }
-
-  #askVerdict(error) {
-    const hook = this.#options.reconnect?.verdict ?? null;
-    if (hook === null || !this.machine.goesOnAfter(error, this.#platform.now())) return null;
-    try {
-      const verdict = hook(error) ?? null;
-      if (verdict === null || Object.values(Verdict).includes(verdict)) return verdict;
-      throw new InvalidOption(`ReconnectPolicy.verdict must return a Verdict or null at once, not ${typeof verdict}`);
-    } catch (failure) {
-      this.#client.report(failure);
-      return null;
-    }
-  }
-
   // --- reports of the attempt -------------------------------------------------------------------------------------------
 
   #onReady(attempt, { resumed, first }) {
+    if (attempt === this.#side && this.attempt !== null) {
+      if (this.machine.side === Side.OPENING) this.#rotations.loggedIn(attempt, { resumed, first });
+      return;
+    }
     if (attempt.epoch !== this.machine.liveEpoch || this.machine.state !== State.CONNECTING) {
       this.dispatch(events.protocolReady(attempt.epoch));
       return;
@@ -324,9 +399,7 @@ export class Runner {
     const loss = this.machine.error;
     const { fanOut, sender } = this.#client;
     const hasPredecessor = this.readied > 0;
-    this.#tokens.accepted();
-    this.connectedAt = this.lastConnectedAt = this.#platform.date();
-    this.readied += 1;
+    this.#accepted();
     fanOut.ready(attempt.epoch);
     // What a watcher or a reader of the gap sends is for the new connection: it goes before what waited.
     sender.prioritized(() => {
@@ -336,22 +409,31 @@ export class Runner {
         fanOut.announce(new Gap(GapReason.RECONNECTED, { epoch: attempt.epoch, error: loss }));
       }
     });
+    this.#rotations?.switch({ hasPredecessor: this.#side !== null, isSeamless: false });
     // A watcher that was told just now may have closed it already.
     if (this.machine.liveEpoch === attempt.epoch && this.machine.afterClose === null) {
-      sender.connectionReady(attempt, first);
-      this.#watchSilence(attempt);
+      if (!this.#rotations?.attach(attempt)) sender.connectionReady(attempt, first);
+      this.#silence.begin(attempt);
     }
   }
 
-  #onMessage(message) {
+  #onMessage(attempt, message) {
+    if (this.#rotations === null) this.#publish(message, { hears: true });
+    else this.#rotations.received(attempt, message);
+  }
+
+  /** Delivers a message; `hears`: it may be an answer about keys of the present connection. */
+  #publish(message, { hears }) {
+    this.#rotations?.watch.look(message);
     if (this.#client.requests?.received(message)) return;
-    this.#client.keys?.received(message);
+    if (hears) this.#client.keys?.received(message);
     this.#client.fanOut.publish(message);
   }
 
-  #onUndecodable(error, epoch) {
+  #onUndecodable(error, attempt) {
+    if (attempt !== this.attempt) return; // a copy is on the connection itself
     this.undecodable += 1;
-    this.#client.fanOut.announce(new Gap(GapReason.UNDECODABLE, { epoch, missed: 1, error }));
+    this.#client.fanOut.announce(new Gap(GapReason.UNDECODABLE, { epoch: attempt.epoch, missed: 1, error }));
   }
 
   #onGone(attempt, error, { upFor, isUnchanged, isClean }) {
@@ -359,24 +441,13 @@ export class Runner {
       this.lastUrl = attempt.shownUrl ?? this.lastUrl;
       this.attempt = null;
       this.#client.sender.connectionEnded({ isClean });
-      this.#client.requests?.connectionEnded(error);
+      this.#client.requests?.connectionEnded(error, this.#rotations?.successorKeys);
     }
+    const wasSide = this.#side === attempt;
+    if (wasSide) this.#side = null;
+    this.#rotations?.gone(attempt, error, { isClean, present: this.attempt, side: this.#side });
     const verdict = isUnchanged ? Verdict.NEW_TOKEN : null;
     this.dispatch(events.connectionGone(attempt.epoch, error, { jitter: this.#platform.random(), upFor, verdict }));
-  }
-
-  #watchSilence(attempt) {
-    const { silenceTimeout } = this.#options;
-    if (silenceTimeout === null) return;
-    this.#activeAt = this.#platform.now();
-    const look = () => {
-      const silent = this.#platform.now() - this.#activeAt;
-      if (silent >= silenceTimeout) {
-        attempt.fail(new SilenceTimeout(`no message came for ${silenceTimeout} s: the connection is open, but silent`));
-        return;
-      }
-      this.#cancelSilence = this.#platform.setTimer(Math.max(silenceTimeout - silent, silenceTimeout * SILENCE_LOOK), look);
-    };
-    this.#cancelSilence = this.#platform.setTimer(silenceTimeout, look);
+    if (wasSide) queueMicrotask(() => this.#lookAtRotation());
   }
 }

@@ -3,15 +3,11 @@
 import { ClientClosed, DeliveryUnknown, MessageExpired } from '../errors.js';
 import { Outbox } from '../lifecycle/outbox.js';
 import { Delivery } from './delivery.js';
-
-/** Bytes that may wait in the browser: what it has taken can't be told from what it has written until they are few. */
-const HIGH_WATER = 64 * 1024;
-const FIRST_LOOK = 0.001;
-const LONGEST_LOOK = 0.1;
+import { SocketWriter } from './socket-writer.js';
 
 /**
- * The messages of one client. A message is *sent* when the browser has written it (`bufferedAmount` says so). While
- * there is no connection, or while the browser has `HIGH_WATER` bytes to write, messages wait in the outbox.
+ * The messages of one client. A message is *sent* when the browser has written it. While there is no connection, or while
+ * the browser has enough to write, messages wait in the outbox.
  */
 export class Sender {
   #outbox;
@@ -21,11 +17,8 @@ export class Sender {
   #remedy;
   #source = null;
   #isSourceAsked = false;
-  #attempt = null;
-  #inFlight = [];
-  #handed = 0;
-  #look = FIRST_LOOK;
-  #cancelLook = null;
+  /** Of the present connection, while it is ready. */
+  #writer = null;
   #cancelExpiry = null;
   #cancelTurn = null;
   #isFirst = false;
@@ -59,17 +52,17 @@ export class Sender {
   /** Sends what the source has, as far as there is room; false: there is none. */
   #pumpSource() {
     for (;;) {
-      if (!this.#hasRoom()) return false;
+      if (!this.#writer.hasRoom) return false;
       const frame = this.#source?.peek() ?? null;
       if (frame === null) return true;
-      if (!this.#hand(frame)) return false;
+      if (!this.#writer.hand(frame)) return false;
       this.#source.taken();
     }
   }
 
   /** Number of messages that wait to be sent. */
   get size() {
-    return this.#outbox.size + this.#inFlight.length;
+    return this.#outbox.size + (this.#writer?.size ?? 0);
   }
 
   /** Accepts a message. Throws `OutboxFull`, and what `refusal()` returns. */
@@ -83,7 +76,7 @@ export class Sender {
   accept(delivery) {
     const refusal = this.refusal();
     if (refusal !== null) throw refusal;
-    const goesStraight = this.#attempt !== null && this.#outbox.size === 0 && this.#hasRoom() && this.#takesTurn();
+    const goesStraight = this.#writer?.hasRoom && this.#outbox.size === 0 && this.#takesTurn();
     if (goesStraight) {
       this.#write(delivery);
       return;
@@ -99,17 +92,49 @@ export class Sender {
     return this.#outbox.discard(delivery);
   }
 
+  /** Returns what writes on the socket of a connection. */
+  makeWriter(attempt, { onLook }) {
+    const onSent = () => {
+      this.sent += 1;
+    };
+    return new SocketWriter(attempt, { platform: this.#platform, onSent, onLook });
+  }
+
   /** The connection is ready: sends the protocol's first frames, then what waits. */
   connectionReady(attempt, first) {
-    this.#attempt = attempt;
-    this.#handed = 0;
+    this.#writer = this.makeWriter(attempt, { onLook: () => this.#pump() });
     this.#pace?.begin?.();
     this.#source?.begin();
     this.#pumpSource();
-    for (const data of first) {
+    this.#sendFirst(first);
+    this.#pump();
+  }
+
+  #sendFirst(frames) {
+    for (const data of frames) {
       this.#pace?.record?.(this.#platform.now());
-      this.#hand(data);
+      this.#writer.hand(data);
     }
+  }
+
+  /** The limit on the messages of the next connection. */
+  setPace(pace) {
+    this.#pace = pace;
+  }
+
+  /** Gives up the connection, whose place a successor takes; returns its writer, for `settleEnded()`. */
+  detach() {
+    const writer = this.#writer;
+    this.#writer = null;
+    this.#cancelTurn?.();
+    return writer;
+  }
+
+  /** Begins to send on the successor, by its `writer`; `first`: frames of its protocol that are not sent yet. */
+  attach(writer, first) {
+    this.#writer = writer;
+    writer.onLook = () => this.#pump();
+    this.#sendFirst(first);
     this.#pump();
   }
 
@@ -125,24 +150,23 @@ export class Sender {
 
   /** The connection is about to be closed; `drains`: in order, so it takes along what waits. */
   connectionClosing({ drains }) {
-    if (this.#attempt === null) return;
+    if (this.#writer === null) return;
     if (drains) while (this.#outbox.size > 0 && this.#write(this.#outbox.take())) ;
     this.#cancelTurn?.();
   }
 
-  /**
-   * Nothing is left of the connection. `isClean`: this side closed it, and the peer has acknowledged that, so all that
-   * was handed over was written before; else what was not known to be written may or may not have arrived.
-   */
+  /** Nothing is left of the connection; `isClean`: as of `SocketWriter.end()`. */
   connectionEnded({ isClean }) {
-    if (isClean) this.#settleAll();
-    this.#cancelLook?.();
-    this.#cancelLook = null;
-    this.#attempt = null;
+    const writer = this.#writer;
+    this.#writer = null;
     this.#source?.end();
-    const lost = this.#inFlight.splice(0);
+    if (writer !== null) this.settleEnded(writer, { isClean });
+  }
+
+  /** Settles what was being written on a connection of which nothing is left. */
+  settleEnded(writer, { isClean }) {
     const error = new DeliveryUnknown('the connection was lost while this message was written: it may have arrived');
-    for (const { delivery } of lost.reverse()) {
+    for (const delivery of writer.end({ isClean }).reverse()) {
       if (delivery.resend && this.refusal() === null) {
         delivery.noteUnknown(error);
         this.#putBack(delivery);
@@ -151,6 +175,7 @@ export class Sender {
       }
     }
     this.#watchExpiry();
+    if (this.#writer !== null) this.#pump(); // on the successor
   }
 
   /** The client is stopped or closed: what waits is not sent. */
@@ -158,10 +183,6 @@ export class Sender {
     while (this.#outbox.size > 0) this.#settle(this.#outbox.take(), error.copy());
     this.#cancelExpiry?.();
     this.#cancelExpiry = null;
-  }
-
-  #hasRoom() {
-    return this.#attempt.socket.bufferedAmount < HIGH_WATER;
   }
 
   #takesTurn() {
@@ -173,15 +194,15 @@ export class Sender {
   }
 
   #pump() {
-    if (this.#attempt === null) return;
+    if (this.#writer === null) return;
     if (!this.#pumpSource()) {
-      this.#watchSocket();
+      this.#writer.watch();
       return;
     }
-    while (this.#attempt !== null && this.#outbox.size > 0 && this.#hasRoom() && this.#takesTurn()) {
+    while (this.#writer?.hasRoom && this.#outbox.size > 0 && this.#takesTurn()) {
       if (!this.#write(this.#outbox.take())) return;
     }
-    if (this.#attempt !== null && this.#outbox.size > 0) this.#watchSocket();
+    if (this.#outbox.size > 0) this.#writer?.watch();
   }
 
   /** Writes a message; false: the socket takes none, and the message waits. */
@@ -193,56 +214,13 @@ export class Sender {
       this.#settle(delivery, error);
       return true;
     }
-    if (!this.#hand(data)) {
-      this.#putBack(delivery);
-      return false;
-    }
-    this.#inFlight.push({ delivery, end: this.#handed });
-    this.#watchSocket();
-    return true;
+    if (this.#writer.write(delivery, data)) return true;
+    this.#putBack(delivery);
+    return false;
   }
 
   #putBack(delivery) {
     this.#outbox.putBack(delivery, this.#platform.now(), delivery);
-  }
-
-  #hand(data) {
-    const { socket } = this.#attempt;
-    const before = socket.bufferedAmount;
-    if (!this.#attempt.write(data)) return false;
-    this.#handed += Math.max(1, socket.bufferedAmount - before);
-    return true;
-  }
-
-  /** Looks again soon: there is no event for what the browser has written. */
-  #watchSocket() {
-    if (this.#cancelLook !== null) return;
-    this.#cancelLook = this.#platform.setTimer(this.#look, () => {
-      this.#cancelLook = null;
-      const before = this.#inFlight.length;
-      this.#settleWritten();
-      this.#look = this.#inFlight.length < before ? FIRST_LOOK : Math.min(this.#look * 2, LONGEST_LOOK);
-      this.#pump();
-      if (this.#inFlight.length > 0 && this.#attempt !== null) this.#watchSocket();
-    });
-  }
-
-  #settleWritten() {
-    const { bufferedAmount, readyState } = this.#attempt?.socket ?? {};
-    if (readyState !== 1) return; // what it says after its end differs between browsers
-    const written = this.#handed - bufferedAmount;
-    while (this.#inFlight.length > 0 && (bufferedAmount === 0 || this.#inFlight[0].end <= written)) {
-      this.#settleNext();
-    }
-  }
-
-  #settleAll() {
-    while (this.#inFlight.length > 0) this.#settleNext();
-  }
-
-  #settleNext() {
-    this.sent += 1;
-    this.#inFlight.shift().delivery.settle();
   }
 
   #watchExpiry() {

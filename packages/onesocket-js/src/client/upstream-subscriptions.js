@@ -1,312 +1,110 @@
-// The subscriptions of one connection, kept equal to the keys that are wanted.
+// The keys that readers want, and the connections that are subscribed to them: one, or two during a rotation.
 
-import { DecodeError, SubscriptionRefused } from '../errors.js';
-import { answersOf, messagesOf } from '../protocols/subscriptions.js';
+import { SubscriptionRefused } from '../errors.js';
+import { KeyConnection } from './key-connection.js';
 import { SubscriptionCounts } from './subscription-counts.js';
 
-const halves = (keys) => {
-  const middle = Math.ceil(keys.length / 2);
-  return [keys.slice(0, middle), keys.slice(middle)].filter((half) => half.length > 0);
-};
-const first = (keys, count) => [...keys].slice(0, count ?? undefined);
-
-/** Messages about keys, and the answers to them that are missing. */
-class KeyRequest {
-  refusal = null;
-
-  constructor(keys, frames, subscribes) {
-    this.keys = keys;
-    /** The messages that are not sent yet. */
-    this.frames = [...frames];
-    this.all = frames;
-    this.subscribes = subscribes;
-    /** Number of answers without keys that are missing. */
-    this.missingAnswers = frames.length;
-    this.unanswered = new Set(keys);
-  }
-}
-
 /**
- * A source of frames for the sender: they are made when the connection has room for them, of the keys that are wanted by
- * then. A new connection begins with nothing, and gets all that is wanted. A refused key isn't wanted any more: its
- * subscribers are told (`subscriber.refused(error)`), and it is asked for again with the next one that comes.
+ * A source of frames for the sender: those of the present connection. A refused key isn't wanted any more: its subscribers
+ * are told (`subscriber.refused(error)`), and it is asked for again with the next one that comes.
  */
 export class UpstreamSubscriptions {
-  #declared;
-  #encode;
-  #requests;
+  #about;
+  #limit;
   #keeper;
-  #platform;
-  #report;
-  #onChange;
-  #batch;
-  #counts = new SubscriptionCounts();
-  /** The keys that the connection has, with the requests that brought them. */
-  #held = new Map();
-  /** Wanted keys that it hasn't, and keys that it has and that are not wanted any more, in order. */
-  #missing = new Set();
-  #unwanted = new Set();
-  /** Parts of refused requests: they are asked for one after the other, to find the key that was refused. */
-  #groups = [];
-  /** Keys of refused requests of which a part may have been accepted. */
-  #undone = [];
-  #present = null;
-  /** True once a frame of the present request is sent: the others follow. */
-  #isBegun = false;
-  /** Requests without an answer, in order. */
-  #pending = [];
-  #cancelTurn = null;
+  #present;
+  /** That of a successor, until it takes over. */
+  #successor = null;
+  counts = new SubscriptionCounts();
 
-  /** `requests`: the tracker, if the messages are requests; `keeper`: of the snapshot, or null; `onChange()`: there may be frames. */
-  constructor({ subscriptions, encode, requests, keeper, platform, report, onChange }) {
+  /** `keeper`: of the snapshot, or null; `onChange()`: there may be frames; the rest is that of `KeyConnection`. */
+  constructor({ keeper, onChange, ...about }) {
     this.#keeper = keeper;
-    this.#declared = subscriptions;
-    this.#encode = encode;
-    this.#requests = subscriptions.requests ? requests : null;
-    this.#platform = platform;
-    this.#report = report;
-    this.#onChange = onChange;
-    this.#batch = subscriptions.unsubscribe === null ? 1 : subscriptions.batch;
+    this.#limit = about.subscriptions.limit;
+    this.#about = { ...about, wanted: this, onChange };
+    this.#present = new KeyConnection(this.#about);
   }
 
   // --- subscribers ------------------------------------------------------------------------------------------------------
 
   /** Subscribes to keys for a subscriber; those beyond the limit are refused. Throws `InvalidOption`. */
   add(subscriber, keys) {
-    const { limit } = this.#declared;
-    const added = keys.filter((key) => !this.#counts.has(key));
-    const refused = limit === null ? [] : added.slice(Math.max(0, limit - this.#counts.size));
+    const added = keys.filter((key) => !this.counts.has(key));
+    const refused = this.#limit === null ? [] : added.slice(Math.max(0, this.#limit - this.counts.size));
     const fitting = keys.filter((key) => !refused.includes(key));
-    const expected = this.#counts.add(subscriber, fitting);
+    const expected = this.counts.add(subscriber, fitting);
     this.#keeper?.expect(expected);
-    for (const key of expected) if (!this.#unwanted.delete(key)) this.#missing.add(key);
-    this.#changed();
+    for (const connection of this.#connections()) connection.added(expected);
     if (refused.length === 0) return;
-    subscriber.refused(SubscriptionRefused.of(refused, `a connection has at most ${limit} keys`, { retryable: true }));
+    subscriber.refused(SubscriptionRefused.of(refused, `a connection has at most ${this.#limit} keys`, { retryable: true }));
   }
 
   /** Removes a subscriber with all its keys. */
   drop(subscriber) {
-    const gone = this.#counts.drop(subscriber);
+    const gone = this.counts.drop(subscriber);
     this.#keeper?.forget(gone);
-    for (const key of gone) if (!this.#missing.delete(key)) this.#unwanted.add(key);
-    this.#changed();
+    for (const connection of this.#connections()) connection.dropped(gone);
   }
 
-  #changed() {
-    if (!this.#isBegun) this.#present = null; // keys that came and went while it waited cost nothing
-    this.#onChange();
+  /** Wants these keys no more, and tells their subscribers why. */
+  refuse(keys, reason) {
+    this.#keeper?.forget(keys);
+    const losers = this.counts.refuse(keys);
+    for (const connection of this.#connections()) connection.refused(keys);
+    for (const [subscriber, lost] of losers) subscriber.refused(SubscriptionRefused.of(lost, reason));
   }
 
-  // --- the connection ---------------------------------------------------------------------------------------------------
+  #connections() {
+    return this.#successor === null ? [this.#present] : [this.#present, this.#successor];
+  }
+
+  // --- connections ------------------------------------------------------------------------------------------------------
 
   /** A new connection has no subscriptions. */
   begin() {
-    this.end();
-    for (const collection of [this.#held, this.#unwanted]) collection.clear();
-    [this.#groups, this.#undone, this.#pending] = [[], [], []];
-    this.#missing = new Set(this.#counts.keys);
-    [this.#present, this.#isBegun] = [null, false];
-    this.#declared.pace?.begin();
+    this.#present.end();
+    this.#present = new KeyConnection(this.#about);
   }
 
   /** The connection is gone. */
   end() {
-    this.#cancelTurn?.();
-    this.#cancelTurn = null;
+    this.#present.end();
+  }
+
+  /** Returns the subscriptions of a successor; `onChange()`: there may be frames, or an answer has come. */
+  fork(onChange) {
+    this.endFork();
+    this.#successor = new KeyConnection({ ...this.#about, onChange });
+    return this.#successor;
+  }
+
+  /** The successor is gone. */
+  endFork() {
+    this.#successor?.end();
+    this.#successor = null;
+  }
+
+  /** The successor takes over: its subscriptions are the present ones. */
+  adoptFork() {
+    if (this.#successor === null) return;
+    this.#present.end();
+    this.#present = this.#successor;
+    this.#successor = null;
+    this.#present.onChange = this.#about.onChange;
   }
 
   /** Returns the next frame; null: the connection has what is wanted, or the frame has to wait for its turn. */
   peek() {
-    while (this.#present === null || this.#present.frames.length === 0) {
-      [this.#present, this.#isBegun] = [this.#nextRequest(), false];
-      if (this.#present === null) return null;
-      if (this.#present.frames.length === 0) this.#begun(this.#present); // the service wants no message for these keys
-    }
-    if (this.#mustWait()) return null;
-    return this.#present.frames[0].makeFrame();
+    return this.#present.peek();
   }
 
   /** The frame is sent. */
   taken() {
-    this.#present.frames.shift();
-    this.#declared.pace?.record(this.#platform.now());
-    if (this.#isBegun) return;
-    this.#isBegun = true;
-    this.#begun(this.#present);
+    this.#present.taken();
   }
-
-  #mustWait() {
-    const wait = this.#declared.pace?.wait(this.#platform.now()) ?? 0;
-    if (wait > 0) {
-      this.#cancelTurn ??= this.#platform.setTimer(wait, () => {
-        this.#cancelTurn = null;
-        this.#onChange();
-      });
-    }
-    return wait > 0;
-  }
-
-  // --- requests ---------------------------------------------------------------------------------------------------------
-
-  #nextRequest() {
-    const { subscribe, unsubscribe } = this.#declared;
-    // What is left first: the peer may have a limit.
-    while (this.#undone.length > 0 || this.#unwanted.size > 0) {
-      const keys = this.#undone[0] ?? first(this.#unwanted, this.#batch);
-      const request = this.#makeRequest(unsubscribe ?? ((left) => this.#stops(left)), keys, false);
-      if (request !== null) return request;
-      this.#forget(keys);
-      // The others shall not be kept with one that can't be expressed.
-      if (keys.length > 1) this.#undone.unshift(...halves(keys));
-    }
-    while (this.#missing.size > 0) {
-      const keys = this.#nextMissing();
-      const request = this.#makeRequest(subscribe, keys, true);
-      if (request !== null) return request;
-      if (keys.length === 1) this.#refuse(keys, 'the protocol can not make a message that subscribes to it');
-      else this.#groups.splice(0, this.#groups.length > 0 ? 1 : 0, ...halves(keys));
-    }
-    return null;
-  }
-
-  #nextMissing() {
-    while (this.#groups.length > 0) {
-      const group = this.#groups[0].filter((key) => this.#missing.has(key));
-      this.#groups[0] = group;
-      if (group.length > 0) return group;
-      this.#groups.shift();
-    }
-    return first(this.#missing, this.#batch);
-  }
-
-  /** Returns the request for these keys; null if the protocol can't make it, which is reported of a single key. */
-  #makeRequest(make, keys, subscribes) {
-    try {
-      const frames = messagesOf(make([...keys])).map((message) => this.#makeFrame(message, subscribes));
-      return new KeyRequest(keys, frames, subscribes);
-    } catch (error) {
-      if (keys.length === 1) this.#report(error);
-      return null;
-    }
-  }
-
-  #makeFrame(message, subscribes) {
-    if (this.#requests === null) {
-      const data = this.#encode(message);
-      return { makeFrame: () => data };
-    }
-    return this.#requests.number(message, { isAnswered: subscribes });
-  }
-
-  *#stops(keys) {
-    for (const request of new Set(keys.map((key) => this.#held.get(key)))) {
-      for (const frame of request.all) {
-        const message = frame.stopMessage();
-        if (message !== null) yield message;
-      }
-    }
-  }
-
-  /** Takes the keys of a request whose first frame is sent for those of the connection, or not any more. */
-  #begun(request) {
-    if (!request.subscribes) {
-      this.#forget(request.keys);
-      return;
-    }
-    if (this.#groups[0] === request.keys) this.#groups.shift();
-    for (const key of request.keys) {
-      this.#missing.delete(key);
-      this.#held.set(key, request);
-    }
-    if (request.missingAnswers === 0 || (this.#declared.ack === null && this.#requests === null)) return;
-    this.#pending.push(request);
-    if (this.#requests === null) return;
-    for (const frame of request.all) frame.onAnswer = (answer) => this.#answeredById(request, answer);
-  }
-
-  #forget(keys) {
-    if (this.#undone[0] === keys) {
-      this.#undone.shift();
-      return;
-    }
-    for (const key of keys) {
-      this.#held.delete(key);
-      this.#unwanted.delete(key);
-    }
-  }
-
-  // --- answers ----------------------------------------------------------------------------------------------------------
 
   /** Looks for an answer in a message. */
   received(message) {
-    if (this.#pending.length === 0 || this.#declared.ack === null) return;
-    try {
-      for (const { keys, refused } of answersOf(this.#declared.ack(message))) {
-        if (keys !== null) this.#answeredByName(keys, refused);
-        else if (this.#pending.length > 0) this.#takeVerdict(this.#pending[0], refused);
-      }
-    } catch (error) {
-      if (!(error instanceof DecodeError)) this.#report(error);
-    }
-  }
-
-  #answeredById(request, answer) {
-    if (!this.#pending.includes(request)) return;
-    let refusal = null;
-    try {
-      refusal = this.#requests.reasonOf(answer);
-    } catch (error) {
-      this.#report(error);
-    }
-    this.#takeVerdict(request, refusal);
-  }
-
-  #takeVerdict(request, refusal) {
-    request.missingAnswers -= 1;
-    request.refusal = refusal ?? request.refusal;
-    if (request.missingAnswers > 0) return;
-    this.#pending.splice(this.#pending.indexOf(request), 1);
-    if (request.refusal !== null) this.#refusedAsAWhole(request, request.refusal);
-  }
-
-  #answeredByName(keys, refusal) {
-    const refused = [];
-    for (const key of keys) {
-      const request = this.#pending.find(({ unanswered }) => unanswered.has(key));
-      if (request === undefined) continue;
-      request.unanswered.delete(key);
-      if (request.unanswered.size === 0) this.#pending.splice(this.#pending.indexOf(request), 1);
-      if (this.#held.get(key) === request) refused.push(key); // else it was asked for again, and another answer follows
-    }
-    if (refusal !== null && refused.length > 0) this.#refuse(refused, refusal);
-  }
-
-  /** Refuses the key of a request, or asks for several in parts: most may be refused for the sake of one. */
-  #refusedAsAWhole(request, reason) {
-    const keys = request.keys.filter((key) => request.unanswered.has(key) && this.#held.get(key) === request);
-    if (request.all.length > 1 && keys.length > 0) this.#undone.push([...keys]); // some of its messages may have been accepted
-    if (request.keys.length === 1) {
-      this.#refuse(keys, reason);
-      return;
-    }
-    const wanted = keys.filter((key) => this.#counts.has(key));
-    this.#forgetAll(keys);
-    for (const key of wanted) this.#missing.add(key);
-    this.#groups.push(...halves(wanted));
-    this.#changed();
-  }
-
-  #forgetAll(keys) {
-    for (const key of keys) for (const collection of [this.#held, this.#unwanted, this.#missing]) collection.delete(key);
-  }
-
-  /** Wants these keys no more, and tells their subscribers why. */
-  #refuse(keys, reason) {
-    this.#forgetAll(keys);
-    this.#keeper?.forget(keys);
-    const losers = this.#counts.refuse(keys);
-    this.#changed();
-    for (const [subscriber, lost] of losers) subscriber.refused(SubscriptionRefused.of(lost, reason));
+    this.#present.received(message);
   }
 }

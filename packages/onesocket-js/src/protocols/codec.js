@@ -10,19 +10,112 @@ import { checkSnapshot } from './snapshot.js';
 import { checkSubscriptions } from './subscriptions.js';
 
 const LOGIN_REFUSED_CODE = 4001;
+/** Methods that have state of one connection. */
+const OF_CONNECTION = ['opened', 'received', 'wake'];
 
 function checkKind(name, value, kind) {
   if (value !== null && !(value instanceof kind)) throw new InvalidOption(`${name} must be a ${kind.name}, or null`);
   return value;
 }
 
-/** Base of protocols in which one frame is one message; a subclass defines `encode` and `decode`. */
-export class CodecProtocol extends Protocol {
+/** What one connection of a codec has of its own: its login and its heartbeats. */
+class CodecConnection {
+  #codec;
   #login;
-  #heartbeats;
   #onReady;
-  #closed;
+  #heartbeats;
   #isLoggedIn = false;
+
+  constructor(codec, { login, onReady, heartbeat }) {
+    this.#codec = codec;
+    this.#login = login;
+    this.#onReady = onReady;
+    this.#heartbeats = heartbeat === null ? null : new HeartbeatSchedule(heartbeat);
+  }
+
+  opened(token, now) {
+    this.#isLoggedIn = false;
+    this.#heartbeats?.reset();
+    const actions = [];
+    if (this.#login?.request) actions.push(send(this.#encode(this.#login.request(token))));
+    if (!this.#login?.ready) actions.push(...this.#begin(now));
+    return actions;
+  }
+
+  received(data, now) {
+    const message = this.#codec.decode(data);
+    const ofHeartbeat = this.#heartbeats?.take(message, (each) => this.#encode(each)) ?? null;
+    if (ofHeartbeat !== null) return ofHeartbeat;
+    const refusal = this.#isLoggedIn ? null : (this.#login?.refusal(message) ?? null);
+    if (refusal !== null) return [fail(refusal, { code: LOGIN_REFUSED_CODE, reason: 'the login was refused' })];
+    if (!this.#isLoggedIn && this.#login?.ready?.(message)) return [...this.#begin(now), deliver(message)];
+    return [deliver(message)];
+  }
+
+  wake(now) {
+    return this.#heartbeats?.wake(now, (each) => this.#encode(each)) ?? [];
+  }
+
+  #begin(now) {
+    this.#isLoggedIn = true;
+    const first = [...(this.#onReady?.() ?? [])].map((message) => this.#encode(message));
+    return [ready({ first }), ...(this.#heartbeats?.begin(now) ?? [])];
+  }
+
+  #encode(message) {
+    return this.#codec.encode(message);
+  }
+}
+
+/** Leaves the frames to a `CodecConnection`. */
+class ConnectionProtocol extends Protocol {
+  #connection = null;
+
+  useConnection(connection) {
+    this.#connection = connection;
+  }
+
+  opened(token, now) {
+    return this.#connection.opened(token, now);
+  }
+
+  received(data, now) {
+    return this.#connection.received(data, now);
+  }
+
+  wake(now) {
+    return this.#connection.wake(now);
+  }
+}
+
+/** The protocol of a second connection beside that of a codec, for a `Rotation`. */
+class CodecSuccessor extends ConnectionProtocol {
+  #codec;
+
+  constructor(codec, connection) {
+    super();
+    Object.assign(this, codec); // its public fields
+    this.#codec = codec;
+    this.useConnection(connection);
+    this.pace = codec.pace?.another() ?? null;
+  }
+
+  prepare(target, token) {
+    return this.#codec.prepare(target, token);
+  }
+
+  encode(message) {
+    return this.#codec.encode(message);
+  }
+
+  closed(code, reason) {
+    return this.#codec.closed(code, reason);
+  }
+}
+
+/** Base of protocols in which one frame is one message; a subclass defines `encode` and `decode`. */
+export class CodecProtocol extends ConnectionProtocol {
+  #options;
 
   /**
    * `event`: the key of the event's name in a message, or a function of the message. `onReady()`: returns messages to
@@ -46,11 +139,10 @@ export class CodecProtocol extends Protocol {
     super();
     const [name] = Object.keys(unknown);
     if (name !== undefined) throw new InvalidOption(`${new.target.name} has no option ${name}`);
-    this.#login = checkKind('login', login, Login);
+    checkKind('login', login, Login);
     checkKind('heartbeat', heartbeat, Heartbeat);
-    this.#heartbeats = heartbeat === null ? null : new HeartbeatSchedule(heartbeat);
-    this.#onReady = onReady;
-    this.#closed = closed;
+    this.#options = { login, heartbeat, onReady, closed };
+    this.useConnection(new CodecConnection(this, this.#options));
     this.requests = checkKind('requests', requests, Requests);
     this.subscriptions = checkSubscriptions(subscriptions, requests);
     this.snapshot = checkSnapshot(snapshot, subscriptions);
@@ -63,38 +155,18 @@ export class CodecProtocol extends Protocol {
     else if (event !== null) this.eventOf = (message) => message?.[event];
   }
 
-  opened(token, now) {
-    this.#isLoggedIn = false;
-    this.#heartbeats?.reset();
-    const actions = [];
-    if (this.#login?.request) actions.push(send(this.encode(this.#login.request(token))));
-    if (!this.#login?.ready) actions.push(...this.#begin(now));
-    return actions;
-  }
-
-  received(data, now) {
-    const message = this.decode(data);
-    const ofHeartbeat = this.#heartbeats?.take(message, (each) => this.encode(each)) ?? null;
-    if (ofHeartbeat !== null) return ofHeartbeat;
-    const refusal = this.#isLoggedIn ? null : (this.#login?.refusal(message) ?? null);
-    if (refusal !== null) return [fail(refusal, { code: LOGIN_REFUSED_CODE, reason: 'the login was refused' })];
-    if (!this.#isLoggedIn && this.#login?.ready?.(message)) return [...this.#begin(now), deliver(message)];
-    return [deliver(message)];
-  }
-
-  wake(now) {
-    return this.#heartbeats?.wake(now, (each) => this.encode(each)) ?? [];
-  }
-
   closed(code, reason) {
-    const error = this.#closed?.(code, reason) ?? null;
+    const error = this.#options.closed?.(code, reason) ?? null;
     return error instanceof OnesocketError ? error : null;
   }
 
-  #begin(now) {
-    this.#isLoggedIn = true;
-    const first = [...(this.#onReady?.() ?? [])].map((message) => this.encode(message));
-    return [ready({ first }), ...(this.#heartbeats?.begin(now) ?? [])];
+  /**
+   * Function that returns the protocol of a second connection, with a login and heartbeats of its own, for a `Rotation`; null:
+   * a subclass handles frames by itself, and has no `successor()` of its own.
+   */
+  get successor() {
+    const isOwn = OF_CONNECTION.some((name) => this[name] !== CodecProtocol.prototype[name]);
+    return isOwn ? null : () => new CodecSuccessor(this, new CodecConnection(this, this.#options));
   }
 }
 

@@ -73,6 +73,11 @@ export class Protocol {
 
   /** The connection is lost, or was never opened. */
   lost(_now) {}
+
+  /** Function that returns the protocol of a second connection, for a `Rotation`: another instance; null: there is none. */
+  get successor() {
+    return null;
+  }
 }
 
 /** Limit on the rate of sending: `count` messages in any `per` seconds. */
@@ -84,6 +89,11 @@ export class Pace {
     if (!(per > 0)) throw new InvalidOption(`Pace: per must be a number of seconds > 0, not ${per}`);
     this.count = count;
     this.per = per;
+  }
+
+  /** Returns the same limit for another connection. */
+  another() {
+    return new Pace(this.count, { per: this.per });
   }
 
   /** Begins a new connection. */

@@ -11,7 +11,7 @@ export const VERSION = 1;
 /** Seconds after which another tab is asked for a token, too, as the first one may be frozen. */
 const TOKEN_SECONDS = 2;
 /** The calls of members that are made at the client as they are. */
-const CALLS = ['connect', 'reconnect', 'disconnect', 'send', 'request'];
+const CALLS = ['connect', 'reconnect', 'rotate', 'disconnect', 'send', 'request'];
 
 /**
  * Serves members. `post(member, message)` sends to one of them; `broadcast(message)` to all; `locks`: the Web Locks, by

@@ -249,7 +249,8 @@ export class SharedClient extends MessageClient {
     if (status.state === State.FAILED && change !== null && change.error !== null && this.#wasConnected) {
       this.#fanOut.fail(change.error);
     }
-    if (old !== status.state) this.#tellChange(old, cause, change?.error ?? null);
+    const isRotated = change !== null && change.old === change.new;
+    if (old !== status.state || isRotated) this.#tellChange(old, cause, change?.error ?? null);
   }
 
   #connected(epoch) {
@@ -329,6 +330,11 @@ export class SharedClient extends MessageClient {
   /** Lifts a `disconnect()`, closes the shared connection if it is open, and opens a new one: for all tabs. */
   async reconnect({ retry = null, signal } = {}) {
     return this.#call('reconnect', { options: { retry }, signal });
+  }
+
+  /** Replaces the shared connection by a successor, for all tabs: its client has the option `rotation`. */
+  async rotate({ signal } = {}) {
+    return this.#call('rotate', { signal });
   }
 
   /** Closes the shared connection for all tabs, and holds it closed: only `reconnect()` lifts that. */
