@@ -486,3 +486,22 @@ async def test_a_connection_without_the_option_is_not_rotated_by_a_tab(page: Nod
         )
         == "UsageError"
     )
+
+
+async def test_a_page_whose_storage_is_blocked_is_told_so(page: NodePage) -> None:
+    assert (
+        await page.run(
+            """
+        const {BroadcastChannel} = globalThis;
+        globalThis.BroadcastChannel = class { constructor() { throw new DOMException('blocked', 'SecurityError'); } };
+        const first = kept.join();
+        const names = [await nameOf(first.connect()), await nameOf(first.send({n: 1}))];
+        await first.close();
+        globalThis.BroadcastChannel = BroadcastChannel;
+        navigator.locks.request = async () => { throw new DOMException('blocked', 'SecurityError'); };
+        const second = kept.join();
+        return [...names, await nameOf(second.connect())];
+        """
+        )
+        == ["UsageError"] * 3
+    )

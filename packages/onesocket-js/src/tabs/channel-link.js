@@ -35,7 +35,12 @@ export class ChannelLink {
    * joined before that would find that lock free, and take the tab for gone.
    */
   async start() {
-    this.#channel = new BroadcastChannel(`onesocket ${this.#key}`);
+    try {
+      this.#channel = new BroadcastChannel(`onesocket ${this.#key}`);
+    } catch (cause) {
+      this.#onFailure(new UsageError('this page may not use a BroadcastChannel, by which tabs share', { cause }));
+      return;
+    }
     this.#channel.onmessage = ({ data }) => {
       const { to, ...message } = data ?? {}; // other scripts of the origin may send anything
       if (to === this.#member || to === ALL) this.#onMessage(message);
