@@ -58,6 +58,7 @@ async def test_the_search_follows_what_is_typed_and_gives_its_place_back(server:
             else:
                 await ada.page.keyboard.press("Control+f")
                 await ada.page.get_by_role("complementary").get_by_role("button", name="Close").click()
+                await expect(ada.field).to_be_focused()
             await expect(people).to_be_visible()
         # Where nothing was there before, nothing is there behind it.
         await ada.page.get_by_role("button", name="People", exact=True).click()
@@ -75,6 +76,12 @@ async def test_the_buttons_of_a_message_cover_no_field_and_go_with_the_focus(
         await ada.write("a message")
         await ada.sent("a message")
         toolbar, editor = ada.page.locator(".toolbar"), ada.page.get_by_label("Edit the message")
+        await ada.message("a message").hover()
+        await toolbar.get_by_role("button", name="Edit").click()
+        await expect(editor).to_be_focused()
+        await expect(toolbar).to_have_count(0)
+        await editor.press("Escape")
+        await expect(ada.field).to_be_focused()
         await ada.message("a message").hover()
         await expect(toolbar).to_be_visible()
         await ada.field.press("ArrowUp")

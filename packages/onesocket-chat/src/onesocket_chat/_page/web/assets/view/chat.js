@@ -134,9 +134,14 @@ export class ChatView {
     if (next === null) return
     const view = next === 'members' ? this.#members : this.#search
     this.#panel.setAttribute('aria-label', next === 'members' ? 'People' : 'Search')
-    fill(this.#panel, iconButton('close', 'Close', () => this.showPanel(null), { class: 'icon-button panel-close' }), view.element)
+    fill(this.#panel, iconButton('close', 'Close', () => this.#leavePanel(), { class: 'icon-button panel-close' }), view.element)
     view.update(this.#session.store.state)
     if (focus && name !== null) view.focus?.()
+  }
+
+  #leavePanel() {
+    this.showPanel(null)
+    this.focusComposer()
   }
 
   #closePanels() {

@@ -47,7 +47,7 @@ export class MessagesView {
     this.#scroller.addEventListener('pointerover', (event) => this.#pointedAt(event.target))
     this.#scroller.addEventListener('pointerleave', () => this.#pointedAt(null))
     this.#scroller.addEventListener('focusin', (event) => this.#showToolbar(event.target))
-    this.#scroller.addEventListener('focusout', (event) => this.#scroller.contains(event.relatedTarget) || this.#showToolbar(this.#pointed))
+    this.#scroller.addEventListener('focusout', () => queueMicrotask(() => this.#focusLeft())) // not while its own button is removed
     this.#scroller.addEventListener('keydown', (event) => this.#key(event))
     session.visibleMessageId = () => (this.#list.isAtBottom ? null : this.#list.topKey)
     session.on('MESSAGE_CREATE', (data, state) => this.#announce(data, state))
@@ -201,6 +201,7 @@ export class MessagesView {
     this.#session.store.dispatch({ type: 'jump-done' })
     setTimeout(() => {
       if (this.#flash === messageId) this.#flash = null
+      this.#list.element(messageId)?.classList.remove('is-found')
     }, 2_500)
   }
 
@@ -228,6 +229,10 @@ export class MessagesView {
     const article = target.closest?.('article.message')
     const row = article && this.#known.get(article.dataset.key)
     return row && !row.draft ? { article, message: row.message } : null
+  }
+
+  #focusLeft() {
+    if (!this.#scroller.contains(document.activeElement)) this.#showToolbar(this.#pointed)
   }
 
   #pointedAt(target) {
