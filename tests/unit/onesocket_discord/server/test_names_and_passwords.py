@@ -2,8 +2,9 @@
 
 import pytest
 
-from onesocket_discord.server._names import name_key, name_problem, name_skeleton, title_problem
+from onesocket_discord.server._names import name_key, name_problem, title_problem
 from onesocket_discord.server._password_rules import password_problem
+from onesocket_discord.server._skeletons import name_skeleton, skeleton_version
 
 
 @pytest.mark.parametrize(
@@ -23,11 +24,50 @@ from onesocket_discord.server._password_rules import password_problem
         ("bill", "bi\u01c0\u2223"),
         ("bill", "bi\u05c0\u2502"),
         ("gary", "\u0261\u0251ry"),
+        ("bob", "\ua4d0\ua4f3\ua4d0"),  # Lisu
+        ("sage", "\u13da\u13aa\u13c0\u13ac"),  # Cherokee
+        ("bob", "\u0299\u1d0f\u0299"),  # small capitals
+        ("kim", "\u1d0b\u026a\u1d0d"),
+        ("bob", "\uff42\uff4f\uff42\u0301"),  # fullwidth, with an accent
+        ("maria", "mar\u00eda"),
+        ("paul", "\u1e57\u00e4\u00fc\u013a"),
+        ("lodz", "\u0142\u00f3d\u017a"),
+        ("soren", "s\u00f8ren"),
+        ("bob", "\U0001d4eb\U0001d4f8\U0001d4eb\u0301"),  # mathematical, with an accent
+        ("bob", "\U0001f171\U0001f17e\U0001f171"),  # in squares
+        ("bob", "\u0432\u043e\u0432"),  # small Cyrillic letters, which look like small capitals
+        ("serge\u0438", "serge\u0439"),
+        ("\u0441\u0435\u0440\u0433\u0435\u0438", "\u0441\u0435\u0440\u0433\u0435\u0439"),
+        ("will", "vvill"),
+        ("noel", "no\u0451l"),
+        ("\u53e3", "\u30ed"),
+        ("bob 7", "bob \u0e57"),
     ],
 )
 def test_these_look_alike(one: str, other: str) -> None:
     assert name_skeleton(one) == name_skeleton(other)
     assert name_key(one) != name_key(other)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("ann", "anna"),
+        ("ian", "lan"),
+        ("\u304c", "\u304b"),
+        ("\u30d1\u30d1", "\u30cf\u30cf"),
+        ("\u0432\u0438\u043a", "\u0432\u0438\u0442"),
+        ("bob 7", "bob 8"),
+    ],
+)
+def test_these_do_not(one: str, other: str) -> None:
+    assert name_skeleton(one) != name_skeleton(other)
+
+
+def test_the_version_of_skeletons_is_raised_when_they_change() -> None:
+    samples = "Bill I1l|0O torn Ünïcödé сосо ΑΝΝΑ ʙᴏʙ ꓐꓳꓐ ᏚᎪᏀᎬ ｂｏｂ 𝓫𝓸𝓫 🅱🅾🅱 ıłøđ vv ٣ าก"
+    now = "bill lllloo tom unicode coco anna bob bob sage bob bob bob ilod w 3 \u0e32\u0e01"
+    assert (name_skeleton(samples), skeleton_version()) == (now, "2.ad591abd"), "raise _RULES, and put both here"
 
 
 @pytest.mark.parametrize(
@@ -56,6 +96,10 @@ def test_these_are_good_names(name: str) -> None:
         ("a\U0001d159b", "USERNAME_INVALID"),
         ("officia\u01c0", "USERNAME_RESERVED"),
         ("r\u07c0\u07c0t", "USERNAME_RESERVED"),
+        ("\u1d00\u1d05\u1d0d\u026a\u0274", "USERNAME_RESERVED"),
+        ("\u00e1dm\u00edn", "USERNAME_RESERVED"),
+        ("\U0001f170\U0001f173\U0001f17c\U0001f178\U0001f17d", "USERNAME_RESERVED"),
+        ("\u029c\u1d0f\ua731\u1d1b", "USERNAME_RESERVED"),
     ],
 )
 def test_these_are_refused_names(name: str, code: str) -> None:

@@ -1,16 +1,13 @@
-"""Names of accounts: the keys by which they are compared, and the rules for new ones.
-
-They are this project's own, over Python's Unicode database. The libraries for look-alikes have had no release for years
-(confusable-homoglyphs: January 2024), and Unicode's whole list takes ``i`` beside ``l`` for different and accents for
-decoration, which is not what a list of members needs.
-"""
+"""Names of accounts: the keys by which they are compared, and the rules for new ones."""
 
 from __future__ import annotations
 
+import functools
 import unicodedata
 from typing import Final
 
-_MAX_KEY: Final = 128
+from ._skeletons import MAX_SKELETON, name_skeleton
+
 _MAX_MARKS: Final = 3
 """Combining marks after one character; more make a name cover the lines around it."""
 _FORBIDDEN: Final = frozenset("@#:`")
@@ -33,19 +30,6 @@ _MIXTURES: Final = (
     frozenset({"LATIN", "CJK", "BOPOMOFO"}),
     frozenset({"LATIN", "CJK", "HANGUL"}),
 )
-# Letters and digits that look like others, with the case in which they do, so that a whole name in Cyrillic or Greek is
-# found to look like one in Latin. From Unicode's confusables.txt, without those that need a second look to be confused.
-_LOOK_ALIKES: Final = str.maketrans(
-    # Cyrillic
-    "АВЕЅІЈКМНОРСТУХаеорсухѕіјԁһԛԝ"
-    # Greek
-    "ΑΒΕΖΗΙΚΜΝΟΡΤΥΧαικνορυ"
-    # digits and others in Latin
-    "0I1|ıɑɡɩ"
-    # signs and letters that are one stroke or one circle, beside letters of any alphabet
-    "ǀ∣│❘⎢׀〇",
-    "ABESlJKMHOPCTYXaeopcyxsijdhqwABEZHlKMNOPTYXaikvopuOllliagillllllO",
-)
 _RESERVED: Final = (
     "admin", "administrator", "anyone", "bot", "everyone", "everybody", "here", "host", "mod", "moderator", "nobody",
     "official", "onesocket", "operator", "owner", "root", "security", "server", "staff", "support", "sysadmin",
@@ -57,15 +41,7 @@ _REMOVED: Final = "deleted user"
 
 def name_key(name: str) -> str:
     """The key by which names are compared: names that differ in case or form alone are one."""
-    return unicodedata.normalize("NFKC", name).casefold()[:_MAX_KEY]
-
-
-def name_skeleton(name: str) -> str:
-    """The same text for names that look alike: ``ann`` and ``аnn`` with a Cyrillic letter, ``bill`` and ``bi11``."""
-    shown = unicodedata.normalize("NFKC", " ".join(name.split()))
-    shown = "".join(one if one.isascii() else str(unicodedata.decimal(one, one)) for one in shown)  # digits of all
-    shown = shown.translate(_LOOK_ALIKES)
-    return shown.casefold().replace("rn", "m")[:_MAX_KEY]
+    return unicodedata.normalize("NFKC", name).casefold()[:MAX_SKELETON]
 
 
 def removed_name(user_id: int) -> str:
@@ -83,7 +59,7 @@ def name_problem(name: str, *, by_owner: bool = False) -> tuple[str, str] | None
     if not _is_one_script(name):
         return "USERNAME_MIXED_SCRIPTS", "Must not mix letters of several alphabets."
     letters = _reserved_form(name)
-    if letters.startswith(_REMOVED_FORM) or letters in _RESERVED_FORMS[by_owner]:
+    if letters.startswith(_reserved_form(_REMOVED)) or letters in _reserved_forms(_MENTIONS if by_owner else _RESERVED):
         return "USERNAME_RESERVED", "This name is reserved. Try another one."
     return None
 
@@ -126,7 +102,6 @@ def _reserved_form(name: str) -> str:
     return "".join(filter(str.isalnum, name_skeleton(name))).replace("i", "l")
 
 
-_REMOVED_FORM: Final = _reserved_form(_REMOVED)
-_RESERVED_FORMS: Final = {
-    by_owner: frozenset(map(_reserved_form, names)) for by_owner, names in ((False, _RESERVED), (True, _MENTIONS))
-}
+@functools.cache
+def _reserved_forms(names: tuple[str, ...]) -> frozenset[str]:
+    return frozenset(map(_reserved_form, names))

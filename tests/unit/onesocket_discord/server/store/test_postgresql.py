@@ -279,7 +279,7 @@ async def test_a_database_of_an_earlier_release_becomes_what_a_new_one_is(
         "ALTER TABLE users DROP COLUMN username_skeleton",
         "ALTER TABLE users DROP COLUMN disabled_at, DROP COLUMN restricts_dms",
         "ALTER TABLE members DROP COLUMN roles",
-        "DROP TABLE roles, bans, relationships, reports",
+        "DROP TABLE roles, bans, relationships, reports, settings",
         "UPDATE alembic_version SET version_num = '0003'",
         database=name_of(where),
     )

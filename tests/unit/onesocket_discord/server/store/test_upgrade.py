@@ -21,7 +21,7 @@ from onesocket_discord.server.store import Store
 from onesocket_discord.server.store._migration import MIGRATIONS, StoreTooNew
 from onesocket_discord.server.store._tables import messages
 from tests.support.postgresql import PostgresqlServer
-from tests.unit.onesocket_discord.server.service_fixture import ServiceFixture, running_service
+from tests.unit.onesocket_discord.server.service_fixture import ServiceFixture, expect_api_error, running_service
 from tests.unit.onesocket_discord.server.store.test_store import shape
 
 _ROOT = Path(__file__).resolve().parents[5]
@@ -157,17 +157,15 @@ async def test_the_moderators_role_is_the_one_that_the_servers_owner_gave(old: O
 
 @pytest.mark.parametrize("old", ["sqlite 0007"], indirect=True)
 @pytest.mark.parametrize(
-    "change",
+    "statement",
     [
         "UPDATE roles SET permissions = permissions + 32 WHERE hoist",  # MANAGE_GUILD
         "UPDATE roles SET position = 3 - position",  # the other one was found first
         "UPDATE roles SET name = 'helpers' WHERE hoist",
     ],
 )
-async def test_a_moderators_role_that_is_not_as_it_was_made_is_nobodys(old: OldDatabase, change: str) -> None:
-    with sqlite3.connect(old.where) as connection:
-        connection.execute(change)
-    connection.close()
+async def test_a_moderators_role_that_is_not_as_it_was_made_is_nobodys(old: OldDatabase, statement: str) -> None:
+    change(old, statement)
     async with running_service(old.where) as world:
         ann, guild = await sign_in(world, "ann"), world.service.default_guild
         await world.service.roles.set_moderator(guild, ann.user_id, is_one=True)
@@ -175,6 +173,26 @@ async def test_a_moderators_role_that_is_not_as_it_was_made_is_nobodys(old: OldD
         assert (await world.service.guilds.member(ann, guild, ann.user_id))["roles"] == [made["id"]]
         assert made["id"] not in [one["id"] for one in before]
         assert len(before) == 2
+
+
+@pytest.mark.parametrize("old", _EACH, indirect=True)
+async def test_what_looks_alike_is_found_by_the_rules_of_this_release(old: OldDatabase) -> None:
+    change(old, "UPDATE users SET username = 'ánn', username_key = 'ánn' WHERE username = 'robo'")
+    for _ in range(2):  # after the upgrade, and after another release has been here
+        async with running_service(old.where) as world:
+            listed = [one["username"] for one in await world.service.accounts.list_accounts()]
+            assert listed == ["ann", "Bob ü", "ánn"]  # both go on
+            for name in ("ànn", "\u1d00\u0274\u0274", "\ua4d0\ua4f3\ua4d0 \ua4f4"):
+                with expect_api_error(400, 50035) as refused:
+                    await world.person(name)
+                assert "USERNAME_LOOKS_TAKEN" in str(refused.value.errors)
+        change(old, "UPDATE users SET username_skeleton = 'of old'")
+        change(old, "UPDATE settings SET value = 'of old' WHERE name = 'name skeletons'")
+    async with Store.open(old.where):
+        assert old.query("SELECT count(*) FROM users WHERE username_skeleton = 'of old'") == "0"
+    change(old, "UPDATE users SET username_skeleton = 'of now'")
+    async with Store.open(old.where):  # nothing is done again
+        assert old.query("SELECT count(*) FROM users WHERE username_skeleton = 'of now'") == "4"
 
 
 @pytest.mark.parametrize("old", _EACH, indirect=True)
@@ -192,7 +210,11 @@ async def test_a_later_releases_database_is_refused_and_left_alone(old: OldDatab
 
 
 def set_version(old: OldDatabase, version: str) -> None:
-    statement = f"UPDATE alembic_version SET version_num = '{version}'"  # noqa: S608 - the test's own
+    change(old, f"UPDATE alembic_version SET version_num = '{version}'")  # noqa: S608 - the test's own
+
+
+def change(old: OldDatabase, statement: str) -> None:
+    """Run a statement beside any server."""
     if "postgresql" in old.where:
         old.query(statement)
         return

@@ -10,9 +10,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from ...protocol._intents import Intents
 from .._api_error import ApiError, field_error, invalid_field, invalid_form
 from .._field_reader import FieldReader
-from .._names import name_key, name_problem, name_skeleton, removed_name
+from .._names import name_key, name_problem, removed_name
 from .._password_rules import MAX_PASSWORD_LENGTH, MIN_PASSWORD_LENGTH, password_problem
 from .._ports import Account, Json, token_digest
+from .._skeletons import name_skeleton
 from ..store import UnitOfWork
 from ..store._tables import bans, guilds, invites, members, tokens, users
 from . import _serialization as serialize

@@ -13,8 +13,9 @@ from sqlalchemy import insert, select
 
 from ...protocol._snowflakes import SnowflakeGenerator
 from .._api_error import ApiError
-from .._names import name_key, name_skeleton
+from .._names import name_key
 from .._ports import Account, Json, Publisher, ReadyData
+from .._skeletons import name_skeleton
 from ..store import Store, UnitOfWork
 from ..store._tables import channels, guilds, members, users
 from . import _serialization as serialize

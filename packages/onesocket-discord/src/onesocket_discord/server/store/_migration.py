@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from sqlalchemy import Column, Connection, MetaData, String, Table, insert, inspect, select, update
+from sqlalchemy import Column, Connection, MetaData, String, Table, bindparam, insert, inspect, select, update
 from sqlalchemy.schema import CreateIndex, CreateTable, ExecutableDDLElement
 
 from onesocket.errors import InvalidOption, UsageError
 
-from .._names import name_skeleton
-from ._tables import METADATA, attachments, bans, guilds, relationships, reports, roles, users
+from .._skeletons import name_skeleton, skeleton_version
+from ._tables import METADATA, attachments, bans, guilds, relationships, reports, roles, settings, users
 from ._unit_of_work import UnitOfWork
 
 _VERSION: Final = Table("alembic_version", MetaData(), Column("version_num", String(32), primary_key=True))
@@ -24,15 +24,10 @@ _ROLES_OF_0007: Final = (
     "mentionable BOOLEAN NOT NULL, CONSTRAINT pk_roles PRIMARY KEY (id), "
     "CONSTRAINT fk_roles_guild_id FOREIGN KEY(guild_id) REFERENCES guilds (id) ON DELETE CASCADE)"
 )
+_SKELETONS: Final = "name skeletons"
+"""The setting with the version of the skeletons of names that are stored."""
 _MODERATOR_OF_0007: Final = {"name": "moderator", "permissions": 2215078999, "hoist": True}
 """How `serve user promote` made its role when that was found by its name."""
-
-
-def _store_skeletons(connection: Connection) -> None:
-    """Fill the column that is new in version 0006."""
-    for row in connection.execute(select(users.c.id, users.c.username)).all():
-        changed = update(users).where(users.c.id == row.id)
-        connection.execute(changed.values(username_skeleton=name_skeleton(row.username)))
 
 
 def _mark_moderators(connection: Connection) -> None:
@@ -68,7 +63,6 @@ MIGRATIONS: Final[Mapping[str, tuple[str | ExecutableDDLElement | Callable[[Conn
     "0006": (
         "ALTER TABLE users ADD COLUMN username_skeleton VARCHAR(128) DEFAULT '' NOT NULL",
         "CREATE INDEX ix_users_username_skeleton ON users (username_skeleton)",
-        _store_skeletons,
         # Acknowledgements of messages that were never there were accepted once.
         (
             "UPDATE read_states SET last_message_id = (SELECT sequence FROM channels WHERE id = channel_id) "
@@ -87,6 +81,7 @@ MIGRATIONS: Final[Mapping[str, tuple[str | ExecutableDDLElement | Callable[[Conn
         "ALTER TABLE roles ADD COLUMN is_moderator BOOLEAN DEFAULT false NOT NULL",
         _mark_moderators,
     ),
+    "0009": (CreateTable(settings),),
 }
 """For each later version, in order, the steps that lead to it from the one before, on SQLite and PostgreSQL."""
 
@@ -102,6 +97,8 @@ async def write_nothing_new(work: UnitOfWork) -> None:
 
 def upgrade(connection: Connection) -> None:
     """Create the tables, or run the missing migrations, inside the transaction of `connection`.
+
+    Skeletons of names that another release has stored are made anew.
 
     Raises `StoreTooNew` for a database of a later release, `InvalidOption` for one of another program.
     """
@@ -129,3 +126,22 @@ def upgrade(connection: Connection) -> None:
                 else:
                     step(connection)
         connection.execute(update(_VERSION).values(version_num=versions[-1]))
+    _refresh_skeletons(connection)
+
+
+def _refresh_skeletons(connection: Connection) -> None:
+    """Store the skeletons of all names, unless this release's are there. Accounts that look alike by them stay."""
+    this, wanted = settings.c.name == _SKELETONS, skeleton_version()
+    stored = connection.scalar(select(settings.c.value).where(this))
+    if stored == wanted:
+        return
+    rows = connection.execute(select(users.c.id, users.c.username, users.c.username_skeleton)).all()
+    made = [{"of": row.id, "skeleton": name_skeleton(row.username), "before": row.username_skeleton} for row in rows]
+    changed = [{"of": one["of"], "skeleton": one["skeleton"]} for one in made if one["skeleton"] != one["before"]]
+    if changed:
+        one = update(users).where(users.c.id == bindparam("of"))
+        connection.execute(one.values(username_skeleton=bindparam("skeleton")), changed)
+    if stored is None:
+        connection.execute(insert(settings).values(name=_SKELETONS, value=wanted))
+    else:
+        connection.execute(update(settings).where(this).values(value=wanted))

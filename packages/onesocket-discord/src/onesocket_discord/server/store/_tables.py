@@ -252,4 +252,12 @@ reports = Table(
     UniqueConstraint("reporter_id", "message_id"),
 )
 
+# Of the whole server: what stored data depends on, and what its servers have to agree on.
+settings = Table(
+    "settings",
+    METADATA,
+    Column("name", String(64), primary_key=True),
+    Column("value", Text, nullable=False),
+)
+
 SNOWFLAKE_TABLES = (users, guilds, channels, messages, attachments, commands, roles, reports)
