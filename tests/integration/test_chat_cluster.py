@@ -18,6 +18,7 @@ from onesocket.errors import EngineUnavailable, InvalidOption, InvalidURL, Missi
 from onesocket_discord.server import ChatServer, GatewayOptions
 from onesocket_discord.server._ports import Account, Json
 from onesocket_discord.server.cluster import ClusterNode
+from onesocket_discord.server.store._server_lease import SettingsDiffer
 from onesocket_discord.server.store._tables import tokens
 from tests.support.postgresql import PostgresqlServer
 from tests.support.redis_server import RedisServer, redis_server
@@ -424,6 +425,14 @@ async def test_places_that_can_not_be(database: str, redis: RedisServer) -> None
         await ChatServer(cluster=redis.url).start()
     with pytest.raises(EngineUnavailable, match=r"127\.0\.0\.1:1"):
         await ChatServer(database, cluster="redis://ann:tr0ub4dor@127.0.0.1:1").start()
+
+
+async def test_a_server_that_would_let_in_whom_the_others_do_not_is_refused(database: str, redis: RedisServer) -> None:
+    async with ChatServer(database, cluster=redis.url, registration="invite"):
+        different: tuple[dict[str, Any], ...] = ({}, {"registration": "invite", "login_lifetime": 3600.0})
+        for options in different:
+            with pytest.raises(SettingsDiffer, match="start it with theirs, or end them first"):
+                await ChatServer(database, cluster=redis.url, **options).start()
 
 
 def test_a_missing_redis_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:

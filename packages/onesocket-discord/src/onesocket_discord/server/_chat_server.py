@@ -66,8 +66,8 @@ class ChatServer:
     - `on_request`: is called with a `RequestRecord` of each request that was answered; it must not block.
 
     Its start raises `PortTaken` if a port is in use, `InvalidOption` for a place that can't be, `StoreInUse` if another
-    server uses the database, `StoreUnreachable`, `StoreBroken` and `StoreTooNew` if it can't be used, and
-    `EngineUnavailable` or `EngineUnusable` for the cluster's.
+    server uses the database, `SettingsDiffer` if the servers of its cluster have other settings, `StoreUnreachable`,
+    `StoreBroken` and `StoreTooNew` if it can't be used, and `EngineUnavailable` or `EngineUnusable` for the cluster's.
     """
 
     def __init__(
@@ -202,6 +202,7 @@ class ChatServer:
             )
             self._service = await stack.enter_async_context(opening)
             if self._cluster is not None:
+                await self._service.store.agree_on(self._shared_settings)
                 await stack.enter_async_context(self._cluster.running(self._service))
             stack.push_async_callback(self._gateway.stop)
             await self._listen(stack)
@@ -211,6 +212,19 @@ class ChatServer:
         """Send op 7 and close all connections in order, within the close timeout; then close the store."""
         await self._stack.aclose()
         self._service = None
+
+    @property
+    def _shared_settings(self) -> dict[str, str]:
+        """The settings in which the servers of a cluster are alike, as a client could choose one that allows more."""
+        options = self._gateway.options
+        return {
+            "--registration": self._registration,
+            "--login-days": f"{self._login_lifetime / 86_400:g}",
+            "--identify-interval": f"{options.identify_interval:g}",
+            "identify_limit": str(options.identify_limit),
+            "max_concurrency": str(options.max_concurrency),
+            "disallowed_intents": str(int(options.disallowed_intents)),
+        }
 
     async def _listen(self, stack: contextlib.AsyncExitStack) -> None:
         if self._gateway_port is not None:

@@ -1,6 +1,7 @@
 """The store on PostgreSQL: several writers at once, lost connections, and places that can't be."""
 
 import asyncio
+import contextlib
 import importlib.util
 from collections.abc import Iterator
 
@@ -13,6 +14,7 @@ from onesocket_discord.server.store import Isolation, Store, UnitOfWork
 from onesocket_discord.server.store._concurrent_writer import _CommitOrder
 from onesocket_discord.server.store._migration import StoreTooNew
 from onesocket_discord.server.store._postgresql import StoreUnreachable
+from onesocket_discord.server.store._server_lease import SettingsDiffer
 from onesocket_discord.server.store._sqlite import StoreInUse
 from onesocket_discord.server.store._tables import channels, guilds, read_states, users
 from tests.support.postgresql import PostgresqlServer
@@ -151,6 +153,39 @@ async def test_operations_go_on_after_every_connection_was_lost(postgresql: Post
         await store.write(lambda work: work.execute(insert(users).values(row(2))))
         async with store.reading() as connection:
             assert await connection.scalar(select(func.count()).select_from(users)) == 2
+
+
+async def test_servers_run_with_the_settings_of_the_first_one_while_it_runs(where: str) -> None:
+    async with Store.open(where, shared=True) as one, Store.open(where, shared=True) as other:
+        await one.agree_on({"--registration": "invite", "limit": "1"})
+        with pytest.raises(SettingsDiffer, match=r"run with --registration invite, this one .* --registration open; "):
+            await other.agree_on({"--registration": "open", "limit": "1"})
+        await other.agree_on({"--registration": "invite", "limit": "1", "of a later release": "x"})
+        async with Store.open(where, shared=True):
+            pass  # a command beside them, which has no settings
+    async with Store.open(where, shared=True) as later:
+        await later.agree_on({"--registration": "open"})
+
+
+async def test_of_servers_that_begin_at_once_one_decides(where: str) -> None:
+    async with contextlib.AsyncExitStack() as stack, asyncio.timeout(20):
+        stores = [await stack.enter_async_context(Store.open(where, shared=True)) for _ in range(4)]
+        agreeing = (store.agree_on({"--registration": str(number)}) for number, store in enumerate(stores))
+        results = await asyncio.gather(*agreeing, return_exceptions=True)
+    assert sorted(type(result).__name__ for result in results) == ["NoneType", *["SettingsDiffer"] * 3]
+
+
+async def test_a_server_agrees_anew_after_its_locks_were_lost(postgresql: PostgresqlServer, where: str) -> None:
+    async with Store.open(where, shared=True) as one, asyncio.timeout(20):
+        await one.agree_on({"--registration": "invite"})
+        assert one._lease is not None
+        lost, held = one._lease._ended, one._lease._held
+        postgresql.end_connections(name_of(where))
+        await lost.wait()
+        await held.wait()
+        async with Store.open(where, shared=True) as other:
+            with pytest.raises(SettingsDiffer):
+                await other.agree_on({"--registration": "open"})
 
 
 async def test_nothing_is_written_without_the_lock_on_the_database(postgresql: PostgresqlServer, where: str) -> None:

@@ -14,7 +14,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from onesocket.errors import InvalidOption, OnesocketError, UsageError
 
 LOCKS: Final = 0x0_15_0C_E7
-"""The class of the advisory locks: 0, a server uses the database; 1, its tables are being changed."""
+"""The class of the advisory locks: 0, a server uses the database; 1, its tables are being changed; 2, a server runs
+with the settings that all servers have agreed on."""
 NUMBER_LOCKS: Final = LOCKS + 1
 """The class of those on the numbers of servers."""
 CONNECT_TIMEOUT: Final = 10.0

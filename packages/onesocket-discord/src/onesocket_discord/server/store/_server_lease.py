@@ -6,12 +6,14 @@ import asyncio
 import contextlib
 import logging
 import random
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from typing import Any, Final
 
 from sqlalchemy import URL, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.pool import NullPool
+
+from onesocket.errors import InvalidOption
 
 from ...protocol._snowflakes import NODES
 from .._api_error import ApiError
@@ -38,10 +40,26 @@ _TAKE_NUMBER = text(
 )
 
 
+_SETTINGS_LOCK = {"locks": postgresql.LOCKS}
+_TAKE_SETTINGS = text("SELECT pg_try_advisory_lock(:locks, 2)")
+_RELEASE_SETTINGS = text("SELECT pg_advisory_unlock(:locks, 2)")
+_SHARE_SETTINGS = text("SELECT pg_advisory_lock_shared(:locks, 2)")
+_LEAVE_SETTINGS = text("SELECT pg_advisory_unlock_shared(:locks, 2)")
+_STORE_SETTING = text(
+    "INSERT INTO settings (name, value) VALUES (:name, :value) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
+)
+_READ_SETTINGS = text("SELECT name, value FROM settings")
+
+
+class SettingsDiffer(InvalidOption):
+    """Other servers run on this database, with other values of settings in which all have to be alike."""
+
+
 class ServerLease:
     """Locks that PostgreSQL keeps as long as one connection of this server lasts, and no longer.
 
-    Alone: no other server may use the database. Shared: those that share it, too.
+    Alone: no other server may use the database. Shared: those that share it, too. With `agree_on`, those with the same
+    settings.
     """
 
     def __init__(self, url: URL, *, shared: bool) -> None:
@@ -53,6 +71,8 @@ class ServerLease:
         """Set when the connection has ended."""
         self.number = random.randrange(NODES)
         """The part of this server's ids that no other server has."""
+        self._settings: Mapping[str, str] = {}
+        self._connection: AsyncConnection | None = None
 
     def __repr__(self) -> str:
         return f"<ServerLease {self.number} {'held' if self._held.is_set() else 'lost'}>"
@@ -73,6 +93,17 @@ class ServerLease:
             keeper.cancel()
             await asyncio.wait({keeper})
             await self._engine.dispose()
+
+    async def agree_on(self, settings: Mapping[str, str]) -> None:
+        """Run with these settings, as all servers that have agreed do, for as long as the locks are held.
+
+        The first one decides; when all have ended, the next one does. Raises `SettingsDiffer` for other values than
+        theirs. A server that has lost its locks agrees anew before it gets them back.
+        """
+        if self._connection is None:
+            raise RuntimeError("the locks are not held")
+        await _agree(self._connection, settings)
+        self._settings = settings
 
     async def _keep(self, connection: AsyncConnection) -> None:
         pause = 0.1
@@ -121,6 +152,8 @@ class ServerLease:
             number = await connection.scalar(_TAKE_NUMBER, wanted)
             if number is None:
                 raise StoreInUse(f"{NODES} servers use the database {self._name}; end some")
+            if self._settings:
+                await _agree(connection, self._settings)
             raw: Any = (await connection.get_raw_connection()).driver_connection
             self._ended.clear()
             self.number = number
@@ -131,11 +164,32 @@ class ServerLease:
         except BaseException:
             await _discard(connection)
             raise
+        self._connection = connection
         return connection
 
     def _lost(self, _: object) -> None:
         self._held.clear()
         self._ended.set()
+
+
+async def _agree(connection: AsyncConnection, settings: Mapping[str, str]) -> None:
+    """Store these settings if no server runs with any, or compare them with those that are stored."""
+    if await connection.scalar(_TAKE_SETTINGS, _SETTINGS_LOCK):
+        for name, value in settings.items():
+            await connection.execute(_STORE_SETTING, {"name": name, "value": value})
+        await connection.execute(_SHARE_SETTINGS, _SETTINGS_LOCK)
+        await connection.execute(_RELEASE_SETTINGS, _SETTINGS_LOCK)
+        return
+    await connection.execute(_SHARE_SETTINGS, _SETTINGS_LOCK)  # waits for one that is storing its own
+    stored = {row.name: row.value for row in (await connection.execute(_READ_SETTINGS)).all()}
+    differing = [name for name, value in settings.items() if stored.get(name, value) != value]
+    if differing:
+        await connection.execute(_LEAVE_SETTINGS, _SETTINGS_LOCK)
+        theirs, mine = (" and ".join(f"{name} {of[name]}" for name in differing) for of in (stored, settings))
+        raise SettingsDiffer(
+            f"the other servers on this database run with {theirs}, this one would with {mine}; start it with theirs, "
+            "or end them first: then it decides"
+        )
 
 
 async def _discard(connection: AsyncConnection) -> None:

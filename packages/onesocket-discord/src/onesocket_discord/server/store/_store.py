@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
 from pathlib import Path
 from typing import TypeVar
@@ -106,6 +106,15 @@ class Store:
     def node(self) -> int:
         """The part of this server's ids that no other server on the database has; 0 where there is no other."""
         return 0 if self._lease is None else self._lease.number
+
+    async def agree_on(self, settings: Mapping[str, str]) -> None:
+        """Run with settings in which all servers that share the database are alike; by their names for users.
+
+        Raises `SettingsDiffer` if servers run with other values, `StoreUnreachable` if the database can't be reached.
+        """
+        if self._lease is not None:
+            with postgresql.typed_errors(self._readers.url):
+                await self._lease.agree_on(settings)
 
     @property
     def is_shared(self) -> bool:
