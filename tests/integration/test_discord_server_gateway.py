@@ -268,6 +268,17 @@ async def test_disallowed_intents_and_too_many_guilds() -> None:
         assert gateway.state.stats_counter.snapshot().sessions == 0
 
 
+async def test_an_intent_that_a_bot_may_not_use_is_refused_with_4014(
+    gateway: GatewayServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(FakeDirectory, "denied_intents", 1 << 15)
+    async with dial(gateway.url) as client:
+        await client.identify(wait=False)
+        assert await client.close_code() == 4014
+    async with dial(gateway.url) as client:
+        await client.identify(intents=1)
+
+
 async def test_signing_out_ends_the_sessions_with_4004(gateway: GatewayServer) -> None:
     async with dial(gateway.url) as client:
         ready = await client.identify()

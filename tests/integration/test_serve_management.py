@@ -45,9 +45,14 @@ async def test_people_are_managed_without_a_server(tmp_path: Path) -> None:
     where = ("--data", str(tmp_path))
     status, _, errors = await run("user", "list", *where)
     assert (status, "no database" in errors) == (1, True)
-    await run("bot", "robo", *where)
+    assert (await run("bot", "robo", "--private", "--deny", "message-content", "--deny", "members", *where))[0] == 0
     status, _, errors = await run("user", "remove", "nobody", *where)
     assert (status, "nobody" in errors) == (1, True)
+    with contextlib.closing(sqlite3.connect(tmp_path / "chat.db")) as database:
+        settings = "SELECT bot_public, denied_intents FROM users WHERE username = 'robo'"
+        assert database.execute(settings).fetchone() == (0, 1 << 15 | 1 << 1)
+        assert (await run("bot", "edit", "robo", "--public", "--deny", "none", *where)) == (0, "", "")
+        assert database.execute(settings).fetchone() == (1, 0)
     assert (await run("user", "remove", "robo", *where))[0] == 0
     assert (await run("user", "list", *where)) == (0, "", "")
 

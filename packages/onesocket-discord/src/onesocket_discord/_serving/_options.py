@@ -50,7 +50,7 @@ class GatewayOptions:
     guilds_per_shard: int = 2500
     """A session with more guilds is closed with 4011."""
     disallowed_intents: int = 0
-    """Intents that a bot is refused with 4014."""
+    """Intents that a bot is refused with 4014; of the privileged ones it gets nothing by HTTP either."""
 
     def __post_init__(self) -> None:
         for name in (

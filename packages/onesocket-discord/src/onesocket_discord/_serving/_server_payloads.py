@@ -28,19 +28,38 @@ def invalid_session(*, resumable: bool) -> bytes:
     return _encode({"t": None, "s": None, "op": 9, "d": resumable})
 
 
-def hide_content(message: JsonObject) -> JsonObject:
-    """Copy a message with its content emptied, as a bot without MESSAGE_CONTENT receives it.
+def content_readers(message: JsonObject) -> frozenset[str]:
+    """The ids of those who may read a message of a guild without MESSAGE_CONTENT: its author, and who is mentioned."""
+    author: JsonObject = message.get("author") or {}
+    mentions: list[JsonObject] = message.get("mentions") or []
+    users = (author, *mentions)
+    return frozenset(str(user.get("id")) for user in users)
 
-    So is that of the message that it replies to, and of those that it forwards.
+
+def content_for(message: JsonObject, user_id: str) -> JsonObject:
+    """Return a message of a guild as the bot `user_id` without MESSAGE_CONTENT may read it; the same if it may all.
+
+    Its content, and that of the message that it replies to, are hidden except from their authors and from who is
+    mentioned in them. What it forwards is hidden from all: whose it was isn't told, and a bot could forward anything.
     """
-    hidden = message | {name: empty for name, empty in _CONTENT_FIELDS.items() if name in message}
-    if hidden.get("referenced_message"):
-        hidden["referenced_message"] = hide_content(hidden["referenced_message"])
-    if hidden.get("message_snapshots"):
-        hidden["message_snapshots"] = [
-            {**one, "message": hide_content(one.get("message") or {})} for one in hidden["message_snapshots"]
-        ]
-    return hidden
+    shown = message
+    if user_id not in content_readers(message):
+        shown = _without_content(message)
+    replied_to = message.get("referenced_message")
+    if replied_to:
+        shown_reply = content_for(replied_to, user_id)
+        if shown_reply is not replied_to:
+            shown = {**shown, "referenced_message": shown_reply}
+    if message.get("message_snapshots"):
+        forwarded = (
+            {**one, "message": _without_content(one.get("message") or {})} for one in message["message_snapshots"]
+        )
+        shown = {**shown, "message_snapshots": list(forwarded)}
+    return shown
+
+
+def _without_content(message: JsonObject) -> JsonObject:
+    return message | {name: empty for name, empty in _CONTENT_FIELDS.items() if name in message}
 
 
 class EncodedDispatch:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import sys
 from collections.abc import Iterable
 from typing import Annotated, Any
@@ -96,13 +97,59 @@ def remove_user(name: AccountArgument, *, data: DataOption = None, database: Dat
     manage(data, database, "users/remove", {"name": name})
 
 
+class PrivilegedIntent(enum.StrEnum):
+    """The values of ``--deny``."""
+
+    MESSAGE_CONTENT = "message-content"
+    MEMBERS = "members"
+    PRESENCES = "presences"
+    NONE = "none"
+
+
+PublicOption = Annotated[
+    bool | None,
+    typer.Option("--public/--private", help="Whether others may add it to their guilds, or its owner alone."),
+]
+OwnerOption = Annotated[str | None, typer.Option(metavar="NAME", help="The person whose bot it is.")]
+DenyOption = Annotated[
+    list[PrivilegedIntent] | None,
+    typer.Option(help="A privileged intent that it may not use, as in Discord's portal; may be repeated."),
+]
+
+
 @bot_app.command("add")
-def add_bot(name: NewNameArgument, *, data: DataOption = None, database: DatabaseOption = None) -> None:
-    """Make a bot and print its token. It is shown this once.
+def add_bot(
+    name: NewNameArgument,
+    *,
+    owner: OwnerOption = None,
+    public: PublicOption = None,
+    deny: DenyOption = None,
+    data: DataOption = None,
+    database: DatabaseOption = None,
+) -> None:
+    """Make a bot and print its token. It is shown this once. It is public, and may use all intents, unless you say so.
 
     Works while the server runs, and while it doesn't.
     """
-    typer.echo(manage(data, database, "bots/add", {"name": name}, makes_database=True)["token"])
+    body = {"name": name, **_bot_settings(owner, public, deny)}
+    typer.echo(manage(data, database, "bots/add", body, makes_database=True)["token"])
+
+
+@bot_app.command("edit")
+def edit_bot(
+    name: BotArgument,
+    *,
+    owner: OwnerOption = None,
+    public: PublicOption = None,
+    deny: DenyOption = None,
+    data: DataOption = None,
+    database: DatabaseOption = None,
+) -> None:
+    """Change who may add a bot to guilds, its owner, or the intents that it may not use (`--deny none`: all it may).
+
+    A session goes on with the intents that it has; HTTP, and the next Identify, obey.
+    """
+    manage(data, database, "bots/edit", {"name": name, **_bot_settings(owner, public, deny)})
 
 
 @bot_app.command("list")
@@ -153,6 +200,20 @@ def invite(
     """Make an invite to the server's guild, and print its code: for whoever registers with --registration invite."""
     body = {"max_age": round(days * _DAY), "max_uses": uses}
     typer.echo(manage(data, database, "invites/add", body, makes_database=True)["code"])
+
+
+def _bot_settings(owner: str | None, public: bool | None, deny: list[PrivilegedIntent] | None) -> dict[str, Any]:
+    """The settings that are given, as the server's owner's operations name them."""
+    from ..protocol._intents import Intents
+
+    bits = {
+        PrivilegedIntent.MESSAGE_CONTENT: Intents.MESSAGE_CONTENT,
+        PrivilegedIntent.MEMBERS: Intents.GUILD_MEMBERS,
+        PrivilegedIntent.PRESENCES: Intents.GUILD_PRESENCES,
+    }
+    denied = None if not deny else sum(int(bits[one]) for one in set(deny) - {PrivilegedIntent.NONE})
+    given = {"owner": owner, "public": public, "denied_intents": denied}
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def _print_accounts(accounts: Iterable[dict[str, Any]]) -> None:

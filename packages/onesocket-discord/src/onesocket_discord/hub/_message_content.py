@@ -6,7 +6,7 @@ from typing import Self
 
 import msgspec
 
-from .._serving._server_payloads import hide_content
+from .._serving._server_payloads import content_for
 from ..protocol.models import JsonObject
 
 
@@ -22,13 +22,12 @@ class MessageLocation(msgspec.Struct, gc=False):
 
 
 def without_content(message: JsonObject, user_id: str) -> JsonObject | None:
-    """The message with its content hidden; None where the bot `user_id` may read it without MESSAGE_CONTENT.
+    """The message with its content hidden; None where the bot `user_id` may read all of it without MESSAGE_CONTENT.
 
     That is in direct messages, in its own, and where it is mentioned (Discord's documentation, "Message content
-    intent").
+    intent"); the message that it replies to counts for itself.
     """
-    author: JsonObject = message.get("author") or {}
-    mentions = {str(user.get("id")) for user in message.get("mentions") or ()}
-    if message.get("guild_id") is None or str(author.get("id")) == user_id or user_id in mentions:
+    if message.get("guild_id") is None:
         return None
-    return hide_content(message)
+    shown = content_for(message, user_id)
+    return None if shown is message else shown

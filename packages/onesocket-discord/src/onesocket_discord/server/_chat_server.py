@@ -178,9 +178,12 @@ class ChatServer:
         account = await self.service.accounts.add_person(name, password)
         return str(account["token"])
 
-    async def create_bot(self, name: str) -> str:
-        """Create a bot; returns its token. Raises `ApiError` if the name is taken or invalid."""
-        token, _ = await self.service.accounts.create_bot(name)
+    async def create_bot(self, name: str, *, denied_intents: int = 0) -> str:
+        """Create a bot; returns its token. Raises `ApiError` if the name is taken or invalid.
+
+        `denied_intents`: privileged intents that it may not use, as if they weren't switched on in Discord's portal.
+        """
+        token, _ = await self.service.accounts.create_bot(name, denied_intents=denied_intents)
         return token
 
     def in_thread(self) -> ThreadedServer[ChatServer]:
@@ -198,6 +201,7 @@ class ChatServer:
                 passwords=cheap,
                 login_lifetime=self._login_lifetime,
                 registration=self._registration,
+                denied_intents=self._gateway.options.disallowed_intents,
                 files_url=lambda: self.public.origin,
             )
             self._service = await stack.enter_async_context(opening)

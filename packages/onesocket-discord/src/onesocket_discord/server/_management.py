@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from onesocket.errors import OnesocketError
 
+from ..protocol._intents import Intents
 from ._field_reader import FieldReader
 from ._ports import Json
 from .service import ChatService
-from .service._accounts import AccountService
 
 _MAX_AGE = 365 * 86_400
 _MAX_USES = 1000
@@ -20,7 +22,7 @@ async def manage_service(service: ChatService, what: str, body: Json) -> Json:
         case "users":
             return await _manage_users(service, operation, body)
         case "bots":
-            return await _manage_bots(service.accounts, operation or "add", _name(body))
+            return await _manage_bots(service, operation or "add", body)
         case "reports":
             return await _manage_reports(service, operation, body)
         case "invites" if operation == "add":
@@ -56,10 +58,15 @@ async def _manage_users(service: ChatService, operation: str, body: Json) -> Jso
     return {}
 
 
-async def _manage_bots(accounts: AccountService, operation: str, name: str) -> Json:
+async def _manage_bots(service: ChatService, operation: str, body: Json) -> Json:
+    accounts, name = service.accounts, _name(body)
     match operation:
         case "add":
-            token, _ = await accounts.create_bot(name)
+            settings = await _bot_settings(service, body)
+            token, _ = await accounts.create_bot(name, **settings)
+        case "edit":
+            await service.bots.edit(name, **await _bot_settings(service, body))
+            return {}
         case "renew":
             token, _ = await accounts.renew_bot_token(name)
         case "remove":
@@ -68,6 +75,21 @@ async def _manage_bots(accounts: AccountService, operation: str, name: str) -> J
         case _:
             raise UnknownOperation(f"bots/{operation}")
     return {"token": token}
+
+
+async def _bot_settings(service: ChatService, body: Json) -> dict[str, Any]:
+    """The settings of a bot that are given: ``owner`` (a name), ``public``, ``denied_intents``."""
+    fields = FieldReader(body)
+    settings: dict[str, Any] = {
+        "owner": fields.text("owner", most=32),
+        "public": fields.flag("public") if "public" in fields else None,
+        "denied_intents": fields.integer("denied_intents", least=0, most=int(Intents.PRIVILEGED)),
+    }
+    fields.check()
+    given = {name: value for name, value in settings.items() if value is not None}
+    if "owner" in given:
+        given["owner"] = await service.accounts.user_id_of(given["owner"])
+    return given
 
 
 async def _manage_reports(service: ChatService, operation: str, body: Json) -> Json:

@@ -24,6 +24,12 @@ class Account:
     user_id: int
     username: str
     bot: bool
+    denied_intents: int = 0
+    """Of a bot: the privileged intents that it may not use, at the gateway and by HTTP."""
+
+    def has_intent(self, intent: int) -> bool:
+        """Return True if the account may use this intent; people may use all."""
+        return not self.denied_intents & intent
 
 
 @dataclass(frozen=True, slots=True)

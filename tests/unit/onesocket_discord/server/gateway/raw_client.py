@@ -26,6 +26,9 @@ OTHER_GUILD = 2 << 22
 class FakeDirectory:
     """Token ``t1`` is user 1, a bot; ``p2`` is user 2, a person. Everybody is in both guilds."""
 
+    denied_intents = 0
+    """Of bots."""
+
     def __init__(self, members: int = 3) -> None:
         self.member_count = members
         self.gate: asyncio.Event | None = None
@@ -36,7 +39,8 @@ class FakeDirectory:
     async def authenticate(self, token: str) -> Account | None:
         if token[:1] not in {"t", "p"} or not token[1:].isdigit():
             return None
-        return Account(int(token[1:]), f"user{token[1:]}", token[0] == "t")
+        is_bot = token[0] == "t"
+        return Account(int(token[1:]), f"user{token[1:]}", is_bot, self.denied_intents if is_bot else 0)
 
     def is_remembered(self, token: str) -> bool:
         del token

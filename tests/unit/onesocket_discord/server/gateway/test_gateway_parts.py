@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from onesocket.errors import InvalidOption, WaitTimeout
 from onesocket.testing._virtual_time import run_virtual
 from onesocket_discord._serving import EncodedDispatch
-from onesocket_discord._serving._server_payloads import hide_content
+from onesocket_discord._serving._server_payloads import content_for
 from onesocket_discord.protocol._compression import zlib_compressor, zstd_compressor
 from onesocket_discord.protocol._zstd import zstd
 from onesocket_discord.server._ports import Account, Directory, Event
@@ -54,16 +54,39 @@ def test_a_frame_is_the_body_with_its_number(data: dict[str, Any], seq: int) -> 
 def test_hiding_the_content_leaves_the_rest_and_invents_nothing() -> None:
     data = {"id": "1", "guild_id": "9", "content": "secret", "embeds": [1], "author": {"id": "2"}}
     dispatch = PublishedDispatch(Event("MESSAGE_CREATE", data, frozenset(), content_of=2))
-    hidden = json.loads(dispatch.hidden.payload(1))["d"]
+    hidden = json.loads(dispatch.form_for(7).payload(1))["d"]
     assert hidden == {**data, "content": "", "embeds": []}
     assert data["content"] == "secret"
-    assert dispatch.hidden is dispatch.hidden
-    assert hide_content({"referenced_message": data, "message_snapshots": [{"message": data}]}) == {
-        "referenced_message": hidden,
-        "message_snapshots": [{"message": hidden}],
-    }
-    assert hide_content({"referenced_message": None}) == {"referenced_message": None}
-    assert dispatch.shown is dispatch.shown
+    assert dispatch.form_for(7) is dispatch.form_for(8)
+    assert dispatch.form_for(2) is dispatch.shown
+    assert content_for({"referenced_message": None, "author": {"id": "2"}}, "2")["referenced_message"] is None
+    assert not PublishedDispatch(Event("MESSAGE_CREATE", {**data, "guild_id": None}, frozenset(), 0, 2)).hides_content
+
+
+def test_a_reply_and_what_it_replies_to_are_hidden_each_for_itself() -> None:
+    original = {"id": "1", "content": "of 2", "author": {"id": "2"}, "mentions": [{"id": "5"}]}
+    reply = {"guild_id": "9", "content": "of 3", "author": {"id": "3"}, "mentions": [{"id": "4"}]}
+    event = Event("MESSAGE_CREATE", {**reply, "referenced_message": original}, frozenset(), content_of=3)
+    dispatch = PublishedDispatch(event)
+
+    def read(user_id: int) -> tuple[str, str]:
+        body = json.loads(dispatch.form_for(user_id).payload(1))["d"]
+        return body["content"], body["referenced_message"]["content"]
+
+    assert [read(user_id) for user_id in (2, 3, 4, 5, 6)] == [
+        ("", "of 2"),
+        ("of 3", ""),
+        ("of 3", ""),
+        ("", "of 2"),
+        ("", ""),
+    ]
+
+
+def test_what_a_bot_forwards_tells_it_nothing() -> None:
+    snapshots = [{"message": {"content": "secret", "attachments": [1]}}]
+    data = {"guild_id": "9", "content": "", "author": {"id": "2"}, "message_snapshots": snapshots}
+    assert content_for(data, "2")["message_snapshots"] == [{"message": {"content": "", "attachments": []}}]
+    assert snapshots[0]["message"]["content"] == "secret"
 
 
 @pytest.mark.parametrize(

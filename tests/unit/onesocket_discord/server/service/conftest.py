@@ -8,6 +8,7 @@ from tests.unit.onesocket_discord.server import service_fixture
 
 _CHECKS: Final = frozenset(
     {
+        "test_a_bot_without_message_content_reads_it_by_no_request",
         "test_components_are_checked",
         "test_embeds_are_checked",
         "test_layout_components_are_checked",

@@ -121,7 +121,7 @@ async def test_a_bot_comes_with_a_token_that_says_who_it_is() -> None:
         joined = world.heard.one("GUILD_MEMBER_ADD")
         assert set(joined.recipients) == {ann.user_id}
         assert joined.data["user"]["username"] == "helper"
-        application = await world.service.accounts.application(bot)
+        application = await world.service.bots.application(bot)
         assert application["id"] == str(bot_id)
         assert application["owner"]["id"] == str(ann.user_id)
 
@@ -129,7 +129,7 @@ async def test_a_bot_comes_with_a_token_that_says_who_it_is() -> None:
 async def test_people_have_no_application() -> None:
     async with running_service() as world:
         with expect_api_error(403, 20002):
-            await world.service.accounts.application(await world.person("ann"))
+            await world.service.bots.application(await world.person("ann"))
 
 
 async def test_a_bots_new_token_voids_the_old_one() -> None:

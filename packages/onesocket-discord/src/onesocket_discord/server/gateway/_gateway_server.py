@@ -138,15 +138,14 @@ class GatewayServer:
         sessions = list(chain.from_iterable(filter(None, map(self.state.sessions.by_user.get, recipients))))
         if not sessions:
             return
-        wanted, audience, limit = dispatch.intents, dispatch.audience, self.options.replay_bytes
+        wanted, hides_content, limit = dispatch.intents, dispatch.hides_content, self.options.replay_bytes
         shown, body, last, frame = dispatch.shown, None, 0, b""
         frames: list[tuple[GatewaySession, bytes]] = []
         for session in sessions:
             if not session.plain or session.write_frame is None:
                 session.offer(dispatch)
             elif not wanted or session.intents & wanted:
-                hidden = audience is not None and session.blind and session.account.user_id not in audience
-                mine = dispatch.hidden if hidden else shown
+                mine = dispatch.form_for(session.account.user_id) if hides_content and session.blind else shown
                 session.seq = seq = session.seq + 1
                 session.replay.append(mine)
                 session.replay_bytes += mine.size

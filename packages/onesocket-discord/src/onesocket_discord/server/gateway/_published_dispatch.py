@@ -1,25 +1,27 @@
-"""One published event in the two forms in which sessions receive it."""
+"""One published event in the forms in which sessions receive it."""
 
 from __future__ import annotations
 
-from ..._serving._server_payloads import EncodedDispatch, hide_content
+from ..._serving._server_payloads import EncodedDispatch, content_for, content_readers
 from .._ports import Event
 
 
 class PublishedDispatch:
     """An event for its recipients; each form of its body is encoded when the first session needs it."""
 
-    __slots__ = ("_event", "_hidden", "_shown", "audience", "intents", "shard_key")
+    __slots__ = ("_event", "_forms", "_readers", "_shown", "hides_content", "intents", "shard_key")
 
     def __init__(self, event: Event) -> None:
         self._event = event
         self._shown: EncodedDispatch | None = None
-        self._hidden: EncodedDispatch | None = None
+        self._forms: dict[tuple[bool, ...], EncodedDispatch] = {}
+        """By whether the reader may read the message, and the one that it replies to."""
+        self._readers: tuple[frozenset[str], ...] | None = None
         self.intents = int(event.intents)  # & of an IntFlag is slow
         self.shard_key = _shard_key(event)
         """Modulo the number of shards it gives the shard; 0 for events without a guild."""
-        self.audience = _content_readers(event)
-        """The users who may read the content without MESSAGE_CONTENT; None: all users."""
+        self.hides_content = event.content_of is not None and event.data.get("guild_id") is not None
+        """True for a message whose content is hidden from bots without MESSAGE_CONTENT."""
 
     @property
     def shown(self) -> EncodedDispatch:
@@ -28,12 +30,18 @@ class PublishedDispatch:
             self._shown = EncodedDispatch(self._event.name, self._event.data)
         return self._shown
 
-    @property
-    def hidden(self) -> EncodedDispatch:
-        """The body with the message's content hidden."""
-        if self._hidden is None:
-            self._hidden = EncodedDispatch(self._event.name, hide_content(self._event.data))
-        return self._hidden
+    def form_for(self, user_id: int) -> EncodedDispatch:
+        """The body that a bot without MESSAGE_CONTENT may read."""
+        data, reader = self._event.data, str(user_id)
+        if self._readers is None:
+            replied_to = data.get("referenced_message")
+            self._readers = tuple(content_readers(one) for one in (data, replied_to) if one)
+        key = tuple(reader in each for each in self._readers)
+        form = self._forms.get(key)
+        if form is None:
+            body = content_for(data, reader)
+            form = self._forms[key] = self.shown if body is data else EncodedDispatch(self._event.name, body)
+        return form
 
 
 def _shard_key(event: Event) -> int:
@@ -41,9 +49,3 @@ def _shard_key(event: Event) -> int:
     if guild is None and event.name in {"GUILD_CREATE", "GUILD_UPDATE", "GUILD_DELETE"}:
         guild = event.data.get("id")
     return int(guild) >> 22 if guild is not None else 0
-
-
-def _content_readers(event: Event) -> frozenset[int] | None:
-    if event.content_of is None or event.data.get("guild_id") is None:
-        return None
-    return frozenset((event.content_of, *(int(user["id"]) for user in event.data.get("mentions", ()))))

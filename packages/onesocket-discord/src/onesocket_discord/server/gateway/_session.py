@@ -96,9 +96,8 @@ class GatewaySession(ServedSession):
         number, count = self.shard
         if (dispatch.intents and not self.intents & dispatch.intents) or dispatch.shard_key % count != number:
             return None
-        audience = dispatch.audience
-        is_hidden = self.blind and audience is not None and self.account.user_id not in audience
-        return dispatch.hidden if is_hidden else dispatch.shown
+        is_limited = self.blind and dispatch.hides_content
+        return dispatch.form_for(self.account.user_id) if is_limited else dispatch.shown
 
 
 class EventsLost(Exception):

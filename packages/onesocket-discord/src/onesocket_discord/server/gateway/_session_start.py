@@ -25,7 +25,7 @@ async def identify(connection: GatewayConnection, wanted: Identify) -> None:
     """Begin a session: send READY and the guilds, then published events. Raises `ClientViolation`."""
     state = connection.state
     account = await _authenticate(connection, wanted.token)
-    if account.bot and wanted.intents & state.options.disallowed_intents:
+    if account.bot and wanted.intents & (state.options.disallowed_intents | account.denied_intents):
         raise ClientViolation(CloseCode.DISALLOWED_INTENTS)
     shard = wanted.shard or (0, 1)
     verdict = await state.check_identify(account, shard[0])

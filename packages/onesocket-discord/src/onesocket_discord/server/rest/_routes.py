@@ -140,8 +140,8 @@ ROUTES = (
     Route("GET", "/users/@me", lambda _: _get_me),
     Route("PATCH", "/users/@me", lambda _: _edit_me),
     Route("GET", "/users/{user_id}", lambda service: service.accounts.user),
-    Route("GET", "/oauth2/applications/@me", lambda service: service.accounts.application),
-    Route("GET", "/applications/@me", lambda service: service.accounts.application),
+    Route("GET", "/oauth2/applications/@me", lambda service: service.bots.application),
+    Route("GET", "/applications/@me", lambda service: service.bots.application),
     # guilds, members and invites
     Route("GET", "/users/@me/guilds", lambda service: service.guilds.mine, max_limit=200),
     Route("DELETE", "/users/@me/guilds/{guild_id}", lambda service: service.guilds.remove),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any, Literal
 
 from sqlalchemy import Row, delete, func, insert, select, update
@@ -227,7 +228,8 @@ class AccountService(Service):
             people = select(members.c.user_id).join(users).where(members.c.guild_id == guild.id, ~users.c.bot)
             oldest = await work.scalar(people.order_by(members.c.joined_at, members.c.user_id).limit(1))
             await self._hand_over(work, guild, oldest or await work.scalar(caretaker))
-        values = {**_name_columns(removed_name(row.id)), "password_hash": None, "disabled_at": None}
+        gone = {"password_hash": None, "disabled_at": None, "bot_public": False, "owner_id": None}
+        values = {**_name_columns(removed_name(row.id)), **gone}
         await work.execute(update(users).where(users.c.id == row.id).values(values))
 
     async def rename(self, account: Account, body: Json) -> Json:
@@ -237,7 +239,7 @@ class AccountService(Service):
         fields.check()
         if name == account.username:
             return serialize.current_user(account)
-        return await self._rename(Account(account.user_id, name, account.bot))
+        return await self._rename(dataclasses.replace(account, username=name))
 
     @transaction
     async def _rename(self, work: UnitOfWork, account: Account) -> Json:
@@ -257,14 +259,21 @@ class AccountService(Service):
     # --- bots -------------------------------------------------------------------------------------------------------
 
     @transaction
-    async def create_bot(self, work: UnitOfWork, name: str, *, owner: int | None = None) -> tuple[str, int]:
-        """Make a bot in the default guild: its token (shown this once) and its id. `ApiError` for an invalid name."""
+    async def create_bot(
+        self, work: UnitOfWork, name: str, *, owner: int | None = None, public: bool = True, denied_intents: int = 0
+    ) -> tuple[str, int]:
+        """Make a bot in the default guild: its token (shown this once) and its id. `ApiError` for an invalid name.
+
+        `public`: members with MANAGE_GUILD may add it to their guilds; else its owner alone. `denied_intents`:
+        privileged intents that it may not use.
+        """
         fields = FieldReader({"username": name})
         name = _username(fields, by_owner=True)
         fields.check()
         if owner is not None:
             await find_user(work.connection, owner)
-        account = await self._add(work, name, bot=True, owner_id=owner)
+        settings = {"bot_public": public, "denied_intents": denied_intents & Intents.PRIVILEGED}
+        account = await self._add(work, name, bot=True, owner_id=owner, **settings)
         await self._enter(work, account)
         return await self._logins.issue(work, account), account.user_id
 
@@ -280,24 +289,12 @@ class AccountService(Service):
         await self._logins.void_within(work, row.id)
         return await self._logins.issue(work, account_from_row(row)), row.id
 
-    # --- users and applications -------------------------------------------------------------------------------------
+    # --- users -------------------------------------------------------------------------------------
 
     async def user(self, user_id: int) -> Json:
         """The user with this id."""
         async with self.reading() as connection:
             return serialize.user_from_row(await find_user(connection, user_id))
-
-    async def application(self, account: Account) -> Json:
-        """The bot's application. `ApiError` for people: they have none."""
-        if not account.bot:
-            raise ApiError(403, 20002, "Only bots can use this endpoint")
-        async with self.reading() as connection:
-            own = await find_user(connection, account.user_id)
-            found = await connection.execute(select(users).where(users.c.id == own.owner_id))
-            owner = found.one_or_none()
-        return serialize.application(
-            account, serialize.user_from_account(account) if owner is None else serialize.user_from_row(owner)
-        )
 
     # --- inside -----------------------------------------------------------------------------------------------------
 

@@ -22,6 +22,7 @@ from . import _serialization as serialize
 from ._accounts import AccountService, Registration
 from ._attachments import AttachmentService
 from ._bans import BanService
+from ._bots import BotService
 from ._channels import ChannelService, private_channels
 from ._commands import CommandService
 from ._guilds import GuildService
@@ -65,6 +66,7 @@ class ChatService:
         """The id of the guild that every new account joins."""
         self.logins = LoginService(context, lifetime)
         self.accounts = AccountService(context, passwords, self.logins, default_guild, registration)
+        self.bots = BotService(context, self.logins)
         self.guilds = GuildService(context)
         self.channels = ChannelService(context)
         self.messages = MessageService(context)
@@ -100,16 +102,17 @@ class ChatService:
         login_lifetime: float = LOGIN_LIFETIME,
         files_url: Callable[[], str] = str,
         registration: Registration = "open",
+        denied_intents: int = 0,
     ) -> AsyncGenerator[ChatService, None]:
         """Open the store (see `Store.open`), and create the default guild at the first start.
 
         `files_url` gives the server's address, `clock` seconds since 1970; a person's token is void `login_lifetime`
-        seconds after its last use; `registration` says who may register.
+        seconds after its last use; `registration` says who may register; no bot may use `denied_intents`.
         """
         passwords = await (passwords or PasswordService()).prepare()
         async with Store.open(where, shared=shared) as store:
             ids = SnowflakeGenerator(clock, await store.largest_id(), lambda: store.node)
-            context = ServiceContext(store, ids, publisher, files_url=files_url)
+            context = ServiceContext(store, ids, publisher, files_url=files_url, denied_intents=denied_intents)
             service = cls(context, passwords, await _default_guild(context), login_lifetime, registration)
             expiring = asyncio.create_task(service._expire(), name="onesocket chat logins expire")
             try:
@@ -176,7 +179,8 @@ async def _default_guild(context: ServiceContext) -> int:
             "username_key": name_key(_CARETAKER),
             "username_skeleton": name_skeleton(_CARETAKER),
         }
-        await work.execute(insert(users).values({**name, "id": keeper, "bot": True, "owner_id": keeper}))
+        caretaker = {**name, "id": keeper, "bot": True, "owner_id": keeper, "bot_public": False}
+        await work.execute(insert(users).values(caretaker))
         values = {"id": guild, "name": "onesocket", "owner_id": keeper, "is_default": True}
         await work.execute(insert(guilds).values(values))
         general = {"id": channel, "type": serialize.GUILD_TEXT, "guild_id": guild, "name": "general", "position": 0}

@@ -14,6 +14,7 @@ from ..store import UnitOfWork
 from ..store._tables import channels, guilds, members
 from . import _serialization as serialize
 from ._access import find_user, member_guild, owned_guild, permitted_guild
+from ._logins import account_from_row
 from ._membership import guild_create_objects, join_guild, leave_guild, member_from_row, select_members
 from ._permissions import Permission, require_permission, roles_of, standing_of
 from ._service_context import Service, transaction
@@ -99,7 +100,9 @@ class GuildService(Service):
     # --- members ----------------------------------------------------------------------------------------------------
 
     async def members(self, account: Account, guild_id: int, *, after: int = 0, limit: int = 1) -> list[Json]:
-        """Members with ids above `after`, in the order of ids."""
+        """Members with ids above `after`, in the order of ids; for bots that may use the intent GUILD_MEMBERS."""
+        if not account.has_intent(Intents.GUILD_MEMBERS):
+            raise missing_access()
         wanted = select_members().where(members.c.guild_id == guild_id, members.c.user_id > after).limit(limit)
         async with self.reading() as connection:
             await member_guild(connection, account, guild_id)
@@ -143,12 +146,14 @@ class GuildService(Service):
 
     @transaction
     async def add_bot(self, work: UnitOfWork, account: Account, guild_id: int, user_id: int) -> Json:
-        """Add a bot; with MANAGE_GUILD. People are invited instead."""
+        """Add a bot; with MANAGE_GUILD, and one that isn't public for its owner alone. People are invited instead."""
         await permitted_guild(work.connection, account, guild_id, Permission.MANAGE_GUILD)
         row = await find_user(work.connection, user_id)
         if not row.bot:
             raise missing_permissions()
-        await join_guild(self._context, work, Account(row.id, row.username, bot=True), guild_id)
+        if not row.bot_public and row.owner_id != account.user_id:
+            raise ApiError(403, 20012, "You are not authorized to perform this action on this application")
+        await join_guild(self._context, work, account_from_row(row), guild_id)
         return await self._one(work, guild_id, user_id)
 
     @transaction

@@ -59,7 +59,8 @@ class LoginService(Service):
             if row is None:
                 return None
             if voided == self._voided:
-                known = self._known[key] = _CachedLogin(account_from_row(row), row.used)
+                account = account_from_row(row, self._context.denied_intents)
+                known = self._known[key] = _CachedLogin(account, row.used)
                 if len(self._known) > _MAX_CACHED_LOGINS:
                     self._known.popitem(last=False)
         self._known.move_to_end(key)
@@ -170,9 +171,9 @@ class LoginService(Service):
             return await connection.scalar(select(tokens.c.user_id).where(tokens.c.hash == key)) is not None
 
 
-def account_from_row(row: Row[Any]) -> Account:
-    """The account in a row of the users."""
-    return Account(row.id, row.username, row.bot)
+def account_from_row(row: Row[Any], denied_intents: int = 0) -> Account:
+    """The account in a row of the users. `denied_intents`: those that no bot may use."""
+    return Account(row.id, row.username, row.bot, row.denied_intents | denied_intents if row.bot else 0)
 
 
 def _id_hash(key: bytes) -> str:

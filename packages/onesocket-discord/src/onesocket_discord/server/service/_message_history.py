@@ -9,8 +9,10 @@ from typing import Any
 from sqlalchemy import Row, case, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from ..._serving._server_payloads import content_for
+from ...protocol._intents import Intents
 from .._api_error import unknown_resource
-from .._ports import Json
+from .._ports import Account, Json
 from ..store._tables import messages, reactions, users
 from . import _serialization as serialize
 from ._emoji import emoji_object
@@ -32,12 +34,27 @@ class MessageReader(Service):
         known: Mapping[int, Json] | None = None,
         fresh: bool = False,
     ) -> list[Json]:
-        """Build the objects of these messages of one guild or conversation, as `viewer` sees them.
+        """Build the objects of these messages of one guild or conversation, with the reactions of `viewer` marked.
 
-        `known` users and reactions of `fresh` messages are not looked up.
+        The whole objects: what is answered to a request is made by `objects_for`. `known` users and reactions of
+        `fresh` messages are not looked up.
         """
         files_url = self._context.files_url()
         return await _message_objects(connection, rows, viewer, guild_id, known=known, fresh=fresh, files_url=files_url)
+
+    async def objects_for(
+        self, connection: AsyncConnection, rows: Sequence[Row[Any]], account: Account, guild_id: int | None
+    ) -> list[Json]:
+        """Build the objects of these messages, with the content that the account may read."""
+        bodies = await self.objects(connection, rows, account.user_id, guild_id)
+        return [readable_by(account, guild_id, body) for body in bodies]
+
+
+def readable_by(account: Account, guild_id: int | None, body: Json) -> Json:
+    """The message with the content that the account may read: all, but for bots that may not use MESSAGE_CONTENT."""
+    if guild_id is None or account.has_intent(Intents.MESSAGE_CONTENT):
+        return body
+    return content_for(body, str(account.user_id))
 
 
 async def find_message(connection: AsyncConnection, channel_id: int, message_id: int) -> Row[Any]:

@@ -21,7 +21,7 @@ from ._attachments import NewFile, UploadedFile, new_files, store_files
 from ._channels import mark_read
 from ._direct_messages import check_may_write
 from ._message_draft import DraftReference, MessageDraft, check_not_empty, read_message_draft, read_message_edit
-from ._message_history import REPLY_TYPE, MessageReader, find_message, message_page, users_by_id
+from ._message_history import REPLY_TYPE, MessageReader, find_message, message_page, readable_by, users_by_id
 from ._permissions import Permission
 from ._service_context import concurrent_transaction, transaction
 
@@ -78,14 +78,14 @@ class MessageService(MessageReader):
         async with self.reading() as connection:
             access = await channel_access(connection, account, channel_id)
             rows = await message_page(connection, channel_id, limit=limit, around=around, before=before, after=after)
-            return await self.objects(connection, rows, account.user_id, access.guild_id)
+            return await self.objects_for(connection, rows, account, access.guild_id)
 
     async def get(self, account: Account, channel_id: int, message_id: int) -> Json:
         """One message."""
         async with self.reading() as connection:
             access = await channel_access(connection, account, channel_id)
             row = await find_message(connection, channel_id, message_id)
-            (body,) = await self.objects(connection, [row], account.user_id, access.guild_id)
+            (body,) = await self.objects_for(connection, [row], account, access.guild_id)
         return body
 
     async def post(self, account: Account, channel_id: int, body: Json, files: Sequence[UploadedFile] = ()) -> Json:
@@ -109,7 +109,7 @@ class MessageService(MessageReader):
             await store_files(work, row.id, files)
             author = {account.user_id: serialize.user_from_account(account)}
             return await self._announce(work, access, row, "MESSAGE_CREATE", {**known, **author}, nonce=draft.nonce)
-        (stored,) = await self.objects(work.connection, [first], account.user_id, access.guild_id)
+        (stored,) = await self.objects_for(work.connection, [first], account, access.guild_id)
         return stored
 
     @transaction
@@ -277,7 +277,7 @@ class MessageService(MessageReader):
             shared_body = {**body, "reactions": [{**one, "me": False} for one in body["reactions"]]}
         data = {**shared_body, **access.member}
         await access.publish(self._context, work, name, data, _INTENTS, content_of=access.account.user_id)
-        return body
+        return readable_by(access.account, access.guild_id, body)
 
 
 def _not_in_dms() -> ApiError:

@@ -33,7 +33,7 @@ class PinService(MessageReader):
         async with self.reading() as connection:
             access = await channel_access(connection, account, channel_id)
             rows = (await connection.execute(wanted)).all()
-            bodies = await self.objects(connection, rows, account.user_id, access.guild_id)
+            bodies = await self.objects_for(connection, rows, account, access.guild_id)
         return [
             {"pinned_at": iso_timestamp(row.pinned_at), "message": body} for row, body in zip(rows, bodies, strict=True)
         ]

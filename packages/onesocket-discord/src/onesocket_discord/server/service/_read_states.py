@@ -32,7 +32,7 @@ async def _mention_counts(connection: AsyncConnection, user_id: int) -> dict[int
     columns = (messages.c.author_id, messages.c.mentions, messages.c.mention_everyone)
     unread = select(*columns).where(messages.c.channel_id == channels.c.id, messages.c.id > read)
     newest = unread.order_by(messages.c.id.desc()).limit(MAX_COUNTED).correlate(channels, read_states).subquery()
-    is_mention = or_(channels.c.guild_id.is_(None), newest.c.mention_everyone, _is_in(newest.c.mentions, user_id))
+    is_mention = or_(channels.c.guild_id.is_(None), newest.c.mention_everyone, id_is_in(newest.c.mentions, user_id))
     counted = select(func.count()).select_from(newest).where(newest.c.author_id != user_id, is_mention)
     count = counted.correlate(channels).scalar_subquery()
     mine = or_(
@@ -45,7 +45,7 @@ async def _mention_counts(connection: AsyncConnection, user_id: int) -> dict[int
     return {row.id: row.mentions for row in rows if row.mentions}
 
 
-def _is_in(ids: ColumnElement[Any], user_id: int) -> ColumnElement[bool]:
+def id_is_in(ids: ColumnElement[Any], user_id: int) -> ColumnElement[bool]:
     """True of a list of ids, which is JSON, with this one."""
     text: ColumnElement[str] = cast(ids, Text)
     for old, new in (("[", ","), ("]", ","), (" ", "")):

@@ -5,13 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, and_, false, func, select
+from sqlalchemy import ColumnElement, Row, and_, false, func, or_, select
 
+from ...protocol._intents import Intents
 from .._api_error import invalid_field
 from .._ports import Account, Json
 from ..store._tables import channels, messages
 from ._access import channel_access, member_guild
 from ._message_history import MessageReader
+from ._read_states import id_is_in
 
 MAX_OFFSET = 9975
 MAX_SEARCH_LENGTH = 1024
@@ -79,10 +81,14 @@ class SearchService(MessageReader):
         condition: ColumnElement[bool],
         query: MessageQuery,
     ) -> Json:
+        if query.content and guild_id is not None and not account.has_intent(Intents.MESSAGE_CONTENT):
+            # What is found tells of what it says: such a bot finds what it may read.
+            mine = messages.c.author_id == account.user_id
+            condition = and_(condition, or_(mine, id_is_in(messages.c.mentions, account.user_id)))
         total = await connection.scalar(select(func.count()).select_from(messages).where(condition))
         page = select(messages).where(condition).order_by(messages.c.id.desc()).limit(query.limit).offset(query.offset)
         rows: list[Row[Any]] = list((await connection.execute(page)).all())
-        bodies = await self.objects(connection, rows, account.user_id, guild_id)
+        bodies = await self.objects_for(connection, rows, account, guild_id)
         return {
             "doing_deep_historical_index": False,
             "total_results": total or 0,

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Final
 from urllib.parse import quote
 
 import msgspec
 from sqlalchemy import Row
 
+from ...protocol._intents import Intents
 from ...protocol._snowflakes import iso_timestamp, snowflake_time
 from .._ports import Account, Json
 from ._permissions import EVERYONE
@@ -16,8 +17,12 @@ from ._permissions import EVERYONE
 GUILD_TEXT = 0
 DM = 1
 
-_APPLICATION_FLAGS = 1 << 12 | 1 << 14 | 1 << 18
-"""Application flags: the privileged intents are enabled without an approval."""
+_INTENT_FLAGS: Final = {
+    Intents.GUILD_PRESENCES: 1 << 12,
+    Intents.GUILD_MEMBERS: 1 << 14,
+    Intents.MESSAGE_CONTENT: 1 << 18,
+}
+"""Flags of an application: the privileged intents that are enabled, without an approval."""
 
 
 # The keys whose values are the same in all objects. Shared between objects, so nothing in them is changed in place.
@@ -29,7 +34,7 @@ _CURRENT_USER: Json = msgspec.json.decode("""{
     "verified": true, "email": null, "mfa_enabled": false, "locale": "en-US", "premium_type": 0, "flags": 0
 }""")
 _APPLICATION: Json = msgspec.json.decode("""{
-    "icon": null, "description": "", "summary": "", "type": null, "bot_public": true, "bot_require_code_grant": false,
+    "icon": null, "description": "", "summary": "", "type": null, "bot_require_code_grant": false,
     "team": null, "rpc_origins": [], "redirect_uris": [], "tags": [], "hook": false
 }""")
 _MEMBER: Json = msgspec.json.decode("""{
@@ -82,7 +87,7 @@ def current_user(account: Account) -> Json:
     return {**user_from_account(account), **_CURRENT_USER}
 
 
-def application(account: Account, owner: Json) -> Json:
+def application(account: Account, owner: Json, *, is_public: bool) -> Json:
     """A bot's application; it has the bot's id."""
     return {
         "id": str(account.user_id),
@@ -90,14 +95,19 @@ def application(account: Account, owner: Json) -> Json:
         **_APPLICATION,
         "verify_key": "0" * 64,
         "owner": owner,
-        "flags": _APPLICATION_FLAGS,
+        "bot_public": is_public,
+        "flags": _application_flags(account),
         "bot": user_from_account(account),
     }
 
 
 def short_application(account: Account) -> Json:
     """The application in READY; empty for a person, as libraries expect the key."""
-    return {"id": str(account.user_id), "flags": _APPLICATION_FLAGS if account.bot else 0}
+    return {"id": str(account.user_id), "flags": _application_flags(account) if account.bot else 0}
+
+
+def _application_flags(account: Account) -> int:
+    return sum(flag for intent, flag in _INTENT_FLAGS.items() if account.has_intent(intent))
 
 
 def member(row: Row[Any], who: Json | None = None) -> Json:

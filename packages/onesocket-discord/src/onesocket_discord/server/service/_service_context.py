@@ -63,6 +63,8 @@ class ServiceContext:
     audience: GuildMemberCache = field(default_factory=GuildMemberCache)
     files_url: Callable[[], str] = str
     """Gives the address of the server for the addresses of files, without a slash at the end."""
+    denied_intents: int = 0
+    """Intents that no bot may use."""
 
     def publish(
         self,

@@ -82,6 +82,12 @@ MIGRATIONS: Final[Mapping[str, tuple[str | ExecutableDDLElement | Callable[[Conn
         _mark_moderators,
     ),
     "0009": (CreateTable(settings),),
+    "0010": (
+        "ALTER TABLE users ADD COLUMN bot_public BOOLEAN DEFAULT true NOT NULL",
+        "ALTER TABLE users ADD COLUMN denied_intents INTEGER DEFAULT 0 NOT NULL",
+        # The caretaker of the default guild, which owns itself, and bots that were removed.
+        "UPDATE users SET bot_public = false WHERE owner_id = id OR (bot AND username LIKE 'deleted user %')",
+    ),
 }
 """For each later version, in order, the steps that lead to it from the one before, on SQLite and PostgreSQL."""
 

@@ -53,6 +53,10 @@ users = Table(
     Column("username_skeleton", String(128), nullable=False, server_default=""),  # equal for names that look alike
     Column("disabled_at", Float),  # by the server's owner; it can't sign in
     Column("restricts_dms", Boolean, nullable=False, server_default=text("false")),  # to those whom it has written to
+    Column(
+        "bot_public", Boolean, nullable=False, server_default=text("true")
+    ),  # else its owner alone adds it to guilds
+    Column("denied_intents", Integer, nullable=False, server_default=text("0")),  # of a bot
     Index(None, "username_skeleton"),
 )
 
