@@ -45,6 +45,8 @@ class GatewayOptions:
     """Connections in total."""
     max_per_address: int = 5_000
     """Connections from one address."""
+    max_http_per_address: int = 1_000
+    """HTTP connections from one address; of a client behind a trusted proxy, requests at the same time."""
     max_sessions_per_user: int = 100
     """Sessions of one user, those to be resumed included."""
     guilds_per_shard: int = 2500

@@ -17,6 +17,7 @@ from onesocket.hub._endpoint import Endpoint
 from onesocket.testing import ThreadedServer
 from onesocket.transports._socket_server import bind_host, serve_sockets
 
+from ._address_counter import AddressCounter
 from ._control_endpoint import ControlEndpoint
 from ._fault_injector import FaultInjector
 from ._health import HealthCheck
@@ -260,19 +261,23 @@ class ChatServer:
             page=self._page,
             health=health.respond,
             observers=self._observers,
+            max_per_client=self._gateway.options.max_http_per_address,
         )
         runner = web.AppRunner(app, shutdown_timeout=1.0)
         await runner.setup()
         stack.push_async_callback(self._stop_both, runner)
         if runner.server is None:
             raise RuntimeError("aiohttp has made no server")
-        limit = self._gateway.options.max_connections
-        self._http = HttpConnectionLimiter(runner.server, limit)
+        options = self._gateway.options
+        limit = options.max_connections
+        addresses = AddressCounter(options.max_http_per_address, self._proxies)
+        self._http = HttpConnectionLimiter(runner.server, limit, addresses=addresses)
         self._http.on_malformed = self._note_malformed
         if self._metrics is not None:
             stack.callback(self._metrics.stop)
             await self._metrics.start()
-        shared = SharedPort(self._http, self._gateway, limit, IDLE_TIMEOUT)
+        undecided = AddressCounter(options.max_per_address, self._proxies)
+        shared = SharedPort(self._http, self._gateway, limit, IDLE_TIMEOUT, undecided)
         close = await serve_sockets(sockets, shared, backlog=_BACKLOG)
         stack.callback(shared.close)
         stack.callback(close)

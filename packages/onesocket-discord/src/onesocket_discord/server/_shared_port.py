@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from onesocket.transports._connection_acceptor import AcceptedConnection
 
+from ._address_counter import AddressCounter
 from .gateway import GatewayServer
 from .rest import HttpConnectionLimiter, asks_for_upgrade
 
@@ -17,11 +18,17 @@ class SharedPort:
     An upgrade may be asked for on a connection that HTTP has kept alive: libraries and reverse proxies reuse theirs.
     """
 
-    def __init__(self, http: HttpConnectionLimiter, gateway: GatewayServer, limit: int, idle: float) -> None:
-        """`limit`: connections that may be without a whole head. `idle`: seconds for the head to arrive."""
+    def __init__(
+        self, http: HttpConnectionLimiter, gateway: GatewayServer, limit: int, idle: float, addresses: AddressCounter
+    ) -> None:
+        """`limit`: connections that may be without a whole head; `addresses` counts them for each client.
+
+        `idle`: seconds until the first request begins to arrive.
+        """
         self.http = http
         self.gateway = gateway
         self.idle = idle
+        self.addresses = addresses
         self.waiting: set[UndecidedConnection] = set()
         """Connections whose first request has not arrived."""
         self._limit = limit
@@ -52,6 +59,7 @@ class UndecidedConnection(asyncio.Protocol):
         self._head = bytearray()
         self._transport: asyncio.Transport | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._network: str | None = None
 
     def __repr__(self) -> str:
         return f"<UndecidedConnection bytes={len(self._head)}>"
@@ -60,18 +68,27 @@ class UndecidedConnection(asyncio.Protocol):
         """Wait for the first request."""
         if not isinstance(transport, asyncio.Transport):
             raise TypeError("the transport can't be written to")
+        self._network = self._port.addresses.enter(_address_of(transport))
+        if self._network is None:
+            refusal = self._port.http.too_many()
+            transport.set_protocol(refusal)
+            refusal.connection_made(transport)
+            return
         self._transport = transport
         self._port.waiting.add(self)
         self._timer = self._loop.call_later(self._port.idle, self.abort)
 
     def data_received(self, data: bytes) -> None:
         """Take a part of the request; its end decides."""
+        if not self._head and self._timer is not None:
+            self._timer.cancel()
+            self._timer = self._loop.call_later(self._port.http.head_timeout, self.abort)
         self._head += data
         match asks_for_upgrade(self._head):
             case True:
                 self._to_gateway()
             case False:
-                self._pass_on(self._port.http)
+                self._pass_on(self._to_http)
             case None:
                 pass
 
@@ -100,20 +117,32 @@ class UndecidedConnection(asyncio.Protocol):
             self._transport.resume_reading()
             self._pass_on(self._accepted)
 
+    def _to_http(self) -> asyncio.Protocol:
+        return self._port.http("" if self._transport is None else _address_of(self._transport))
+
     def _accepted(self) -> asyncio.Protocol:
         return AcceptedConnection(self._port.gateway, waits=False)
 
     def _pass_on(self, make: Callable[[], asyncio.Protocol]) -> None:
         transport = self._transport
-        self._forget()
         if transport is not None:
-            pass_to(make(), transport, bytes(self._head))
+            protocol = make()
+            self._forget()
+            pass_to(protocol, transport, bytes(self._head))
 
     def _forget(self) -> None:
         self._port.waiting.discard(self)
+        if self._network is not None:
+            self._port.addresses.leave(self._network)
+            self._network = None
         self._transport = None
         if self._timer is not None:
             self._timer.cancel()
+
+
+def _address_of(transport: asyncio.BaseTransport) -> str:
+    peer = transport.get_extra_info("peername")
+    return str(peer[0]) if peer else ""
 
 
 def pass_to(protocol: asyncio.Protocol, transport: asyncio.Transport, data: bytes) -> None:

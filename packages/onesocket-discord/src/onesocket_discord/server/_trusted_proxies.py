@@ -53,7 +53,7 @@ class TrustedProxies:
         `peer`: the address at the other end of the connection. `headers`: the values of all headers with a name.
         """
         known = _parse(peer)
-        if not self._trusted or known is None or not self._trusts(known):
+        if known is None or not self._trusts(known):
             return RequestSource(peer)
         address, is_forwarded = known, False
         for text in _entries_from_the_right(headers("X-Forwarded-For")):
@@ -64,6 +64,11 @@ class TrustedProxies:
             if not self._trusts(named):
                 break
         return RequestSource(str(address), _scheme(headers("X-Forwarded-Proto")), is_forwarded)
+
+    def trusts(self, address: str) -> bool:
+        """Return True if this is the address of a trusted proxy."""
+        known = _parse(address) if self._trusted else None
+        return known is not None and self._trusts(known)
 
     def _trusts(self, address: _Address) -> bool:
         return any(address.version == network.version and address in network for network in self._trusted)

@@ -10,11 +10,12 @@ from aiohttp import web
 from aiohttp.typedefs import Middleware
 
 from ...protocol._snowflakes import parse_snowflake
+from .._address_counter import AddressCounter
 from .._api_error import ApiError, unauthorized
 from .._login_guard import LoginGuard, UnknownTokenLimit
 from .._ports import Account, Json
 from .._requests import RequestObserver
-from .._trusted_proxies import TrustedProxies
+from .._trusted_proxies import RequestSource, TrustedProxies
 from ..service import ChatService
 from ._attachments import add_attachment_route
 from ._page import StaticPage
@@ -34,6 +35,7 @@ PREFIXES = ("/api/v10", "/api")
 
 _MAX_BODY_SIZE = 1024 * 1024
 _RESPONSE_TIMEOUT = 20.0
+_CLIENT_RETRY_AFTER = 1.0
 _STATUS_TEXTS = {
     401: "401: Unauthorized",
     404: "404: Not Found",
@@ -58,17 +60,21 @@ def make_app(
     page: StaticPage | None = None,
     health: Callable[[web.Request], Awaitable[web.StreamResponse]] | None = None,
     observers: Sequence[RequestObserver] = (),
+    max_per_client: int | None = None,
 ) -> web.Application:
     """Assemble the application: the API under ``/api/v10`` and ``/api``, the page, and ``/healthz``.
 
     `gateway_url` and `session_start_limit` are called for each request that needs them; `hooks` may change at any
     time. If `loses` returns True for a request that was done, its connection is reset instead of an answer. A client
     that doesn't read an answer within `answer_timeout` seconds is disconnected. `observers` are told of each request.
+    `max_per_client`: requests at the same time of one client behind a trusted proxy.
     """
     settings = RouteSettings(
         gateway_url, session_start_limit, limiter or RateLimiter(), proxies or TrustedProxies(), guard or LoginGuard()
     )
     middlewares = [_response_sender(answer_timeout, loses), _error_handler(hooks)]
+    if max_per_client is not None:
+        middlewares.insert(0, _client_limiter(max_per_client, settings.source_of))
     if observers:
         middlewares.insert(0, request_noter(observers, settings.source_of))
     app = web.Application(middlewares=middlewares, client_max_size=_MAX_BODY_SIZE)
@@ -106,6 +112,26 @@ def _response_sender(timeout: float, loses: Callable[[web.Request], bool]) -> Mi
         return response
 
     return sender
+
+
+def _client_limiter(limit: int, source_of: Callable[[web.Request], RequestSource]) -> Middleware:
+    """Limit the requests that each client behind a trusted proxy has under way: the connections are the proxy's."""
+    clients = AddressCounter(limit, TrustedProxies())
+
+    @web.middleware
+    async def limiter(request: web.Request, handler: _Endpoint) -> web.StreamResponse:
+        source = source_of(request)
+        if not source.is_forwarded:
+            return await handler(request)
+        network = clients.enter(source.address)
+        if network is None:
+            return rate_limited_response(_CLIENT_RETRY_AFTER, global_=True)
+        try:
+            return await handler(request)
+        finally:
+            clients.leave(network)
+
+    return limiter
 
 
 def _error_handler(hooks: Sequence[RequestHook]) -> Middleware:

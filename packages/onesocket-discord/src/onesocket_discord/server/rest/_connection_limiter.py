@@ -1,8 +1,9 @@
-"""Limits the number of HTTP connections, and the time that each may be idle."""
+"""Limits the number of HTTP connections, in all and from one address, and the time that each may be idle."""
 
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 from collections.abc import Callable
 from http import HTTPStatus
@@ -10,28 +11,53 @@ from typing import Final
 
 from aiohttp import web
 
+from .._address_counter import AddressCounter
 from ._responses import error_response
 from ._upgrade_head import asks_for_upgrade
 
 log = logging.getLogger(__name__)
 
 IDLE_TIMEOUT: Final = 75.0
-"""Seconds for a whole request to arrive."""
-_UNAVAILABLE_BODY: Final = b'{"message":"503: Service Unavailable: too many connections","code":0}'
-_UNAVAILABLE_RESPONSE: Final = (
-    b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\nConnection: close\r\n"
-    b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n%b" % (len(_UNAVAILABLE_BODY), _UNAVAILABLE_BODY)
-)
+"""Seconds until a request begins to arrive, from the connection's start or the last answer."""
+HEAD_TIMEOUT: Final = 20.0
+"""Seconds for the head of a request to arrive, from its first byte."""
+_PATIENCE: Final = 1.0
+"""Seconds for which a refused connection waits for the request that is refused: closed before, it could be reset."""
+
+
+def _final_response(status: str, text: str) -> bytes:
+    body = b'{"message":"%b: %b","code":0}' % (status.encode(), text.encode())
+    return (
+        b"HTTP/1.1 %b\r\nRetry-After: 5\r\nConnection: close\r\n"
+        b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n%b" % (status.encode(), len(body), body)
+    )
+
+
+_UNAVAILABLE_RESPONSE: Final = _final_response("503 Service Unavailable", "too many connections")
+_TOO_MANY_RESPONSE: Final = _final_response("429 Too Many Requests", "too many connections from this address")
 
 
 class HttpConnectionLimiter:
-    """A protocol factory for `asyncio`'s ``create_server``: HTTP, or 503 over the limit."""
+    """A protocol factory for `asyncio`'s ``create_server``: HTTP, or 503 and 429 over the limits."""
 
-    def __init__(self, server: web.Server, limit: int, *, idle: float = IDLE_TIMEOUT) -> None:
-        """`idle`: seconds for a whole request to arrive, from the connection's start or the last answer."""
+    def __init__(
+        self,
+        server: web.Server,
+        limit: int,
+        *,
+        addresses: AddressCounter | None = None,
+        idle: float = IDLE_TIMEOUT,
+        head: float = HEAD_TIMEOUT,
+    ) -> None:
+        """`addresses` counts the connections of each client.
+
+        `idle`, `head`: seconds until a request begins to arrive, and for its head from then on.
+        """
         self._server = server
         self._limit = limit
+        self._addresses = addresses
         self._idle = idle
+        self.head_timeout = head
         self.open = 0
         """The number of open connections."""
         self.on_upgrade: Callable[[asyncio.Transport, bytes], object] | None = None
@@ -40,30 +66,61 @@ class HttpConnectionLimiter:
         """Is told of each malformed request, by the other end's address, and of the status of its answer."""
 
     def __repr__(self) -> str:
-        return f"<HttpConnectionLimiter {self.open}/{self._limit}>"
+        return f"<HttpConnectionLimiter {self.open}/{self._limit} {self._addresses!r}>"
 
     def unavailable(self) -> asyncio.Protocol:
-        """Create the protocol of a connection over the limit."""
-        return _ServiceUnavailable()
+        """Create the protocol of a connection over the limit of all."""
+        return _Refusal(_UNAVAILABLE_RESPONSE, 0)
 
-    def __call__(self) -> asyncio.Protocol:
-        """Create the protocol of a new connection."""
+    def too_many(self) -> asyncio.Protocol:
+        """Create the protocol of a connection over the limit of its address."""
+        return _Refusal(_TOO_MANY_RESPONSE, _PATIENCE)
+
+    def __call__(self, address: str = "") -> asyncio.Protocol:
+        """Create the protocol of a new connection. `address`: of its other end; it is counted."""
         if self.open >= self._limit:
             return self.unavailable()
-        return _HttpHandler(self, self._server, self._idle)
+        if not address or self._addresses is None:
+            return _HttpHandler(self, self._server, self._idle, lambda: None)
+        network = self._addresses.enter(address)
+        if network is None:
+            return self.too_many()
+        return _HttpHandler(self, self._server, self._idle, functools.partial(self._addresses.leave, network))
 
 
 class _HttpHandler(web.RequestHandler):
-    __slots__ = ("_all", "_head")
+    __slots__ = ("_all", "_head", "_head_timer", "_on_lost")
 
-    def __init__(self, connections: HttpConnectionLimiter, server: web.Server, idle: float) -> None:
+    def __init__(
+        self, connections: HttpConnectionLimiter, server: web.Server, idle: float, on_lost: Callable[[], None]
+    ) -> None:
         super().__init__(server, loop=asyncio.get_running_loop(), access_log=None, keepalive_timeout=idle)  # type: ignore[arg-type] # aiohttp's own way to switch it off
         self._all = connections
         self._head = bytearray()
         """The first bytes of a request that may be one for an upgrade."""
+        self._head_timer: asyncio.TimerHandle | None = None
+        self._on_lost = on_lost
+
+    @property
+    def _awaits_request(self) -> bool:
+        """True while aiohttp waits for the head of the next request."""
+        return self._waiter is not None and not self._waiter.done()
 
     def data_received(self, data: bytes) -> None:
-        is_next = self._waiter is not None and not self._waiter.done()  # aiohttp waits for the next request
+        is_next = self._awaits_request
+        if is_next and self._head_timer is None:
+            self._head_timer = self._loop.call_later(self._all.head_timeout, self._abort_slow_head)
+        self._take(data, is_next=is_next)
+        if self._head_timer is not None and not self._awaits_request:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+    def _abort_slow_head(self) -> None:
+        self._head_timer = None
+        if self._awaits_request and isinstance(self.transport, asyncio.Transport):
+            self.transport.abort()
+
+    def _take(self, data: bytes, *, is_next: bool) -> None:
         if self._all.on_upgrade is not None and (self._head or is_next):
             self._head += data
             asks = asks_for_upgrade(self._head) if self._head.startswith(b"GET "[: len(self._head)]) else False
@@ -84,6 +141,10 @@ class _HttpHandler(web.RequestHandler):
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self._all.open -= 1
+        self._on_lost()
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
         super().connection_lost(exc)
 
     def handle_error(
@@ -105,10 +166,35 @@ class _HttpHandler(web.RequestHandler):
         return response
 
 
-class _ServiceUnavailable(asyncio.Protocol):
-    """Answers 503 and closes."""
+class _Refusal(asyncio.Protocol):
+    """Answers the first bytes with an error and closes; after a while also without any."""
+
+    def __init__(self, response: bytes, patience: float) -> None:
+        """`patience`: seconds to wait for the first bytes."""
+        self._response = response
+        self._patience = patience
+        self._transport: asyncio.BaseTransport | None = None
+        self._timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport
+        if self._patience:
+            self._timer = asyncio.get_running_loop().call_later(self._patience, self._answer)
+        else:
+            self._answer()
+
+    def data_received(self, data: bytes) -> None:
+        del data
+        self._answer()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        del exc
+        if self._timer is not None:
+            self._timer.cancel()
+        self._transport = None
+
+    def _answer(self) -> None:
+        transport, self._transport = self._transport, None
         if isinstance(transport, asyncio.WriteTransport):
-            transport.write(_UNAVAILABLE_RESPONSE)
-        transport.close()
+            transport.write(self._response)
+            transport.close()
