@@ -18,7 +18,11 @@ _CHECKS: Final = frozenset(
         "test_what_is_no_message",
         "test_what_is_no_picture_or_broken_has_none",
         "test_what_no_account_can_be_made_from",
+        "test_who_changes_which_role",
+        "test_who_deletes_which_role",
+        "test_who_gives_and_takes_which_role",
         "test_who_may_do_what",
+        "test_who_removes_whom",
     }
 )
 """Many cases each, of which the database sees nothing, or the same."""
