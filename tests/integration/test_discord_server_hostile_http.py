@@ -36,7 +36,7 @@ async def exchange(server: ChatServer, *lines: bytes, body: bytes = b"") -> tupl
         writer.close()
     first, *others = head.decode().split("\r\n")
     headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in others)}
-    return int(first.split()[1]), headers, json.loads(rest)
+    return int(first.split()[1]), headers, json.loads(rest) if rest else None
 
 
 @pytest.mark.parametrize(
@@ -45,6 +45,7 @@ async def exchange(server: ChatServer, *lines: bytes, body: bytes = b"") -> tupl
         (b"GET /api/v10/users/@me HTTP/1.1", b"Host: x", b"Authorization: SECRET\x01"),
         (b"GET /api/v10/users/SECRET\x01 HTTP/1.1", b"Host: x"),
         (b"GET /api/v10/users/@me HTTP/1.1", b"Host: x", b"Authorization: SECRET " + b"x" * 9000),
+        (b"GET /api/v10/gateway HTTP/1.1", b"Host: x", b"Expect: SECRET\xff"),
         (b"SECRET",),
     ],
 )
@@ -71,8 +72,37 @@ async def test_a_body_that_is_no_text_is_no_error_of_ours(more: bytes, body: byt
     assert (status, answer["code"]) == (400, 50109)
 
 
-async def test_a_name_in_a_form_that_is_no_text_is_no_error_of_ours() -> None:
-    part = b'--x\r\nContent-Disposition: form-data; name="\xff"; filename="a"\r\n\r\nb\r\n--x--\r\n'
+async def test_headers_that_are_no_text_are_stored_as_text() -> None:
+    async with ChatServer() as server:
+        agent = b"User-Agent: Br\xffwser"
+        status, _, registered = await exchange(
+            server,
+            b"POST /api/v10/auth/register HTTP/1.1",
+            b"Host: x",
+            b"Content-Type: application/json",
+            agent,
+            body=FORM,
+        )
+        assert status == 201
+        token = b"Authorization: " + registered["token"].encode()
+        _, _, logins = await exchange(server, b"GET /api/v10/auth/sessions HTTP/1.1", b"Host: x", token)
+        assert logins["user_sessions"][0]["client_info"]["user_agent"] == "Br?wser"
+        other = await server.service.authenticate(await server.create_user("ann", "correct horse"))
+        guild = server.service.default_guild
+        assert other is not None
+        ban = f"/api/v10/guilds/{guild}/bans/{other.user_id} HTTP/1.1".encode()
+        reason = b"X-Audit-Log-Reason: l\xffud %F0%9F%94%8A"
+        status, _, _ = await exchange(server, b"PUT " + ban, b"Host: x", token, reason)
+        assert status == 204
+        _, _, banned = await exchange(server, b"GET " + ban, b"Host: x", token)
+        assert banned["reason"] == "l?ud 🔊"
+
+
+@pytest.mark.parametrize(
+    ("name", "code"), [(b'name="\xff"; filename="a"', 50109), (b'name="files[0]"; filename="\0"', 50109)]
+)
+async def test_a_name_in_a_form_that_is_no_text_is_no_error_of_ours(name: bytes, code: int) -> None:
+    part = b"--x\r\nContent-Disposition: form-data; " + name + b"\r\n\r\nb\r\n--x--\r\n"
     async with ChatServer() as server:
         token = (await server.create_user("mallory", "correct horse")).encode()
         status, _, answer = await exchange(

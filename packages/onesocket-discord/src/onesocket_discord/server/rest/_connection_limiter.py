@@ -158,6 +158,8 @@ class _HttpHandler(web.RequestHandler):
         del message
         if request.writer.output_size > 0:
             raise ConnectionError("a part of the answer is sent already")
+        if isinstance(exc, UnicodeError):
+            status = HTTPStatus.BAD_REQUEST.value  # aiohttp repeats a header in an answer of its own
         if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             log.error("a request failed", exc_info=exc)
         response = error_response(status, 0, f"{status}: {HTTPStatus(status).phrase}")

@@ -11,6 +11,7 @@ from urllib.parse import unquote
 
 import msgspec
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from ...protocol._snowflakes import parse_snowflake
 from .._api_error import ApiError, invalid_field, unauthorized
@@ -87,7 +88,7 @@ class RequestContext:
     @property
     def reason(self) -> str | None:
         """The reason for the audit log, which is percent-encoded in a header."""
-        return unquote(self.request.headers.get("X-Audit-Log-Reason", "")).replace("\0", "")[:512] or None
+        return unquote(self._header("X-Audit-Log-Reason")).replace("\0", "")[:512] or None
 
     def text(self, name: str) -> str:
         """Read a text from the path."""
@@ -151,7 +152,11 @@ class RequestContext:
     @property
     def client(self) -> str:
         """The client program, by its User-Agent."""
-        return self.request.headers.get("User-Agent", "")
+        return self._header("User-Agent")
+
+    def _header(self, name: str) -> str:
+        """Read a header; bytes in it that are no UTF-8, which no database takes, are shown as ``?``."""
+        return self.request.headers.get(name, "").encode(errors="replace").decode()
 
     @property
     def network(self) -> str:
@@ -173,8 +178,8 @@ async def _reading(timeout: float) -> AsyncGenerator[None, None]:
             yield
     except TimeoutError:
         raise ApiError(408, 0, "408: Request Timeout") from None
-    except (web.RequestPayloadError, ValueError, AssertionError, RuntimeError) as error:
-        # Broken chunks, a broken Content-Encoding, a form without boundary, a part without name.
+    except (web.RequestPayloadError, HttpProcessingError, ValueError, AssertionError, RuntimeError) as error:
+        # Broken chunks, a broken Content-Encoding, a form without boundary, a part without name or with a broken head.
         raise _invalid_json() from error
 
 
