@@ -49,6 +49,17 @@ def cluster_engine() -> ClusterEngine | None:
     return None
 
 
+@pytest.fixture(params=["valkey", "nats"])
+def engine_url(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The URL of a real engine, of each kind."""
+    # Tests of wheels are without these servers.
+    from tests.support.nats_server import nats_server  # noqa: PLC0415
+    from tests.support.redis_server import redis_server  # noqa: PLC0415
+
+    with redis_server() if request.param == "valkey" else nats_server() as running:
+        yield running.url
+
+
 @pytest.fixture
 async def cluster(
     server: FaultyServer, tmp_path: Path, lease: float, cluster_engine: ClusterEngine | None
@@ -100,3 +111,4 @@ def quick_logins(monkeypatch: pytest.MonkeyPatch) -> None:
     """Shorten Discord's waits, up to 5 s after op 9 and between two Identifies, which decide nothing in a test."""
     monkeypatch.setattr("onesocket_discord.protocol._gateway.INVALID_SESSION_WAIT", (0.0, 0.1))
     monkeypatch.setattr("onesocket_discord.client._identify_budget.IDENTIFY_PERIOD", 0.1)
+    monkeypatch.setattr("onesocket_discord.client._fleet_slots.IDENTIFY_PERIOD", 0.1)

@@ -3,28 +3,18 @@
 import asyncio
 import contextlib
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from onesocket_discord.pytest_plugin import chat_server as chat_server_fixture
 from onesocket_discord.server import ChatServer
-from tests.support.nats_server import nats_server
 from tests.support.programs import DEADLINE, running_python
-from tests.support.redis_server import redis_server
 
 pytestmark = pytest.mark.skipif(not hasattr(asyncio, "open_unix_connection"), reason="Unix only")
 chat_server = chat_server_fixture
 LEASE = 2.5
 PROGRAM = str(Path(__file__).parent / "discord_host.py")
-
-
-@pytest.fixture(params=["valkey", "nats"])
-def engine(request: pytest.FixtureRequest) -> Iterator[str]:
-    """The URL of an engine."""
-    with redis_server() if request.param == "valkey" else nats_server() as running:
-        yield running.url
 
 
 async def line_of(host: asyncio.subprocess.Process) -> str:
@@ -44,7 +34,7 @@ async def leave(host: asyncio.subprocess.Process) -> None:
 
 
 async def test_one_identify_for_a_fleet_whose_leaders_are_killed_and_leave(
-    engine: str, chat_server: ChatServer, tmp_path: Path
+    engine_url: str, chat_server: ChatServer, tmp_path: Path
 ) -> None:
     token = await chat_server.create_bot("robo")
     writer = await chat_server.service.authenticate(await chat_server.create_bot("writer"))
@@ -55,7 +45,7 @@ async def test_one_identify_for_a_fleet_whose_leaders_are_killed_and_leave(
         await chat_server.service.messages.post(writer, int(channel["id"]), {"content": text})
 
     async def host(stack: contextlib.AsyncExitStack, name: str) -> asyncio.subprocess.Process:
-        arguments = [token, chat_server.gateway_url, engine, LEASE, str(tmp_path / name)]
+        arguments = [token, chat_server.gateway_url, engine_url, LEASE, str(tmp_path / name)]
         process = await stack.enter_async_context(running_python(PROGRAM, json.dumps(arguments)))
         assert await line_of(process) == "joined"
         return process

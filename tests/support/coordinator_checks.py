@@ -1,6 +1,7 @@
 """Checks that the coordinator of every cluster engine has to pass, each with an engine and a key of its own."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
@@ -297,6 +298,27 @@ async def what_members_announce_is_seen_until_they_withdraw_it(case: EngineUnder
     await close(a, b)
 
 
+async def login_slots_are_those_of_all_keys_of_a_prefix(case: EngineUnderTest) -> None:
+    name, period = "5" * 64, 60.0
+    members = [case.engine.open(ClusterKey(case.key.prefix, f"{number:064x}"), f"m{number}") for number in range(4)]
+    began = time.monotonic()
+    waits = sorted(await asyncio.gather(*(each.reserve_slot(name, period, 0.0) for each in members)))
+    assert [wait for wait in waits if wait < 0] == []
+    ends = [wait + period for wait in waits[:-1]]
+    took = time.monotonic() - began
+    assert all(end - took <= wait <= end + 0.01 for wait, end in zip(waits[1:], ends, strict=True)), waits
+    first, second = members[:2]
+    delayed = [await each.reserve_slot("delayed", period, 100.0) for each in (first, second)]
+    assert delayed[0] == pytest.approx(100, abs=0.01)
+    assert 160.01 >= delayed[1] > 159 - (time.monotonic() - began)
+    elsewhere = case.engine.open(ClusterKey("another", case.key.digest), "a")
+    assert await elsewhere.reserve_slot(name, period, 0.0) == pytest.approx(0, abs=0.01)
+    assert await first.reserve_slot("short", 0.05, 0.0) == pytest.approx(0, abs=0.01)
+    with pytest.raises(InvalidOption):
+        await first.reserve_slot("two words", period, 0.0)
+    await close(*members, elsewhere)
+
+
 async def lead(coordinator: Coordinator, after: int = 0, previous: PreviousEpoch | None = None) -> int:
     """Have a member take the lease; returns its epoch."""
     lease = await coordinator.acquire(TTL, after)
@@ -348,5 +370,6 @@ CHECKS: Final = (
     submissions_to_an_earlier_epoch_reach_no_later_leader,
     payloads_are_bounded_and_may_hold_any_byte,
     keys_do_not_see_each_other,
+    login_slots_are_those_of_all_keys_of_a_prefix,
     what_members_announce_is_seen_until_they_withdraw_it,
 )

@@ -190,11 +190,16 @@ class DeferredIdentifySlot:
 
     def __init__(self, wait: float) -> None:
         self.wait = wait
+        self.later: list[float] = []
+        """Seconds for which the next turns are put off."""
         self.calls: list[str] = []
 
     def reserve(self, now: float) -> float:
         self.calls.append("reserved")
         return now + self.wait
+
+    def turn(self, now: float) -> float:
+        return now + (self.later.pop(0) if self.later else 0)
 
     def sent(self, now: float) -> None:
         self.calls.append("sent")
@@ -216,6 +221,19 @@ def test_who_has_to_wait_for_a_turn_beats_meanwhile_and_gets_more_time() -> None
     assert queue.calls == ["reserved", "sent"]
     drive.lose()
     assert queue.calls == ["reserved", "sent"]
+
+
+def test_a_turn_that_is_put_off_gets_more_time() -> None:
+    queue = DeferredIdentifySlot(1.0)
+    queue.later = [2.0, 4.0]
+    drive = GatewayDriver(scheduler=queue).open().hello()
+    began = drive.now
+    for seconds in (1.0, 2.0, 4.0):
+        assert drive.all(Extend) == [Extend(seconds)]
+        assert drive.sent == []
+        drive.ring()
+    assert drive.only["op"] == 2
+    assert drive.now == began + 7.0
 
 
 def test_a_turn_of_a_connection_that_is_lost_is_given_back() -> None:

@@ -58,7 +58,7 @@ class IdentifyBudget:
         """Reserve the next slot of this shard's bucket; returns its time. Raises `IdentifyBudgetExhausted`."""
         with self._lock:
             self._check(now, reserve)
-            bucket = self._bucket(shard)
+            bucket = self.bucket(shard)
             slot = max(now, self._next_slot.get(bucket, now))
             self._next_slot[bucket] = slot + IDENTIFY_PERIOD
             self._pending += 1
@@ -71,14 +71,14 @@ class IdentifyBudget:
             self._remaining -= 1
             if self._reset_at is None:
                 self._reset_at = now + self._limit.reset_after
-            bucket = self._bucket(shard)
+            bucket = self.bucket(shard)
             self._next_slot[bucket] = max(self._next_slot.get(bucket, now), now + IDENTIFY_PERIOD)
 
     def release(self, shard: int, slot: float) -> None:
         """Give a reserved slot back."""
         with self._lock:
             self._pending -= 1
-            bucket = self._bucket(shard)
+            bucket = self.bucket(shard)
             if self._next_slot.get(bucket) == slot + IDENTIFY_PERIOD:  # it is the last one
                 self._next_slot[bucket] = slot
 
@@ -86,7 +86,7 @@ class IdentifyBudget:
         """The identifies used so far, and the next slot of this shard's bucket, for another host; `wall`: its time."""
         with self._lock:
             reset_at = None if self._reset_at is None else self._reset_at - now + wall
-            next_slot = self._next_slot.get(self._bucket(shard), now)
+            next_slot = self._next_slot.get(self.bucket(shard), now)
             return SpentIdentifies(self._remaining - self._pending, reset_at, next_slot - now + wall)
 
     def restore(self, spent: SpentIdentifies, shard: int, now: float, wall: float) -> None:
@@ -96,11 +96,12 @@ class IdentifyBudget:
                 reset_at = now + min(spent.reset_at - wall, IDENTIFY_RESET)
                 self._reset_at = reset_at if self._reset_at is None else min(self._reset_at, reset_at)
                 self._remaining = min(self._remaining, spent.remaining)
-            bucket = self._bucket(shard)
+            bucket = self.bucket(shard)
             slot = now + min(spent.next_slot - wall, IDENTIFY_PERIOD)
             self._next_slot[bucket] = max(self._next_slot.get(bucket, slot), slot)
 
-    def _bucket(self, shard: int) -> int:
+    def bucket(self, shard: int) -> int:
+        """The bucket of a shard, as far as the server has told how many there are."""
         return shard % self._limit.max_concurrency
 
     def _check(self, now: float, reserve: int | None) -> None:

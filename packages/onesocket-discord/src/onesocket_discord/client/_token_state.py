@@ -22,13 +22,19 @@ GATEWAY_INFO_TTL: Final = 3600.0
 class TokenState:
     """The identify budget and the gateway's address of one token at one API."""
 
-    def __init__(self) -> None:
+    def __init__(self, key: bytes = b"") -> None:
+        """`key`: a digest of token and API."""
         self.budget = IdentifyBudget()
+        self._key = key
         self._info: tuple[float, GatewayInfo] | None = None
         self._locks: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = weakref.WeakKeyDictionary()
 
     def __repr__(self) -> str:
         return f"<TokenState {self.budget!r}>"
+
+    def slot_name(self, shard: int) -> str:
+        """A name for the identify slots of this shard's bucket: no token can be told from it."""
+        return hashlib.sha256(b"onesocket identify slots\n%d\n" % self.budget.bucket(shard) + self._key).hexdigest()
 
     async def gateway(self, ask: Callable[[], Awaitable[GatewayInfo]], *, failed: str | None) -> GatewayInfo:
         """The gateway's address, requested once for all concurrent callers.
@@ -59,7 +65,7 @@ class TokenStates:
         """The state of this token at this API."""
         key = hashlib.sha256(f"{api_url.rstrip('/')}\n{token}".encode()).digest()
         with self._lock:
-            account = self._known.setdefault(key, TokenState())
+            account = self._known.setdefault(key, TokenState(key))
             self._known.move_to_end(key)
             if len(self._known) > MAX_TOKEN_STATES:
                 self._known.popitem(last=False)

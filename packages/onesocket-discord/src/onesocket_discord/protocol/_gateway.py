@@ -13,7 +13,7 @@ import msgspec
 
 from onesocket.errors import DecodeError, EncodeError, OnesocketError, PingTimeout
 from onesocket.protocols._fingerprint import comparable_form, digest, name_of
-from onesocket.protocols._protocol import Action, Deliver, Extend, Fail, Protocol, Ready, Send, WakeAt
+from onesocket.protocols._protocol import Action, Deliver, Extend, Fail, Protocol, Ready, ReserveSlot, Send, WakeAt
 from onesocket.urls import with_query
 from onesocket.wire._handshake import Data, DialRequest
 
@@ -212,6 +212,10 @@ class DiscordGateway(Protocol[Dispatch]):
         if session is not None:
             self.session, self._sequence = session, session.sequence
 
+    def space_logins(self, reserve: ReserveSlot) -> None:
+        """As `Protocol.space_logins`: Identifies of one token, in each bucket."""
+        self._scheduler.share(reserve)
+
     # --- receiving --------------------------------------------------------------------------------------------------
 
     def received(self, data: Data, now: float) -> Iterable[Action]:
@@ -326,7 +330,9 @@ class DiscordGateway(Protocol[Dispatch]):
             actions.append(self._beat(now))
             heartbeat.beat(now)
         if self._identify_at is not None and self._identify_at <= now:
-            actions.append(self._identify(now))
+            self._identify_at = self._scheduler.turn(now)
+            is_due = self._identify_at <= now
+            actions.append(self._identify(now) if is_due else Extend(self._identify_at - now))
         actions.append(self._wake_next())
         return actions
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from onesocket.protocols import ReserveSlot
+
 from ._session_state import SpentIdentifies
 
 
@@ -11,8 +13,15 @@ class IdentifyScheduler(Protocol):
     """Assigns identify slots to all clients of one token."""
 
     def reserve(self, now: float) -> float:
-        """Reserve a slot; returns its time. Raises `IdentifyBudgetExhausted`."""
+        """Reserve a slot; returns the time for `turn`. Raises `IdentifyBudgetExhausted`."""
         ...
+
+    def turn(self, now: float) -> float:
+        """Return the present time if this is the reserved slot, or a later one to ask again."""
+        ...
+
+    def share(self, reserve: ReserveSlot) -> None:
+        """Reserve slots among the hosts of a cluster from now on."""
 
     def sent(self, now: float) -> None:
         """Count the reserved Identify as sent."""
@@ -34,6 +43,13 @@ class ImmediateIdentify:
     def reserve(self, now: float) -> float:
         """Return the present time."""
         return now
+
+    def turn(self, now: float) -> float:
+        """Return the present time."""
+        return now
+
+    def share(self, reserve: ReserveSlot) -> None:
+        """Do nothing."""
 
     def sent(self, now: float) -> None:
         """Do nothing."""

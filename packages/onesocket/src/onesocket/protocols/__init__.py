@@ -5,7 +5,19 @@ from typing import TYPE_CHECKING, Any
 
 from ._codec import CodecProtocol
 from ._pace import Pace
-from ._protocol import Action, Deliver, Extend, Fail, NoMessage, Protocol, Ready, Send, Undecodable, WakeAt
+from ._protocol import (
+    Action,
+    Deliver,
+    Extend,
+    Fail,
+    NoMessage,
+    Protocol,
+    Ready,
+    ReserveSlot,
+    Send,
+    Undecodable,
+    WakeAt,
+)
 from ._rate_limiter import RateLimiter
 from ._raw import Raw
 from ._subscriptions import SubscriptionAnswer, Subscriptions
@@ -60,6 +72,7 @@ __all__ = [
     "Raw",
     "Ready",
     "Requests",
+    "ReserveSlot",
     "Send",
     "SnapshotHook",
     "SubscriptionAnswer",

@@ -7,9 +7,9 @@ fatal verdicts: between *open* and *ready* the connection is still CONNECTING.
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Awaitable, Callable, Hashable, Iterable
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeAlias
 
 from .._record import record
 from ..errors import DecodeError, OnesocketError, UsageError
@@ -27,6 +27,11 @@ if TYPE_CHECKING:
     from ._requests import Requests
     from ._snapshot import Snapshot
     from ._subscriptions import Subscriptions  # imports this module
+
+
+ReserveSlot: TypeAlias = Callable[[str, float, float], Awaitable[float]]
+"""Reserves a slot for a login among the hosts of a cluster: called with its name, the seconds to the next one of that
+name, and the seconds until the earliest time; returns the seconds until it. Raises `EngineUnavailable` and others."""
 
 
 def as_is(data: Data) -> Data:
@@ -321,6 +326,14 @@ class Protocol(abc.ABC, Generic[M_co]):
 
         `heard`: messages that were delivered after those of the state; a replay that repeats them must not deliver them
         again. Called before the first connection.
+        """
+        raise NotImplementedError
+
+    def space_logins(self, reserve: ReserveSlot) -> None:
+        """Keep logins apart from those of other hosts, where the service counts them together.
+
+        Called before the first connection of a host in a cluster. A slot that is reserved just before a login serves
+        best: an unused one stays reserved. No secret may be in its name, which goes to the engine.
         """
         raise NotImplementedError
 

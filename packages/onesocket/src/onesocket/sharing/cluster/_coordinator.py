@@ -9,7 +9,8 @@ The engine holds, for each key:
   batch. The numbers are dense, so each reader can tell how many records it missed;
 - the **mailbox**: what members submit to the leader of an epoch;
 - the **answers**: what the leader answers to one member, numbered 1, 2, 3 … by the leader for each member and epoch;
-- the **announcements**: for observers alone, a note of each member, which ends by itself.
+- the **announcements**: for observers alone, a note of each member, which ends by itself;
+- the **login slots**, which all keys of a prefix share: times at which logins may begin that have to keep a distance.
 
 Since the writer numbers its records, each write can be repeated after a lost reply: the engine accepts a record that it
 has already, and does nothing. A leader that gives up on a batch leaves its number out: readers see that it is missing.
@@ -265,6 +266,14 @@ class Coordinator(Protocol):
 
         `feed`: the position up to which this member has read; `START`: it reads nothing. Returns the lag after `feed`;
         None: it reads nothing, or what follows can't be told. An empty note withdraws the one before.
+        """
+        ...
+
+    async def reserve_slot(self, name: str, period: float, delay: float) -> float:
+        """Reserve the first free time for a login, `delay` seconds from now or later; returns seconds until it.
+
+        The next one under this name (64 letters, digits, `-` and `_` at most) is free `period` seconds after it, for
+        the members of all keys with this prefix. One that is not used stays reserved.
         """
         ...
 

@@ -121,6 +121,10 @@ class CountedCoordinator:
         lag = self._counters.lag = await self._counted(self._coordinator.announce(note, feed, ttl))
         return lag
 
+    async def reserve_slot(self, name: str, period: float, delay: float) -> float:
+        """As `Coordinator.reserve_slot`."""
+        return await self._counted(self._coordinator.reserve_slot(name, period, delay))
+
     def descriptors(self) -> list[int]:
         """As `Coordinator.descriptors`."""
         return self._coordinator.descriptors()

@@ -20,6 +20,7 @@ from ._coordinator import (
 )
 from ._engine_errors import check_size
 from ._engine_model import EngineModel
+from ._login_slots import LoginSlots
 
 T = TypeVar("T")
 _MOST: Final = 1000
@@ -40,6 +41,7 @@ class MemoryEngine:
         self.after: Callable[[str, str], None] | None = None
         """Called with member and operation after each; raise `EngineUnavailable` to lose the reply."""
         self._models: dict[ClusterKey, EngineModel] = {}
+        self._slots: dict[str, LoginSlots] = {}
         self._changed: asyncio.Event | None = None
 
     def __str__(self) -> str:
@@ -47,7 +49,8 @@ class MemoryEngine:
 
     def open(self, key: ClusterKey, member: str) -> MemoryCoordinator:
         """As `ClusterEngine.open`."""
-        return MemoryCoordinator(self, self.model(key), check_member_name(member))
+        slots = self._slots.setdefault(key.prefix, LoginSlots())
+        return MemoryCoordinator(self, self.model(key), check_member_name(member), slots)
 
     def observe(self, prefix: str) -> MemoryObserver:
         """As `ClusterEngine.observe`."""
@@ -79,9 +82,10 @@ class MemoryCoordinator:
 
     max_payload = _MAX_PAYLOAD
 
-    def __init__(self, engine: MemoryEngine, model: EngineModel, member: str) -> None:
+    def __init__(self, engine: MemoryEngine, model: EngineModel, member: str, slots: LoginSlots) -> None:
         self._engine = engine
         self._model = model
+        self._slots = slots
         self.member = member
         self._acknowledged = Position(0, 0)
         self._is_closed = False
@@ -133,6 +137,10 @@ class MemoryCoordinator:
         """As `Coordinator.answer`."""
         check_size(payload, self.max_payload)
         await self._step("answer", lambda now: self._model.answer(self.member, member, position, payload, now))
+
+    async def reserve_slot(self, name: str, period: float, delay: float) -> float:
+        """As `Coordinator.reserve_slot`."""
+        return await self._step("reserve_slot", lambda now: self._slots.reserve(name, period, delay, now))
 
     def descriptors(self) -> list[int]:
         """None."""

@@ -19,6 +19,7 @@ from ._nats_feed import NatsFeed, NatsFeedTrimmer
 from ._nats_lease import NatsLease
 from ._nats_mailbox import NatsMailbox
 from ._nats_records import KIND, POSITION, ROLLUP, TTL, NatsNames, lag_header, position_header
+from ._nats_slots import NatsSlots
 from ._nats_streams import MAX_PAYLOAD, check_server, ensure_streams, feed_stream, mail_stream, probe
 
 T = TypeVar("T")
@@ -52,6 +53,7 @@ class NatsKeyCoordinator:
         self._feed = NatsFeed(client, names, self._lease)
         self._trimmer = NatsFeedTrimmer(client, names, retention)
         self._mailbox = NatsMailbox(client, names, member)
+        self._slots = NatsSlots(client, key.prefix, self._where, replicas)
         self._preparing = asyncio.Lock()
         self._prepared: NatsConnection | None = None
         self._made = ""
@@ -148,6 +150,11 @@ class NatsKeyCoordinator:
         headers = {**ROLLUP, TTL: f"{math.ceil(ttl) if note else 1}s", **lag_header(lag)}
         await self._client.write(NatsMessage(self._names.present, note, headers))
         return lag
+
+    async def reserve_slot(self, name: str, period: float, delay: float) -> float:
+        """As `Coordinator.reserve_slot`."""
+        check_member_name(name)
+        return await self._run(lambda: self._slots.reserve(name, period, delay))
 
     async def aclose(self) -> None:
         """As `Coordinator.aclose`."""

@@ -14,6 +14,7 @@ from ._nats_client import NatsClient
 from ._nats_connection import NatsMessage
 from ._nats_errors import NatsRefused
 from ._nats_records import (
+    EXPECTED,
     KIND,
     MEMBER,
     POSITION,
@@ -31,7 +32,6 @@ from ._nats_records import (
 _ATTEMPTS: Final = 5
 _SOON: Final = 0.01
 """Seconds until a lease is looked at again whose time is up, or nearly so."""
-_EXPECTED: Final = "Nats-Expected-Last-Subject-Sequence"
 _ON_SUBJECT: Final = "Nats-Expected-Last-Subject-Sequence-Subject"
 
 
@@ -176,7 +176,7 @@ class NatsLease:
         """Append a message while the lease is held, in one atomic step; returns its sequence. Raises `Fenced`."""
         for _ in range(_ATTEMPTS):
             lease, newest = await self._sequence(held), held.newest
-            conditions = {_EXPECTED: str(lease), _ON_SUBJECT: self._names.lease}
+            conditions = {EXPECTED: str(lease), _ON_SUBJECT: self._names.lease}
             try:
                 written = await self._client.write(NatsMessage(subject, payload, {**headers, **conditions}))
             except NatsRefused as refused:
@@ -268,7 +268,7 @@ class NatsLease:
         return datetime.fromisoformat((await self._client.ask(f"STREAM.INFO.{self._names.stream}"))["ts"])
 
     def _lease_message(self, epoch: int, member: str, ttl: float | None, expected: int) -> NatsMessage:
-        headers = {**ROLLUP, _EXPECTED: str(expected)}
+        headers = {**ROLLUP, EXPECTED: str(expected)}
         if ttl is not None:
             headers[TTL] = f"{math.ceil(ttl)}s"  # the server counts whole ones
         return NatsMessage(self._names.lease, encode_mark(epoch, member, ttl or 0.0), headers)

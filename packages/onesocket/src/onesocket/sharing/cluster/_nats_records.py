@@ -18,6 +18,7 @@ MEMBER: Final = "Onesocket-Member"
 NUMBER: Final = "Onesocket-Number"
 LAG: Final = "Onesocket-Lag"
 TTL: Final = "Nats-TTL"
+EXPECTED: Final = "Nats-Expected-Last-Subject-Sequence"
 ROLLUP: Final = {"Nats-Rollup": "sub"}
 """Replaces the messages on the subject."""
 

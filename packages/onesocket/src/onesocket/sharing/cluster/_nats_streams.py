@@ -22,6 +22,7 @@ MAX_PAYLOAD: Final = 2**20 - 1024
 _SERVER_PAYLOAD: Final = 2**20
 MOST_MAILS: Final = 1000
 _MAIL_SECONDS: Final = 600
+_SLOT_SECONDS: Final = 86_400
 _STATE_SECONDS: Final = 30 * 86_400
 """For which lease, epoch and feed of a key are kept that no member uses."""
 _NANOSECONDS: Final = 10**9
@@ -49,6 +50,12 @@ def feed_stream(names: NatsNames, records: int, replicas: int) -> dict[str, Any]
 def mail_stream(names: NatsNames, replicas: int) -> dict[str, Any]:
     """The configuration of the stream with the mailboxes."""
     return _stream(names.mail_stream, [names.every_mailbox], replicas, _MAIL_SECONDS) | {"max_msgs": MOST_MAILS}
+
+
+def slot_stream(prefix: str, replicas: int) -> dict[str, Any]:
+    """The configuration of the stream with the login slots of a prefix."""
+    options = {"allow_msg_ttl": True, "allow_rollup_hdrs": True}
+    return _stream(f"{prefix}-slots", [f"{prefix}.slots.*"], replicas, _SLOT_SECONDS) | options
 
 
 def _stream(name: str, subjects: list[str], replicas: int, seconds: int) -> dict[str, Any]:

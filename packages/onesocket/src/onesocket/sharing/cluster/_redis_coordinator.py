@@ -27,7 +27,7 @@ from ._engine_errors import check_size, fenced, other_format
 from ._feed_gaps import with_gaps
 from ._feed_retention import FeedRetention, Retention
 from ._redis_address import RedisAddress
-from ._redis_records import RedisKeys, parse_lag, parse_streams, record_of, stream_id, submission_of
+from ._redis_records import RedisKeys, parse_lag, parse_streams, record_of, slot_of, stream_id, submission_of
 
 if TYPE_CHECKING:
     from ._redis_client import RedisClient
@@ -221,6 +221,12 @@ class RedisKeyCoordinator:
             *(self.member, note, _milliseconds(ttl), *feed, self._digest),
         )
         return parse_lag(*reply)
+
+    async def reserve_slot(self, name: str, period: float, delay: float) -> float:
+        """As `Coordinator.reserve_slot`."""
+        key = slot_of(self._prefix, check_member_name(name))
+        waited = await self._script(scripts.RESERVE_SLOT, [key], _milliseconds(period), round(delay * 1000))
+        return int(waited) / 1000
 
     async def aclose(self) -> None:
         """As `Coordinator.aclose`."""

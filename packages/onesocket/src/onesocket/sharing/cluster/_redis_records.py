@@ -56,6 +56,11 @@ def index_of(prefix: str) -> str:
     return f"{prefix}:index"
 
 
+def slot_of(prefix: str, name: str) -> str:
+    """The key of the login slots with this name."""
+    return f"{prefix}:slots:{name}"
+
+
 def parse_note(member: bytes, value: bytes, now: int) -> AnnouncedMember | None:
     """A member of its field, at a time of the engine's clock in milliseconds; None: its time is up.
 

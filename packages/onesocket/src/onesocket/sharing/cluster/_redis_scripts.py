@@ -4,7 +4,8 @@ Keys: the lease (a string with a time to live: "EPOCH MEMBER"), the state (a has
 the members of the epoch with the numbers of their last submissions (a hash), the answers to one member (a stream). The
 ids in streams are our positions: EPOCH-NUMBER; so Redis itself refuses an older epoch than the newest, even without the
 lease. For observers alone: the notes of members that are present ("UNTIL RECORDS BEHIND NOTE" in a hash) and, once for
-each prefix, the digests of its clusters with the times until which they are in use (a hash). Times are milliseconds.
+each prefix, the digests of its clusters with the times until which they are in use (a hash). Once for each prefix and
+name: the time from which the next login slot is free (a string). Times are milliseconds.
 
 A script that must not be half-done without memory begins with a write that Redis refuses in that case (XADD, HINCRBY):
 after a script's first write it refuses none.
@@ -232,6 +233,18 @@ return found
 
 # KEYS: lease, state, present. Changes nothing.
 LOOK: Final = RedisScript("look", _NOW + _LEASE + "return {now, lease, redis.call('HGETALL', KEYS[3])}\n")
+
+# KEYS: the slot's name. ARGV: period, delay (ms). Returns the time until the slot.
+RESERVE_SLOT: Final = RedisScript(
+    "reserve slot",
+    _NOW
+    + """
+local slot = math.max(now + ARGV[2], tonumber(redis.call('GET', KEYS[1]) or 0))
+local wait = slot - now
+redis.call('SET', KEYS[1], string.format('%.0f', slot + ARGV[1]), 'PX', string.format('%.0f', wait + ARGV[1]))
+return wait
+""",
+)
 
 # Runs each command that a coordinator needs on a key of its own, and returns the names of those that are refused.
 # KEYS: the key to try on.

@@ -23,7 +23,10 @@ class SessionHandOver:
         """`client`: that of this host, with its `ForwardingProtocol`."""
         protocol = client.internals.options.protocol
         self._runner = client.internals.runner
-        self._protocol = protocol if isinstance(protocol, ForwardingProtocol) and protocol.has_session else None
+        self._protocol = None
+        if isinstance(protocol, ForwardingProtocol):
+            self._protocol = protocol if protocol.has_session else None
+            protocol.space_logins(coordinator.reserve_slot)
         self._coordinator = coordinator
         self.heard = HeardSession()
         """The session of the leader that is followed."""

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, cast
 
 from ...client._client import Client
 from ...errors import DecodeError, InvalidOption, OnesocketError
-from ...protocols._protocol import Action, Deliver, Protocol, Ready, Undecodable, as_is, implements
+from ...protocols._protocol import Action, Deliver, Protocol, Ready, ReserveSlot, Undecodable, as_is, implements
 from ...protocols._requests import RequestId, Requests
 from ...wire._handshake import Data, DialRequest
 
@@ -77,6 +77,11 @@ class ForwardingProtocol(Protocol):
         """As the real one, with frames as messages; those that can't be decoded are left out."""
         messages = decode_all(unpacker(self._inner), list(heard))
         self._inner.resume_session(state, [each for each in messages if not isinstance(each, DecodeError)])
+
+    def space_logins(self, reserve: ReserveSlot) -> None:
+        """As the real one, if its logins have to be kept apart."""
+        if implements(self._inner, Protocol.space_logins):
+            self._inner.space_logins(reserve)
 
     def encode(self, message: Any) -> Data:
         """Return `message`, which the sending process has encoded."""
