@@ -338,24 +338,66 @@ with blocking.join(sys.argv[1], scope="host", reconnect=ReconnectPolicy(initial=
 """
 
 
-def test_another_process_has_the_connection_next(server: Server, ending: EndingLoop) -> None:
-    ending.clients.append(ending.run(joined(server.server.url)))
+@contextlib.contextmanager
+def another_process(server: Server) -> Iterator[tuple[Callable[[str], object], Callable[[], str]]]:
+    """A process that joins; gives what writes a text that it is to send, and what reads a line of its output."""
     command = [sys.executable, "-c", FOLLOWER, server.server.url]
     with subprocess.Popen(  # noqa: S603 - our own Python
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
     ) as process:
         assert process.stdin is not None
         assert process.stdout is not None
-        assert ending.in_thread(process.stdout.readline) == "joined\n"
-        process.stdin.write("one\n")
-        assert ending.in_thread(process.stdout.readline) == "one\n"
+        stdin = process.stdin
+        yield (lambda text: stdin.write(f"{text}\n")), process.stdout.readline
+        stdin.close()
+        assert process.wait(10) == 0
+
+
+def test_another_process_has_the_connection_next(server: Server, ending: EndingLoop) -> None:
+    ending.clients.append(ending.run(joined(server.server.url)))
+    with another_process(server) as (send, line):
+        assert ending.in_thread(line) == "joined\n"
+        send("one")
+        assert ending.in_thread(line) == "one\n"
         assert [one.pid for one in ending.in_thread(listing)] == [os.getpid()]
         assert current_registry().host_thread is not None, "that watches the loop, on which another process depends"
         ending.end()
-        process.stdin.write("two\n")
-        assert [process.stdout.readline() for _ in range(2)] == ["gap 2\n", "two\n"]
-        process.stdin.close()
-        assert process.wait(10) == 0
+        send("two")
+        assert [line() for _ in range(2)] == ["gap 2\n", "two\n"]
+
+
+@pytest.mark.parametrize("in_thread", [False, True])
+def test_an_offered_loop_that_is_blocked_keeps_no_connection_back_from_another_process(
+    server: Server, monkeypatch: pytest.MonkeyPatch, *, in_thread: bool
+) -> None:
+    monkeypatch.setattr(relocation, "LOOK_INTERVAL", 0.005)
+    monkeypatch.setattr(main_loop, "BLOCKED_AFTER", 1e9)
+
+    owns: list[bool] = []
+
+    async def offers() -> None:
+        async with offer_loop():
+            client = await joined(server.server.url)
+            with another_process(server) as (send, line):
+                assert await asyncio.to_thread(line) == "joined\n"
+                monkeypatch.setattr(main_loop, "BLOCKED_AFTER", 0.0)
+                send("meanwhile")
+                assert [line() for _ in range(2)] == ["gap 2\n", "meanwhile\n"], "this loop is blocked until then"
+                monkeypatch.setattr(main_loop, "BLOCKED_AFTER", 1e9)
+                await client.send("when it goes on")
+                owns.append(client.shared.upstream.is_owner)
+            await client.send("alone", resend=True)
+            owns.append(client.shared.upstream.is_owner)
+            await client.aclose()
+
+    if in_thread:
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            pool.submit(asyncio.run, offers()).result(40)
+    else:
+        asyncio.run(offers())
+    assert owns == [False, True]
+    assert received(server) == ["meanwhile", "when it goes on", "alone"]
+    assert server.server.counts.handshakes == 3
 
 
 def test_a_loop_that_was_closed_is_forgotten_with_its_lock(server: Server) -> None:

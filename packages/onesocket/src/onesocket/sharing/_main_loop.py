@@ -1,4 +1,4 @@
-"""The event loop of the main thread, as long as connections live there: it notices its end."""
+"""The event loops of the program on which connections live: that of the main thread notices its end."""
 
 from __future__ import annotations
 
@@ -20,7 +20,36 @@ BLOCKED_AFTER: Final = 3.0
 """Seconds without a turn after which a loop that runs counts as standing still, where other processes depend on it."""
 
 
-class MainLoop(HostLoop):
+class ProgramLoop(HostLoop):
+    """An event loop of the program, which may stop or block it: another thread finds out whether it stands still."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(loop)
+        self._is_asked = False
+        """True while it is to be found out whether it takes a turn."""
+        self._stood_for = 0.0
+        """Seconds for which it took no turn, counted while whoever looks was awake."""
+        self._looked_at = 0.0
+
+    def stands_still(self, longest: float) -> bool:
+        """True if it is closed, or takes no turns, as it has stopped or is blocked; asked by one thread, repeatedly.
+
+        An interval between two calls counts for `longest` seconds at most: the whole process may have stood still.
+        """
+        now = time.monotonic()
+        if self._is_asked:
+            self._stood_for += min(now - self._looked_at, longest)
+        else:
+            self._is_asked, self._stood_for = True, 0.0
+            self.loop_inbox.post_soon(self._takes_turn)
+        self._looked_at = now
+        return self.loop.is_closed() or self._stood_for >= (BLOCKED_AFTER if self.loop.is_running() else STANDSTILL)
+
+    def _takes_turn(self) -> None:
+        self._is_asked = False
+
+
+class MainLoop(ProgramLoop):
     """The running loop of the main thread. Its connections are closed with it, or move to another loop.
 
     `on_end` is called on the loop, before it's closed: `asyncio.run()` and `asyncio.Runner` await it, as they close the
@@ -32,11 +61,6 @@ class MainLoop(HostLoop):
         self._on_end = on_end
         self._is_watched = True
         self._stands_since: float | None = None
-        self._is_asked = False
-        """True while it is to be found out whether it takes a turn."""
-        self._stood_for = 0.0
-        """Seconds for which it took no turn, counted while whoever looks was awake."""
-        self._looked_at = 0.0
         self._ending: set[asyncio.Task[None]] = set()
         self._generator = self._watch_end()
         _run_at_once(self._generator.asend(None))
@@ -76,25 +100,8 @@ class MainLoop(HostLoop):
             self.loop_inbox.post_soon(self._runs)  # a program may run it in short slices, between our looks
         return now - since >= STANDSTILL
 
-    def stands_still(self, longest: float) -> bool:
-        """True if it is closed, or takes no turns, as it has stopped or is blocked; asked by one thread, repeatedly.
-
-        An interval between two calls counts for `longest` seconds at most: the whole process may have stood still.
-        """
-        now = time.monotonic()
-        if self._is_asked:
-            self._stood_for += min(now - self._looked_at, longest)
-        else:
-            self._is_asked, self._stood_for = True, 0.0
-            self.loop_inbox.post_soon(self._takes_turn)
-        self._looked_at = now
-        return self.loop.is_closed() or self._stood_for >= (BLOCKED_AFTER if self.loop.is_running() else STANDSTILL)
-
     def _runs(self) -> None:
         self._stands_since = None
-
-    def _takes_turn(self) -> None:
-        self._is_asked = False
 
     def release(self) -> None:
         """No connection is left here: forget the end of the loop. In any thread."""

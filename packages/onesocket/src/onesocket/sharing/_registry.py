@@ -16,7 +16,7 @@ from ._connection_key import ConnectionKey
 from ._exit_hook import ExitHook
 from ._host_loop import HostLoop, HostLoopThread
 from ._loop_inbox import reset_inboxes
-from ._main_loop import MainLoop, is_main_thread
+from ._main_loop import MainLoop, ProgramLoop, is_main_thread
 from ._options import RequestedOptions, Scope
 from ._relocation import Relocation
 from ._shared_connection import SharedConnection
@@ -209,7 +209,7 @@ class Registry:
     @contextlib.asynccontextmanager
     async def offering(self) -> AsyncGenerator[None]:
         """Let new connections live on the running loop inside the block; at its end they are closed in order."""
-        owner = HostLoop(asyncio.get_running_loop())
+        owner = ProgramLoop(asyncio.get_running_loop())
         with self.lock:
             self._offers.append(owner)
         try:

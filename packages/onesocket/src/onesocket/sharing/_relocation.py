@@ -14,7 +14,7 @@ from ..errors import OutOfResources
 from ._connection_inbox import ConnectionInbox
 from ._host_loop import HostLoop, HostLoopThread
 from ._loop_inbox import MovableCall
-from ._main_loop import MainLoop
+from ._main_loop import MainLoop, ProgramLoop
 from ._shared_connection import SharedConnection
 from ._upstream import MemberUpstream, MovableUpstream
 
@@ -76,8 +76,8 @@ class Relocation:
             return False
         if member.reset_in < math.inf:
             return True
-        is_on_main_loop = isinstance(shared.host_loop, MainLoop)
-        return is_on_main_loop and (member.needs_watch or (member.is_owner and bool(self._others(shared))))
+        is_of_program = isinstance(shared.host_loop, ProgramLoop)
+        return is_of_program and (member.needs_watch or (member.is_owner and bool(self._others(shared))))
 
     def _others(self, shared: SharedConnection) -> list[SharedConnection]:
         """The other members of this process that share the same connection of the host."""
@@ -142,7 +142,7 @@ class Relocation:
             self._look_again(thread, min(LOOK_INTERVAL, max(reset_in, 0.0)))  # whatever becomes of this look
             if member is not None:
                 if reset_in <= 0 or (
-                    isinstance(host_loop, MainLoop)
+                    isinstance(host_loop, ProgramLoop)
                     and host_loop.stands_still(2 * LOOK_INTERVAL)
                     and (member.is_wanted or host_loop.is_dead)
                 ):
