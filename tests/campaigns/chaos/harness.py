@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import signal
 import sys
 import tempfile
 import time
@@ -174,6 +175,13 @@ class ChaosHarness:
         sender.accepted, sender.left = answer["accepted"], True
         status = await member.ended()
         self.findings.require(status == 0, f"{member.name} left with status {status}")
+
+    async def interrupt(self, member: WorkerProcess) -> None:
+        """Press Ctrl-C in a process's terminal while it does something, and check its exit status."""
+        self.ledger.sender(member.name).left = True
+        member.signal(signal.SIGINT)
+        status = await member.ended()
+        self.findings.require(status == member.interrupted, f"{member.name} ended by Ctrl-C with status {status}")
 
     async def wait_events(self, wanted: Callable[[], bool], what: str, within: float = 10.0) -> None:
         """Wait until the events of the members satisfy `wanted`. Raises `WorkerFailure`."""

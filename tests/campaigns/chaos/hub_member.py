@@ -26,6 +26,8 @@ _READY: Final = "ready "
 class HubMember(WorkerProcess):
     """Takes the orders of a `ChaosWorker` that reads only."""
 
+    interrupted = 0
+
     @classmethod
     async def share(cls, url: str, name: str, directory: Path, own: str) -> Self:
         """Start the hub; it joins by itself."""

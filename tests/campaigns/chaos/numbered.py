@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import random
 import threading
@@ -223,7 +224,7 @@ class BlockingMember:
     def _read(self) -> None:
         try:
             for item in self._client:
-                self._loop.call_soon_threadsafe(self._take, item)
+                _hand_over(self._loop, self._take, item)
         except OnesocketError as error:
             write_event("wrong", text=f"the stream of {self._name}: {type(error).__name__}: {error}")
 
@@ -290,4 +291,9 @@ class MemberThread(threading.Thread):
 
     async def _read(self, stream: Any) -> None:
         async for item in stream:
-            self._main_loop.call_soon_threadsafe(self._take, item)
+            _hand_over(self._main_loop, self._take, item)
+
+
+def _hand_over(loop: asyncio.AbstractEventLoop, take: Callable[[Any], object], item: Any) -> None:
+    with contextlib.suppress(RuntimeError):  # Ctrl-C has ended the loop: nobody counts any more
+        loop.call_soon_threadsafe(take, item)

@@ -21,7 +21,7 @@ from onesocket.lifecycle import OutboxLimits
 from onesocket.sharing import _main_loop as main_loop
 from onesocket.sharing.host import HostOptions
 from onesocket.sharing.host import _join_credentials as join_credentials
-from tests.campaigns.harness.orders import Order, serve_orders, setup, write_event
+from tests.campaigns.harness.orders import Order, run_worker, serve_orders, setup, write_event
 from tests.campaigns.harness.probe import open_descriptors
 
 from .numbered import BlockingMember, MemberThread, NumberedReader, NumberedSender, NumberedTopics
@@ -387,4 +387,4 @@ def run(given: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    run(setup())
+    run_worker(lambda: run(setup()))  # after Ctrl-C the library closes the client when the interpreter exits

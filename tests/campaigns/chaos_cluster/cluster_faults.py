@@ -40,6 +40,9 @@ LEADER_KILLED: Final = "the leader's process is killed"
 LEADER_OFF: Final = "the leader's host is powered off"
 PROCESS_LEAVES: Final = "the leader's process leaves"
 HOST_LEAVES: Final = "the leader's host leaves"
+INTERRUPTED: Final = "the leader's process gets Ctrl-C"
+FOLLOWER_INTERRUPTED: Final = "a follower's process gets Ctrl-C"
+ENGINE_FULL: Final = "the engine is full"
 FROZEN: Final = "the leader stands still past its lease"
 BLOCKED: Final = "the leader's event loop is blocked past its lease"
 DATA_LOST: Final = "the engine is killed, and its data is lost"
@@ -51,6 +54,7 @@ WEIGHTS: Final = {
     LEADER_OFF: 4,
     PROCESS_LEAVES: 3,
     HOST_LEAVES: 3,
+    INTERRUPTED: 2,
     "the leader stands still, and goes on in time": 2,
     FROZEN: 2,
     BLOCKED: 3,
@@ -60,10 +64,12 @@ WEIGHTS: Final = {
     UNREACHABLE: 2,
     "a follower's process is killed": 1,
     "a follower's host is powered off": 1,
+    FOLLOWER_INTERRUPTED: 1,
     "the engine is killed and started again": 3,
     DATA_LOST: 1,
     "the engine stands still": 3,
     "the engine is far away": 2,
+    ENGINE_FULL: 2,
     "the upstream server drops the connection": 2,
 }
 """Faults, and how often one is dealt."""
@@ -162,7 +168,8 @@ class ClusterFaults:
         else:
             self._host.members.remove(self._leader)
             rest = self._harness.all_members
-            leaving = asyncio.create_task(self._harness.leave(self._leader))
+            end = self._harness.interrupt if what == INTERRUPTED else self._harness.leave
+            leaving = asyncio.create_task(end(self._leader))
         begun = time.monotonic()
         await self._recover(what, begun, rest, is_new=True)
         await leaving
@@ -180,6 +187,13 @@ class ClusterFaults:
             await member.ended()
         else:
             await self._harness.power_off(host)
+        await self._recover(what, time.monotonic(), self._harness.all_members, is_new=False)
+
+    async def _interrupt_follower(self, what: str) -> None:
+        host = self._follower()
+        member = self._chance.choice(host.members)
+        host.members.remove(member)
+        await self._harness.interrupt(member)
         await self._recover(what, time.monotonic(), self._harness.all_members, is_new=False)
 
     # --- standing still ---------------------------------------------------------------------------------------------
@@ -288,6 +302,15 @@ class ClusterFaults:
         self._harness.engine.signal(signal.SIGCONT)
         await self._recover(f"{what}; it goes on", time.monotonic(), self._harness.all_members, is_new=False)
 
+    async def _fill_engine(self, what: str) -> None:
+        """Have the engine refuse what needs room, for a while in which messages come and go."""
+        await self._harness.engine.set_full(full=True)
+        try:
+            await asyncio.sleep(self._chance.random() * _LONGEST_CUT)
+        finally:
+            await self._harness.engine.set_full(full=False)
+        await self._recover(f"{what}; it has room", time.monotonic(), self._harness.all_members, is_new=False)
+
     async def _delay_engine(self, what: str) -> None:
         proxies = [host.proxy for host in self._harness.hosts if host.proxy is not None]
         delay = self._chance.random() * _LONGEST_DELAY
@@ -305,6 +328,7 @@ class ClusterFaults:
         LEADER_OFF: _power_off,
         PROCESS_LEAVES: _leave,
         HOST_LEAVES: _leave,
+        INTERRUPTED: _leave,
         "the leader stands still, and goes on in time": _stop_leader,
         FROZEN: _freeze,
         BLOCKED: _block,
@@ -314,9 +338,11 @@ class ClusterFaults:
         UNREACHABLE: _keep_from_upstream,
         "a follower's process is killed": _kill_follower,
         "a follower's host is powered off": _kill_follower,
+        FOLLOWER_INTERRUPTED: _interrupt_follower,
         "the engine is killed and started again": _restart_engine,
         DATA_LOST: _restart_engine,
         "the engine stands still": _stop_engine,
         "the engine is far away": _delay_engine,
+        ENGINE_FULL: _fill_engine,
         "the upstream server drops the connection": _drop,
     }

@@ -10,6 +10,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
+import nats
+import redis.asyncio
+
 from tests.support import nats_server, redis_server
 
 REDIS: Final = "redis"
@@ -66,6 +69,29 @@ class EngineProcess:
         await asyncio.to_thread(self.end)
         if lose_data:
             await asyncio.to_thread(shutil.rmtree, self._data)
+
+    async def set_full(self, *, full: bool) -> None:
+        """Have it refuse what needs room, or take it again."""
+        await (self._set_redis_full if self.kind == REDIS else self._set_nats_full)(full=full)
+
+    async def _set_redis_full(self, *, full: bool) -> None:
+        client = redis.asyncio.Redis(port=self.port)
+        try:
+            await client.config_set("maxmemory", 1 if full else 0)
+        finally:
+            await client.aclose()
+
+    async def _set_nats_full(self, *, full: bool) -> None:
+        client = await nats.connect(f"nats://127.0.0.1:{self.port}", allow_reconnect=False)
+        try:
+            for name in (await nats_server.ask(client, "STREAM.NAMES")).get("streams") or ():
+                info = await nats_server.ask(client, f"STREAM.INFO.{name}")
+                config = {**info["config"], "max_bytes": max(1, info["state"]["bytes"]) if full else -1}
+                answer = await nats_server.ask(client, f"STREAM.UPDATE.{name}", **config)
+                if "error" in answer:
+                    raise RuntimeError(f"the stream {name} was not changed: {answer['error']}")
+        finally:
+            await client.close()
 
     def signal(self, number: signal.Signals) -> None:
         """Stop it, or let it go on."""

@@ -11,7 +11,7 @@ from onesocket.client import GapReason
 from onesocket.sharing.cluster import ClusterOptions, NatsCoordinator, RedisCoordinator
 from tests.campaigns.chaos.numbered import NumberedReader
 from tests.campaigns.chaos.worker import ChaosWorker, serve
-from tests.campaigns.harness.orders import setup, write_event
+from tests.campaigns.harness.orders import run_worker, setup, write_event
 
 _PING: Final = 0.3
 """Seconds between PINGs, and until an unanswered one ends the connection."""
@@ -111,4 +111,4 @@ async def main(given: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(setup()))
+    run_worker(lambda: asyncio.run(main(setup())))

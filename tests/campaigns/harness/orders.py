@@ -14,6 +14,8 @@ from typing import Any, Final
 
 from onesocket import OnesocketError
 
+EXIT_INTERRUPTED: Final = 128 + signal.SIGINT
+"""Exit status of a worker that Ctrl-C has ended; without `run_worker` it would be that of the signal."""
 _LINE_LIMIT: Final = 1 << 24
 
 Order = dict[str, Any]
@@ -23,6 +25,14 @@ def setup() -> Any:
     """The value that `WorkerProcess.start` was given. From now on SIGUSR1 writes the stacks to stderr."""
     faulthandler.register(signal.SIGUSR1)
     return json.loads(sys.argv[1])
+
+
+def run_worker(main: Callable[[], object]) -> None:
+    """Run a worker's program. Ctrl-C ends it with a status of its own; what the program left open stays so."""
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit(EXIT_INTERRUPTED)
 
 
 def write_event(event: str, **more: Any) -> None:

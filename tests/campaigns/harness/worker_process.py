@@ -14,6 +14,8 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, Final, Self, TypeVar
 
+from .orders import EXIT_INTERRUPTED
+
 ROOT: Final = Path(__file__).resolve().parents[3]
 DEADLINE: Final = 20.0
 """Seconds that an answer or an event may take."""
@@ -43,6 +45,9 @@ class OrderRefused(Exception):
 
 class WorkerProcess:
     """One process and its reports. `on_event` gets each event first, and returns True to take it."""
+
+    interrupted = EXIT_INTERRUPTED
+    """Its exit status after Ctrl-C."""
 
     def __init__(self, process: asyncio.subprocess.Process, name: str, errors: IO[bytes] | None) -> None:
         self.process = process

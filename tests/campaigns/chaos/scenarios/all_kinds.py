@@ -29,12 +29,14 @@ FAULTS: Final = {
     "the owner is killed": 4,
     "the owner is stopped and continued": 4,
     "the owner leaves": 3,
+    "the owner gets Ctrl-C": 2,
     "the owner hands over": 3,
     "the owner calls exec": 1,
     "the owner is killed, a follower has no descriptor": 1,
     "a follower is killed": 1,
     "a follower is stopped and continued": 1,
     "a follower leaves": 1,
+    "a follower gets Ctrl-C": 1,
 }
 """With their weights."""
 RECOVERY_DEADLINE: Final = 10.0
@@ -150,9 +152,10 @@ class AllKinds:
         if self._chance.random() < _DIRECTORY_REMOVAL_SHARE:
             shutil.rmtree(self._harness.directory)
             self.seen[_DIRECTORY_REMOVED] += 1
-        if "leaves" in what:
-            leaving = asyncio.create_task(self._harness.leave(target))
-            return lambda: leaving
+        if "leaves" in what or "Ctrl-C" in what:
+            end = self._harness.leave if "leaves" in what else self._harness.interrupt
+            ending = asyncio.create_task(end(target))
+            return lambda: ending
         if is_owner:
             self._harness.ledger.broken_connections.update(one.number for one in self._harness.server.connections)
         if "exec" in what and not isinstance(target, HubMember):
