@@ -28,6 +28,15 @@ def test_the_quick_campaign_holds(engine: str) -> None:
     assert done.stderr == ""
 
 
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("engine", ["redis", "nats"])
+def test_the_session_of_a_bot_goes_from_leader_to_leader(engine: str) -> None:
+    done = run_campaign("--sessions", "--engine", engine, "--seed", "1")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "every promise held in 1 scenarios" in done.stdout
+    assert done.stderr == ""
+
+
 def test_wrong_options_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["--faults", "0"])

@@ -10,7 +10,8 @@ import asyncio
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
+from typing import Any
 
 from tests.campaigns.chaos import report
 from tests.campaigns.chaos.findings import ChaosFindings
@@ -20,16 +21,16 @@ from tests.campaigns.harness.worker_process import OrderRefused, WorkerFailure
 
 from .cluster_run import play
 from .engine_process import NATS, REDIS
-from .network import Network, new_network
+from .network import new_network
+from .session_run import SESSION_HOSTS, play_sessions
 
 
-def run_on(network: Network, engine: str, seed: int, faults: int, *, quick: bool) -> ChaosFindings:
+def run_on(findings: ChaosFindings, faults: int, playing: Coroutine[Any, Any, None]) -> ChaosFindings:
     """One run on one engine, within its deadline."""
-    findings = ChaosFindings(f"{engine}: hosts that share a connection, {network.title}")
     started = time.monotonic()
     deadline = 60.0 + 12.0 * faults
     try:
-        asyncio.run(asyncio.wait_for(play(findings, network, engine, seed, faults, quick=quick), deadline))
+        asyncio.run(asyncio.wait_for(playing, deadline))
     except (WorkerFailure, OrderRefused) as error:
         findings.broken(str(error))
     except TimeoutError as error:
@@ -45,6 +46,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--engine", choices=[REDIS, NATS], action="append", help="this one alone (may be repeated)")
     parser.add_argument("--quick", action="store_true", help="four faults, in less than 20 seconds")
     parser.add_argument("--loopback", action="store_true", help="no network namespaces")
+    parser.add_argument(
+        "--sessions", action="store_true", help="the session of a bot instead: does the next one resume?"
+    )
     add_seed(parser)
     parser.add_argument("--write-docs", action="store_true", help="write the table into docs/chaos-cluster.md")
     options = parser.parse_args(arguments)
@@ -53,18 +57,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not hasattr(os, "fork"):
         print("scope='cluster' needs Linux or macOS, and so does this campaign", file=sys.stderr)
         return 1
-    network = new_network(loopback=options.loopback)
-    print(f"seed {options.seed}, faults {options.faults}; {network.title}", flush=True)
+    network = new_network(loopback=options.loopback or options.sessions)
+    seed, faults, quick = options.seed, options.faults, options.quick
+    where = SESSION_HOSTS if options.sessions else network.title
+    print(f"seed {seed}, faults {faults}; {where}", flush=True)
     played: list[ChaosFindings] = []
     for engine in options.engine or [REDIS, NATS]:
         print(f"       {engine} …", flush=True)
-        played.append(run_on(network, engine, options.seed, options.faults, quick=options.quick))
+        if options.sessions:
+            findings = ChaosFindings(f"{engine}: the session of a bot, {where}")
+            playing = play_sessions(findings, engine, seed, faults, quick=quick)
+        else:
+            findings = ChaosFindings(f"{engine}: hosts that share a connection, {where}")
+            playing = play(findings, network, engine, seed, faults, quick=quick)
+        played.append(run_on(findings, faults, playing))
         print(report.table(played[-1:]), flush=True)
     print(f"\n{report.verdict(played)}")
     if options.write_docs:
-        only = "".join(f"--engine {engine} " for engine in options.engine or ())
-        command = f'make chaos-cluster ARGS="{only}--faults {options.faults} --seed {options.seed}"'
-        write_document("chaos-cluster", report.document(played, command))
+        only = "--sessions " * options.sessions + "".join(f"--engine {engine} " for engine in options.engine or ())
+        command = f'make chaos-cluster ARGS="{only}--faults {faults} --seed {seed}"'
+        name = "chaos-cluster-sessions" if options.sessions else "chaos-cluster"
+        write_document(name, report.document(played, command), "chaos-cluster")
     return 1 if any(one.wrong for one in played) else 0
 
 
