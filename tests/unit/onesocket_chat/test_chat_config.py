@@ -86,7 +86,7 @@ def test_an_unknown_theme_is_said() -> None:
 
 async def test_keys_are_those_of_the_configuration_also_where_they_are_listed() -> None:
     keys = {"jump": "ctrl+g", "help": "f10", "reply": "a"}
-    async with offline_chat((90, 60), app=ChatApp(config=ChatConfig(keys=keys)), keys=keys) as driver:
+    async with offline_chat((90, 90), app=ChatApp(config=ChatConfig(keys=keys)), keys=keys) as driver:
         await driver.press("ctrl+g")
         await driver.until(lambda: driver.is_drawn("Go to"))
         await driver.press("escape", "f10")

@@ -112,10 +112,10 @@ def highlighted(driver: AppDriver) -> int | None:
 
 @pytest.mark.parametrize(("part", "key"), [(Composer, "f1"), (MessageList, "?"), (Sidebar, "?")])
 async def test_the_keys_are_listed_from_everywhere(part: type[Any], key: str) -> None:
-    async with offline_chat((90, 60)) as driver:
+    async with offline_chat((90, 90)) as driver:
         driver.chat.query_one(part).focus()
         await driver.press("question_mark" if key == "?" else key)
-        for text in ("go to a channel or a person", "one that was not sent"):
+        for text in ("go to a channel or a person", "Shift-Tab         to the messages", "one that was not sent"):
             await driver.until(lambda text=text: driver.is_drawn(text))  # type: ignore[misc]
         await driver.press("escape")
         assert driver.app.screen is driver.chat

@@ -46,3 +46,13 @@ async def test_escape_gives_a_selection_up() -> None:
     async with offline_chat(messages=MESSAGES) as driver:
         assert await copied(driver, "space", "up", "space", "space", "space", "escape", "y") != ""
         assert await copied(driver, "end", "y") == "three"
+
+
+async def test_a_covered_spoiler_is_copied_covered_and_in_clear_when_it_is_shown() -> None:
+    secret = f"**He** said `||` and ||the butler|| to <@{BOB}>, || not this||one||"
+    async with offline_chat(messages=(message(1, BOB, content="one"), message(2, BOB, content=secret))) as driver:
+        assert await copied(driver, "y") == "He said || and ████ to @bob, || not this████"
+        text = await copied(driver, "space", "up", "space", "y")
+        assert text.splitlines()[1].endswith("bob: He said || and ████ to @bob, || not this████")
+        assert await copied(driver, "down", "s", "y") == secret.replace(f"<@{BOB}>", "@bob")
+        assert await copied(driver, "s", "y") == "He said || and ████ to @bob, || not this████"

@@ -60,6 +60,22 @@ def test_the_quote_of_a_reply_has_names_and_no_spoilers() -> None:
     assert lines.splitlines()[2] == "↳ bob: @ada ████\ufffd[2J x"
 
 
+@pytest.mark.parametrize(
+    ("content", "shown"),
+    [
+        (f"**bold** _it_ ~~no~~ <@99> <#{GENERAL}> <#7>", "bold it no @unknown #general #unknown"),
+        ("> quoted\n```py\nx = 1\n```", "quoted x = 1"),
+        ("`||` x ||**secret** more||", "|| x ████"),
+        ("|| a||secret||", "|| a████"),
+        ("\\*no\\* [x](https://e.org)", "*no* [x](https://e.org)"),
+    ],
+)
+def test_a_quote_is_plain_text(content: str, shown: str) -> None:
+    quoted = {"id": "1", "author": {"id": "2", "username": "bob"}, "content": content}
+    (lines,) = drawn(message(2, ADA, type=19, referenced_message=quoted))
+    assert lines.splitlines()[2] == f"↳ bob: {shown}"
+
+
 def test_files_are_named_below_the_text_with_their_addresses() -> None:
     files = [
         {"id": "9", "filename": "cat\x1b[2J\n.png", "size": 129_400, "url": "https://chat.example/files/9/cat.png"},
@@ -106,16 +122,13 @@ def test_mentions_are_names_and_those_of_the_user_stand_out() -> None:
 
 
 def test_a_spoiler_is_hidden_until_it_is_asked_for() -> None:
-    row = message(1, content="x ||secret||")
-    styles: list[set[str]] = []
-    for revealed in ((), ("m1",)):
-        (view,) = views_of([row], initial_state(), revealed)
-        content = render_row(view)
-        found = (span for span in content.spans if content.plain[span.start : span.end] == "secret")
-        styles.append({str(span.style) for span in found})
-    assert styles[0]
-    assert all(style.split(" on ")[0] == style.split(" on ")[1] for style in styles[0])
-    assert not styles[1]
+    row = message(1, content=f"x ||the 漢\nbutler <@{BOB}>|| y")
+    assert drawn(row)[0].splitlines()[2:] == ["x ██████", "███████████ y"]
+    assert drawn(row, revealed=("m1",))[0].splitlines()[2:] == ["x the 漢", "butler @bob y"]
+
+
+def test_a_spoiler_that_is_cut_stays_covered() -> None:
+    assert "secret" not in drawn(message(1, content="||" + "secret " * 20_000 + "||"))[0]
 
 
 HOSTILE = (

@@ -18,7 +18,6 @@ _BACKTICKS: Final = re.compile(r"`+")
 _LINK: Final = re.compile(r"https?://[^\s<>]+", re.IGNORECASE)
 _LINK_END: Final = ".,;:!?'\"*_~|"
 _MENTION: Final = re.compile(r"<(@!?|#)(\d{1,20})>", re.ASCII)
-_SPOILER: Final = re.compile(r"\|\|.+?\|\|", re.DOTALL)
 _EVERYONE: Final = re.compile(r"@(?:everyone|here)\b")
 
 
@@ -86,11 +85,6 @@ def link_target(address: str) -> str | None:
         return None
     target = quote(address, safe="%/:?#[]@!$&'()*+,;=-._~")
     return target if target.isascii() and target.isprintable() else None
-
-
-def cover_spoilers(text: str) -> str:
-    """The text with its spoilers covered: for previews, where nothing can uncover them."""
-    return _SPOILER.sub("████", text) if "||" in text else text
 
 
 def mentioned(text: str) -> list[tuple[str, int]]:

@@ -31,8 +31,12 @@ def sanitize(text: str) -> str:
 
 
 def clip(text: str, most: int) -> str:
-    """Cut a text to `most` characters, and say how many are left out."""
-    return text if len(text) <= most else f"{text[:most]}… ({len(text) - most} more characters)"
+    """Cut a text to `most` characters, and say how many are left out; a spoiler that is cut stays one."""
+    if len(text) <= most:
+        return text
+    shown = text[:most]
+    end = "||" if shown.count("||") % 2 else ""
+    return f"{shown}{end}… ({len(text) - most} more characters)"
 
 
 def one_line(text: str, most: int = 80) -> str:

@@ -41,6 +41,8 @@ KEYS: Final = (
         "Writing",
         (
             ("Enter, Ctrl-J", "send; new line"),
+            ("Shift-Tab", "to the messages, the newest first; Tab: back"),
+            ("↑", "where nothing is written: edit your last message"),
             ("Tab", "complete the name behind an @"),
             ("Escape", "leave a reply or an edit; then: dismiss error messages"),
             ("Ctrl-A, Ctrl-E", "to the beginning, the end of the line"),

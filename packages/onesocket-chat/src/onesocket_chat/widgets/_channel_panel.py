@@ -25,6 +25,7 @@ from ..screens._dialogs import ConfirmDialog, PromptDialog, app_of, ask_dialog
 from ..session._session import ChatSession
 from ._composer import Composer
 from ._message_list import MessageList
+from ._rows import preview
 from ._welcome_hint import WelcomeHint
 
 _EMOJIS = {"+1": "👍", "-1": "👎", "heart": "❤️", "laugh": "😂", "tada": "🎉", "eyes": "👀", "check": "✅"}
@@ -132,8 +133,11 @@ class ChannelPanel(Vertical):
         event.stop()
         written = self._composition
         if written.edits is not None:
-            self._composition = written.typed(event.text).plain()
-            app_of(self).run_worker(self._edit(written.edits, event.text))
+            if self._is_as_it_was(written.edits, event.text):
+                self._composition = written.saved(written.edits)
+            else:
+                self._composition = written.typed(event.text).plain()
+                app_of(self).run_worker(self._edit(written.edits, event.text))
             self._composer.give_back(written.text)
         else:
             try:
@@ -147,6 +151,23 @@ class ChannelPanel(Vertical):
             self.post_message(WelcomeHint.Read())
         self._show_writing(self.session.store.state)
         self.to_newest()
+
+    @on(Composer.LastWanted)
+    def last_wanted(self, event: Composer.LastWanted) -> None:
+        """Edit the newest own message of those that are loaded."""
+        event.stop()
+        state = self.session.store.state
+        mine = (one for one in reversed(state.history(self.channel_id).messages) if state.is_mine(one))
+        message = next(mine, None)
+        if message is None or self._composition.edits is not None or self._composer.text:
+            app_of(self).bell()
+        else:
+            self._begin_edit(message)
+
+    def _begin_edit(self, message: Message) -> None:
+        """Put a message's text into the composer, to be changed."""
+        self._write(self._composition.typed(self._composer.text).editing(message.id, self._decoded(message.content)))
+        self._composer.focus()
 
     @on(TextArea.Changed)
     def changed(self, event: TextArea.Changed) -> None:
@@ -168,13 +189,17 @@ class ChannelPanel(Vertical):
             return
         edits = written.edits
         if edits is not None:
-            message = self.session.store.state.history(self.channel_id).find(edits)
             change = written.changes.get(edits)
-            if message is None:
+            if self.session.store.state.history(self.channel_id).find(edits) is None:
                 written = written.moved(edits)
-            elif not change or change == self._decoded(message.content):
+            elif not change or self._is_as_it_was(edits, change):
                 written = written.saved(edits)
         self._write(written.plain())
+
+    def _is_as_it_was(self, message_id: int, text: str) -> bool:
+        """True if this is the message's text already."""
+        message = self.session.store.state.history(self.channel_id).find(message_id)
+        return message is not None and text == self._decoded(message.content)
 
     def _write(self, composition: Composition) -> None:
         """Put this composition into the composer."""
@@ -221,8 +246,7 @@ class ChannelPanel(Vertical):
                 )
                 self._composer.focus()
             case "edit", Message() if state.is_mine(row):
-                self._write(self._composition.typed(self._composer.text).editing(row.id, self._decoded(row.content)))
-                self._composer.focus()
+                self._begin_edit(row)
             case "delete", Message() if state.may_delete(row):
                 self._delete(row)
             case "react", Message():
@@ -255,7 +279,7 @@ class ChannelPanel(Vertical):
 
     @work
     async def _delete(self, message: Message) -> None:
-        question = f"Delete “{one_line(message.content, 60)}”?"
+        question = f"Delete “{preview(message.content, self.session.store.state, 60)}”?"
         if await ask_dialog(self, ConfirmDialog(question)):
             await self.session.delete(message)
 

@@ -43,6 +43,9 @@ class Composer(TextArea):
             self.composer = composer
             self.text = text
 
+    class LastWanted(Message):
+        """Up was pressed where nothing is written: one's last message is to be edited."""
+
     def __init__(self, names: Callable[[], Iterable[str]] = tuple) -> None:
         """`names`: returns the names that Tab completes behind an @."""
         self._names = names
@@ -56,6 +59,8 @@ class Composer(TextArea):
             self.action_submit()
         elif event.key == "ctrl+j":
             self.action_newline()
+        elif event.key == "up" and not self.text:
+            self.post_message(self.LastWanted())
         elif not ((event.key == "tab" and self._complete()) or self._readline.handle(event.key)):
             return
         event.stop()

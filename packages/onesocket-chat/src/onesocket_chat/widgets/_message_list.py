@@ -250,7 +250,7 @@ class MessageList(OptionList):
         if not rows and self.highlighted is not None:
             rows = [self._rows[self.highlighted]]
         if rows:
-            app_of(self).copy_to_clipboard(text_of(rows, self._chat))
+            app_of(self).copy_to_clipboard(text_of(rows, self._chat, self._revealed))
             self.clear_selection()
             self.post_message(self.Copied(len(rows)))
 

@@ -8,11 +8,11 @@ from typing import Final
 from textual.content import Content, Span
 from textual.style import Style
 
-from ..model._markdown import Mark, Run, link_target, parse_markdown
+from ..model._markdown import Mark, Run, link_target
 from ..model._models import Attachment, Message
 from ..model._outbox import Draft, DraftState
-from ..model._safe_text import clip, one_line, sanitize
-from ._rows import MentionedName, RowView, local_time
+from ..model._safe_text import one_line
+from ._rows import MentionedName, RowView, local_time, parsed
 
 _COLOURS: Final = ("$text-primary", "$text-secondary", "$text-accent", "$text-success", "$text-error")
 _STATE_TEXTS: Final = {
@@ -20,8 +20,6 @@ _STATE_TEXTS: Final = {
     DraftState.SENDING: "being sent",
     DraftState.FAILED: "not sent",
 }
-_MAX_CHARACTERS: Final = 8_000
-"""Characters of one message that are drawn: twice what a server takes. Wrapping more would hold up the keys."""
 _STYLES: Final = {
     Mark.BOLD: "bold",
     Mark.ITALIC: "italic",
@@ -53,7 +51,7 @@ def render_row(view: RowView) -> Content:
 
 def render_text(text: str, view: RowView) -> Content:
     """Render a message's text, with its Markdown and mentions."""
-    runs = parse_markdown(clip(sanitize(text[: 2 * _MAX_CHARACTERS]), _MAX_CHARACTERS))
+    runs = parsed(text)
     parts: list[Content] = []
     in_quote = False
     for run in runs:
@@ -69,7 +67,8 @@ def _render_run(run: Run, view: RowView) -> Content:
     name = _name_of(run, view)
     text = run.text if name is None else name.name
     if Mark.SPOILER in run.marks and not view.is_revealed:
-        return Content.styled(text, _HIDDEN)
+        # Blocks, not letters in the colour of their background: a terminal copies what is drawn, and may lack colours.
+        return Content.styled("\n".join("█" * Content(line).cell_length for line in text.split("\n")), _HIDDEN)
     if Mark.QUOTE in run.marks:
         text = text.replace("\n", f"\n{_QUOTE_BAR}")
     spans = [Span(0, len(text), style) for mark, style in _STYLES.items() if mark in run.marks]

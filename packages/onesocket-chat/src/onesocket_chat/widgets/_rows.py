@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Container
 from datetime import datetime, tzinfo
 from typing import Final, NamedTuple
 
 from ..model._chat_state import ChatState
-from ..model._markdown import cover_spoilers, mentioned
+from ..model._markdown import Mark, Run, mentioned, parse_markdown
 from ..model._mentions import decode_mentions
 from ..model._models import Message
 from ..model._outbox import Draft
-from ..model._safe_text import one_line, sanitize
+from ..model._safe_text import clip, one_line, sanitize
 
 Row = Message | Draft
 
+_MAX_CHARACTERS: Final = 8_000
+"""Characters of one message that are drawn: twice what a server takes. Wrapping more would hold up the keys."""
+
 _ZONE: Final[tzinfo | None] = None
 """The zone in which times are shown; None: that of the system."""
+_COVER: Final = "████"
+"""Stands for a spoiler in plain text, whatever its length."""
 _GROUP_SECONDS: Final = 7 * 60
 """An author's next message belongs to the group until so long after the one before it."""
 
@@ -83,12 +89,21 @@ def views_of(
     return views
 
 
-def text_of(rows: list[Row], state: ChatState) -> str:
-    """The rows as text for another program: the content of one, or each with its time and author."""
-    texts = [sanitize(decode_mentions(row.content, state.people)) for row in rows]
+def text_of(rows: list[Row], state: ChatState, revealed: Container[str] = ()) -> str:
+    """The rows as text for another program: the content of one, or each with its time and author.
+
+    A message whose spoilers are covered is given as it looks: covered, and without the marks of Markdown.
+    """
+    texts = [_copied(row, state, is_revealed=row_id(row) in revealed) for row in rows]
     if len(rows) == 1:
         return texts[0]
     return "\n".join(f"{_head(row, state)}{text}" for row, text in zip(rows, texts, strict=True)) + "\n"
+
+
+def _copied(row: Row, state: ChatState, *, is_revealed: bool) -> str:
+    if not is_revealed and any(Mark.SPOILER in run.marks for run in parsed(row.content)):
+        return plain_text(row.content, state)
+    return sanitize(decode_mentions(row.content, state.people))
 
 
 def _head(row: Row, state: ChatState) -> str:
@@ -147,8 +162,26 @@ def _quote(row: Row, state: ChatState) -> str:
 
 
 def preview(content: str, state: ChatState, most: int) -> str:
-    """A message's text in one line of at most so many characters, with names, and with its spoilers covered."""
-    return one_line(cover_spoilers(decode_mentions(content, state.people)), most)
+    """A message's text in one line of at most so many characters, as `plain_text()`."""
+    return one_line(plain_text(content, state), most)
+
+
+def plain_text(content: str, state: ChatState) -> str:
+    """A message's text without the marks of Markdown, with names for mentions, and with its spoilers covered."""
+    runs = itertools.groupby(parsed(content), key=lambda run: Mark.SPOILER in run.marks)
+    return "".join(_COVER if is_hidden else "".join(_plain(run, state) for run in part) for is_hidden, part in runs)
+
+
+@functools.lru_cache(maxsize=1024)
+def parsed(content: str) -> tuple[Run, ...]:
+    """The runs of a message; kept, as the quotes of replies are compared with each change of the list."""
+    return tuple(parse_markdown(clip(sanitize(content[: 2 * _MAX_CHARACTERS]), _MAX_CHARACTERS)))
+
+
+def _plain(run: Run, state: ChatState) -> str:
+    if not run.marks & (Mark.USER | Mark.CHANNEL):
+        return run.text
+    return _name("@" if Mark.USER in run.marks else "#", int(run.text), state).name
 
 
 def _author(row: Row, state: ChatState) -> str:
