@@ -6,10 +6,18 @@ import pytest
 from textual.binding import Binding
 
 from onesocket_chat import ChatApp
-from onesocket_chat._chat_config import KEY_NAMES, ChatConfig, InvalidConfig, default_config_path, load_config
+from onesocket_chat._chat_config import (
+    DEFAULT_KEYS,
+    ChatConfig,
+    InvalidConfig,
+    Notifications,
+    default_config_path,
+    load_config,
+)
 from onesocket_chat.screens._chat import ChatScreen
 from onesocket_chat.screens._help import _DEFAULTS
 from onesocket_chat.widgets._composer import Composer
+from onesocket_chat.widgets._member_list import MemberList
 from onesocket_chat.widgets._message_list import MessageList
 from tests.unit.onesocket_chat.offline import offline_chat
 
@@ -27,8 +35,8 @@ def test_without_a_file_nothing_is_configured(tmp_path: Path) -> None:
 
 def test_the_theme_and_the_keys_are_read(tmp_path: Path) -> None:
     path = tmp_path / "chat.toml"
-    path.write_text('theme = "nord"\n[keys]\njump = "ctrl+g,f9"\n')
-    assert load_config(path) == ChatConfig(path, "nord", {"jump": "ctrl+g,f9"})
+    path.write_text('theme = "nord"\ntitle = false\nnotifications = "both"\n[keys]\njump = "ctrl+g,f9"\n')
+    assert load_config(path) == ChatConfig(path, "nord", {"jump": "ctrl+g,f9"}, False, Notifications.BOTH)
 
 
 @pytest.mark.parametrize(
@@ -41,19 +49,24 @@ def test_the_theme_and_the_keys_are_read(tmp_path: Path) -> None:
         ("colour = 'red'", "'colour' is unknown"),
         ("[keys]\nfly = 'f9'", "no action is called 'fly'"),
         ("[keys]\njump = 9", "the key of 'jump'"),
-        ("[keys]\njump = 'ctrl+'", ""),
+        ("title = 'no'", "'title' is true or false"),
+        ("notifications = true", "'notifications' is one of 'off', 'bell', 'osc9', 'both', not True"),
+        ("notifications = ['bell']", "'notifications' is one of"),
+        ("[keys]\njump = 'ctrl+'", "'ctrl\\+' is no key"),
+        ("[keys]\njump = 'nosuchkey'", "'nosuchkey' is no key"),
+        ("[keys]\njump = 'hyper+a'", "'hyper\\+a' is no key"),
+        ("[keys]\njump = 'f9'\nhelp='f9'", "'f9' is the key of 'help' and of 'jump'"),
+        ("[keys]\njump = 'f1'", "'f1' is the key of 'help' and of 'jump'"),
+        ("[keys]\nreply = 'e'", "'e' is the key of 'reply' and of 'edit'"),
         ("[keys]\njump = 'a b'", "the key of 'jump'"),
     ],
 )
 def test_what_has_no_meaning_is_said(tmp_path: Path, text: str, problem: str) -> None:
     path = tmp_path / "chat.toml"
     path.write_bytes(text.encode("utf-8", "surrogateescape"))
-    if problem:
-        with pytest.raises(InvalidConfig, match=problem) as caught:
-            load_config(path)
-        assert str(path) in str(caught.value)
-    else:
-        assert load_config(path).keys
+    with pytest.raises(InvalidConfig, match=problem) as caught:
+        load_config(path)
+    assert str(path) in str(caught.value)
 
 
 def test_a_theme_is_written_into_the_file_and_the_rest_is_left(tmp_path: Path) -> None:
@@ -101,7 +114,15 @@ async def test_keys_are_those_of_the_configuration_also_where_they_are_listed() 
         await driver.until(lambda: driver.is_drawn("answering bob"))
 
 
-def test_the_names_of_the_actions_are_those_of_the_bindings_and_of_the_list() -> None:
-    bindings = [*ChatApp.BINDINGS, *ChatScreen.BINDINGS, *Composer.BINDINGS, *MessageList.BINDINGS]
-    named = {binding.id for binding in bindings if isinstance(binding, Binding) and binding.id}
-    assert named == set(KEY_NAMES) == {name for names in _DEFAULTS.values() for name in names}
+def test_the_actions_and_their_keys_are_those_of_the_bindings_and_of_the_list() -> None:
+    parts = (ChatApp, ChatScreen, MessageList, MemberList)
+    bindings = [one for part in parts for one in part.BINDINGS if isinstance(one, Binding) and one.id]
+    assert {str(one.id): one.key for one in bindings} == DEFAULT_KEYS
+    assert {one.id for one in Composer.BINDINGS if isinstance(one, Binding) and one.id} < DEFAULT_KEYS.keys()
+    assert {name for names in _DEFAULTS.values() for name in names} == DEFAULT_KEYS.keys()
+
+
+def test_keys_may_change_places(tmp_path: Path) -> None:
+    path = tmp_path / "chat.toml"
+    path.write_text("[keys]\nreply = 'e'\nedit = 'r'\nhelp = 'shift+f1,alt+left,backslash,exclamation_mark'\n")
+    assert load_config(path).keys["reply"] == "e"

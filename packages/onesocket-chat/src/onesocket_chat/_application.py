@@ -19,6 +19,7 @@ from onesocket import OnesocketError
 from onesocket.notices import NoticeLevel, Notices
 
 from . import _private_file as private_file
+from ._attention import Attention
 from ._chat_config import ChatConfig, InvalidConfig
 from ._credentials import Credentials, forget, load, save, state_directory
 from ._input_order import InputOrder, InputSettled
@@ -83,6 +84,7 @@ class ChatApp(App[None]):
         self.toasts = ToastSink(self)
         self.notices = Notices(self.toasts)
         self.input_order = InputOrder(self, super().on_event)
+        self._attention = Attention(self, self._config)
 
     async def on_event(self, event: events.Event) -> None:
         """Queue input in its order; handle everything else at once."""
@@ -96,6 +98,7 @@ class ChatApp(App[None]):
     async def on_mount(self) -> None:
         """Show the form, or restore the last sign-in."""
         self.theme_changed_signal.subscribe(self, self._theme_changed)
+        self._attention.open()
         if self._handle_signals:
             loop = asyncio.get_running_loop()
             for number in (signal.SIGINT, signal.SIGTERM):
@@ -115,6 +118,7 @@ class ChatApp(App[None]):
     async def on_unmount(self) -> None:
         """Close the connection in order, at any end."""
         self.input_order.close()
+        self._attention.close()
         if self.session is not None:
             await self.session.aclose()
         self._draft_files.close()
@@ -175,6 +179,7 @@ class ChatApp(App[None]):
             draft_files=self._draft_files,
             on_token_rejected=self._on_token_rejected,
         )
+        session.store.listen(lambda: self._attention.check(session.store.state))
         try:
             await session.join()
         except OnesocketError as error:  # the provider has posted a notice
@@ -189,7 +194,10 @@ class ChatApp(App[None]):
         self.notices.withdraw("sign-in-failed")
         await self._uncover_form()
         is_first_run = not self._welcomed.exists()
-        await self.push_screen(ChatScreen(session, channels, is_first_run=is_first_run, keys=self._config.keys))
+        screen = ChatScreen(
+            session, channels, is_first_run=is_first_run, keys=self._config.keys, on_shown=self._attention.show
+        )
+        await self.push_screen(screen)
 
     @on(WelcomeHint.Read)
     def welcomed(self) -> None:

@@ -12,8 +12,6 @@ from ._models import Channel, Guild, Message, User
 from ._outbox import Outbox
 
 _EMPTY_HISTORY: Final = ChannelHistory()
-_DELETES_MESSAGES: Final = 1 << 3 | 1 << 13
-"""ADMINISTRATOR and MANAGE_MESSAGES."""
 
 
 class ChatState(Struct, frozen=True):
@@ -25,12 +23,18 @@ class ChatState(Struct, frozen=True):
     people: Mapping[int, User] = {}
     members: Mapping[int, frozenset[int]] = {}
     """The ids of the members of each guild."""
-    my_roles: Mapping[int, frozenset[int]] = {}
-    """The ids of the signed-in user's roles in each guild."""
+    member_roles: Mapping[int, Mapping[int, frozenset[int]]] = {}
+    """The ids of the roles of each guild's members, without those who have none."""
+    blocked: frozenset[int] = frozenset()
+    """The ids of the users whom the signed-in one has blocked."""
     presences: Mapping[int, str] = {}
     """The status of present users: ``online``, ``idle`` or ``dnd``."""
     read: Mapping[int, int] = {}
     """For each channel, the last message that was read."""
+    mentions: Mapping[int, int] = {}
+    """For each channel with any, the number of messages since then that are meant for the signed-in user."""
+    newest_mention: Message | None = None
+    """The last one of them that came while connected."""
     typing: Mapping[tuple[int, int], float] = {}
     """By (channel, user): the time at which the user's typing indicator ends, on the application's clock."""
     histories: Mapping[int, ChannelHistory] = {}
@@ -71,19 +75,9 @@ class ChatState(Struct, frozen=True):
         return sorted(
             self.people[user_id].username if user_id in self.people else "somebody"
             for channel, user_id in self.typing
-            if channel == channel_id and (self.me is None or user_id != self.me.id)
+            if channel == channel_id and user_id not in self.blocked and (self.me is None or user_id != self.me.id)
         )
 
     def is_mine(self, message: Message) -> bool:
         """True if the signed-in user wrote the message."""
         return self.me is not None and message.author.id == self.me.id
-
-    def may_delete(self, message: Message) -> bool:
-        """True if the signed-in user may delete the message."""
-        channel = self.channels.get(message.channel_id)
-        guild = self.guilds.get(channel.guild_id or 0) if channel is not None else None
-        if self.is_mine(message) or guild is None or self.me is None:
-            return self.is_mine(message)
-        held = self.my_roles.get(guild.id, frozenset())
-        allows = any(role.permissions & _DELETES_MESSAGES for role in guild.roles if role.id in held)
-        return allows or guild.owner_id == self.me.id

@@ -109,6 +109,7 @@ class Role(Struct, frozen=True):
 
     id: int
     permissions: int = 0
+    position: int = 0
 
 
 class Guild(Struct, frozen=True):

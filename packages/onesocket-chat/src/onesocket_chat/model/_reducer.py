@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from msgspec import MsgspecError
 from msgspec.structs import replace
 
 from onesocket.errors import DecodeError
 
+from ._attention_reducers import ack, count_mention, mark_read, read_states
 from ._chat_state import ChatState
 from ._history import ChannelHistory
-from ._models import Channel, Emoji, Guild, Json, Message, Reaction, Role, User, from_json
+from ._mappings import with_entry, without_entry
+from ._member_reducers import (
+    blocked_users,
+    changed_role,
+    member_add,
+    member_remove,
+    member_update,
+    relationship_add,
+    relationship_remove,
+    roles_of_members,
+)
+from ._models import Channel, Emoji, Guild, Json, Message, Reaction, User, from_json
 
 TYPING_TIMEOUT: Final = 10.0
 """Seconds for which a typing indicator is shown."""
-K = TypeVar("K")
-V = TypeVar("V")
 
 
 class MalformedEvent(DecodeError):
@@ -37,24 +47,24 @@ def reduce(state: ChatState, event: str, data: Any, now: float) -> ChatState:
 
 def add_message(state: ChatState, message: Message) -> ChatState:
     """Add a message that the gateway, or the answer to a request, has reported."""
-    people = _with(state.people, message.author.id, message.author)
+    people = with_entry(state.people, message.author.id, message.author)
     history = state.history(message.channel_id)
     if history.find(message.id) is None:  # the known one may be newer
         history = history.put(message)
     channels = state.channels
     channel = channels.get(message.channel_id)
     if channel is not None and message.id > (channel.last_message_id or 0):
-        channels = _with(channels, channel.id, replace(channel, last_message_id=message.id))
+        channels = with_entry(channels, channel.id, replace(channel, last_message_id=message.id))
     state = replace(
         state,
         people=people,
         channels=channels,
-        typing=_without(state.typing, (message.channel_id, message.author.id)),
-        histories=_with(state.histories, message.channel_id, history),
+        typing=without_entry(state.typing, (message.channel_id, message.author.id)),
+        histories=with_entry(state.histories, message.channel_id, history),
     )
     if not state.is_mine(message):
         return state
-    state = _mark_read(state, message.channel_id, message.id)
+    state = mark_read(state, message.channel_id, message.id)
     return replace(state, outbox=state.outbox.without(str(message.nonce))) if message.nonce is not None else state
 
 
@@ -102,20 +112,19 @@ def aim_history(state: ChatState, channel_id: int, anchor: int | None) -> ChatSt
 
 def _ready(state: ChatState, data: Json, _now: float) -> ChatState:
     direct = [from_json(one, Channel) for one in data.get("private_channels") or ()]
-    states: list[Json] = data.get("read_states") or []
     # Guilds follow one by one; until then those of the last session are shown, unless they are gone.
     still = {int(one["id"]) for one in data.get("guilds") or ()}
     kept = {key: channel for key, channel in state.channels.items() if channel.guild_id in still}
     me = from_json(data["user"], User)
     met = {person.id: person for channel in direct for person in channel.recipients}
     return replace(
-        mark_stale(state),
+        read_states(mark_stale(state), data.get("read_states") or []),
         me=me,
         people={**state.people, **met, me.id: me},
         guilds={key: guild for key, guild in state.guilds.items() if key in still},
         channels=kept | {channel.id: channel for channel in direct},
-        read={int(one["id"]): int(one["last_message_id"] or 0) for one in states},
         presences={},
+        blocked=blocked_users(data.get("relationships") or []),
     )
 
 
@@ -124,44 +133,21 @@ def _guild_create(state: ChatState, data: Json, _now: float) -> ChatState:
     channels = [replace(from_json(one, Channel), guild_id=guild.id) for one in data.get("channels") or ()]
     people = [from_json(one["user"], User) for one in data.get("members") or ()]
     others = {key: channel for key, channel in state.channels.items() if channel.guild_id != guild.id}
-    mine = [one for one in data.get("members") or () if state.me is not None and int(one["user"]["id"]) == state.me.id]
     presences = {int(one["user"]["id"]): str(one["status"]) for one in data.get("presences") or ()}
     return replace(
         state,
-        guilds=_with(state.guilds, guild.id, guild),
+        guilds=with_entry(state.guilds, guild.id, guild),
         channels=others | {channel.id: channel for channel in channels},
         people={**state.people, **{person.id: person for person in people}},
-        members=_with(state.members, guild.id, frozenset(person.id for person in people)),
-        my_roles=_with(state.my_roles, guild.id, _role_ids(mine[0]) if mine else frozenset()),
+        members=with_entry(state.members, guild.id, frozenset(person.id for person in people)),
+        member_roles=with_entry(state.member_roles, guild.id, roles_of_members(data.get("members") or [])),
         presences={**state.presences, **presences},
     )
 
 
 def _guild_update(state: ChatState, data: Json, _now: float) -> ChatState:
     guild = from_json(data, Guild)
-    return replace(state, guilds=_with(state.guilds, guild.id, guild)) if guild.id in state.guilds else state
-
-
-def _role(state: ChatState, data: Json, _now: float) -> ChatState:
-    """A new, changed or deleted role."""
-    guild = state.guilds.get(int(data["guild_id"]))
-    if guild is None:
-        return state
-    changed = from_json(data["role"], Role) if "role" in data else None
-    role_id = int(data["role_id"]) if changed is None else changed.id
-    others = tuple(role for role in guild.roles if role.id != role_id)
-    guild = replace(guild, roles=others if changed is None else (*others, changed))
-    return replace(state, guilds=_with(state.guilds, guild.id, guild))
-
-
-def _member_update(state: ChatState, data: Json, _now: float) -> ChatState:
-    if state.me is None or int(data["user"]["id"]) != state.me.id:
-        return state
-    return replace(state, my_roles=_with(state.my_roles, int(data["guild_id"]), _role_ids(data)))
-
-
-def _role_ids(member: Json) -> frozenset[int]:
-    return frozenset(map(int, member.get("roles") or ()))
+    return replace(state, guilds=with_entry(state.guilds, guild.id, guild)) if guild.id in state.guilds else state
 
 
 def _guild_delete(state: ChatState, data: Json, _now: float) -> ChatState:
@@ -171,8 +157,10 @@ def _guild_delete(state: ChatState, data: Json, _now: float) -> ChatState:
     lost = {key for key, channel in state.channels.items() if channel.guild_id == gone}
     return replace(
         state,
-        guilds=_without(state.guilds, gone),
-        members=_without(state.members, gone),
+        guilds=without_entry(state.guilds, gone),
+        members=without_entry(state.members, gone),
+        member_roles=without_entry(state.member_roles, gone),
+        mentions={key: count for key, count in state.mentions.items() if key not in lost},
         channels={key: channel for key, channel in state.channels.items() if channel.guild_id != gone},
         histories={key: known for key, known in state.histories.items() if key not in lost},
     )
@@ -183,34 +171,24 @@ def _channel(state: ChatState, data: Json, _now: float) -> ChatState:
     met = {person.id: person for person in channel.recipients}
     return replace(
         state,
-        channels=_with(state.channels, channel.id, channel),
+        channels=with_entry(state.channels, channel.id, channel),
         people={**state.people, **met} if met else state.people,
     )
 
 
 def _channel_delete(state: ChatState, data: Json, _now: float) -> ChatState:
     gone = from_json(data, Channel).id
-    return replace(state, channels=_without(state.channels, gone), histories=_without(state.histories, gone))
-
-
-def _member_add(state: ChatState, data: Json, _now: float) -> ChatState:
-    person, guild_id = from_json(data["user"], User), int(data["guild_id"])
-    members = state.members.get(guild_id, frozenset()) | {person.id}
     return replace(
         state,
-        people=_with(state.people, person.id, person),
-        members=_with(state.members, guild_id, members),
+        channels=without_entry(state.channels, gone),
+        histories=without_entry(state.histories, gone),
+        mentions=without_entry(state.mentions, gone),
     )
 
 
-def _member_remove(state: ChatState, data: Json, _now: float) -> ChatState:
-    person, guild_id = from_json(data["user"], User), int(data["guild_id"])
-    members = state.members.get(guild_id, frozenset()) - {person.id}
-    return replace(state, members=_with(state.members, guild_id, members))
-
-
 def _message_create(state: ChatState, data: Json, _now: float) -> ChatState:
-    return add_message(state, from_json(data, Message))
+    message = from_json(data, Message)
+    return add_message(count_mention(state, data, message), message)
 
 
 def _message_update(state: ChatState, data: Json, _now: float) -> ChatState:
@@ -253,25 +231,21 @@ def _typing_start(state: ChatState, data: Json, now: float) -> ChatState:
     member: Json = data.get("member") or {}
     people = state.people
     if member.get("user"):
-        people = _with(people, who[1], from_json(member["user"], User))
-    return replace(state, people=people, typing=_with(state.typing, who, now + TYPING_TIMEOUT))
+        people = with_entry(people, who[1], from_json(member["user"], User))
+    return replace(state, people=people, typing=with_entry(state.typing, who, now + TYPING_TIMEOUT))
 
 
 def _presence(state: ChatState, data: Json, _now: float) -> ChatState:
     user_id, status = int(data["user"]["id"]), str(data.get("status") or "offline")
     if status == "offline":
-        return replace(state, presences=_without(state.presences, user_id))
-    return replace(state, presences=_with(state.presences, user_id, status))
-
-
-def _ack(state: ChatState, data: Json, _now: float) -> ChatState:
-    return _mark_read(state, int(data["channel_id"]), int(data["message_id"]))
+        return replace(state, presences=without_entry(state.presences, user_id))
+    return replace(state, presences=with_entry(state.presences, user_id, status))
 
 
 def _user_update(state: ChatState, data: Json, _now: float) -> ChatState:
     person = from_json(data, User)
     is_me = state.me is not None and state.me.id == person.id
-    return replace(state, people=_with(state.people, person.id, person), me=person if is_me else state.me)
+    return replace(state, people=with_entry(state.people, person.id, person), me=person if is_me else state.me)
 
 
 # --- parts -----------------------------------------------------------------------------------------------------------
@@ -307,22 +281,8 @@ def _change_reactions(state: ChatState, data: Json, by: int) -> ChatState:
     return _with_history(state, channel_id, history.put(replace(message, reactions=reactions)))
 
 
-def _mark_read(state: ChatState, channel_id: int, message_id: int) -> ChatState:
-    if message_id <= state.read.get(channel_id, 0):
-        return state
-    return replace(state, read=_with(state.read, channel_id, message_id))
-
-
 def _with_history(state: ChatState, channel_id: int, history: ChannelHistory) -> ChatState:
-    return replace(state, histories=_with(state.histories, channel_id, history))
-
-
-def _with(mapping: Mapping[K, V], key: K, value: V) -> Mapping[K, V]:
-    return mapping if key in mapping and mapping[key] == value else {**mapping, key: value}
-
-
-def _without(mapping: Mapping[K, V], key: K) -> Mapping[K, V]:
-    return {other: value for other, value in mapping.items() if other != key} if key in mapping else mapping
+    return replace(state, histories=with_entry(state.histories, channel_id, history))
 
 
 _REDUCERS: Final[Mapping[str, Callable[[ChatState, Json, float], ChatState]]] = {
@@ -333,12 +293,12 @@ _REDUCERS: Final[Mapping[str, Callable[[ChatState, Json, float], ChatState]]] = 
     "CHANNEL_CREATE": _channel,
     "CHANNEL_UPDATE": _channel,
     "CHANNEL_DELETE": _channel_delete,
-    "GUILD_MEMBER_ADD": _member_add,
-    "GUILD_MEMBER_REMOVE": _member_remove,
-    "GUILD_MEMBER_UPDATE": _member_update,
-    "GUILD_ROLE_CREATE": _role,
-    "GUILD_ROLE_UPDATE": _role,
-    "GUILD_ROLE_DELETE": _role,
+    "GUILD_MEMBER_ADD": member_add,
+    "GUILD_MEMBER_REMOVE": member_remove,
+    "GUILD_MEMBER_UPDATE": member_update,
+    "GUILD_ROLE_CREATE": changed_role,
+    "GUILD_ROLE_UPDATE": changed_role,
+    "GUILD_ROLE_DELETE": changed_role,
     "MESSAGE_CREATE": _message_create,
     "MESSAGE_UPDATE": _message_update,
     "MESSAGE_DELETE": _message_delete,
@@ -349,6 +309,8 @@ _REDUCERS: Final[Mapping[str, Callable[[ChatState, Json, float], ChatState]]] = 
     "MESSAGE_REACTION_REMOVE_EMOJI": _reaction_clear,
     "TYPING_START": _typing_start,
     "PRESENCE_UPDATE": _presence,
-    "MESSAGE_ACK": _ack,
+    "MESSAGE_ACK": ack,
+    "RELATIONSHIP_ADD": relationship_add,
+    "RELATIONSHIP_REMOVE": relationship_remove,
     "USER_UPDATE": _user_update,
 }

@@ -28,6 +28,7 @@ from ._dialogs import PromptDialog, app_of, ask_dialog
 from ._help import HelpScreen
 from ._jump import JumpScreen, JumpTarget
 from ._logins import LoginsScreen
+from ._moderation import show_actions
 from ._password import PasswordScreen
 from ._search import SearchScreen
 from ._timeline import TimelineScreen
@@ -70,10 +71,12 @@ class ChatScreen(Screen[None]):
         *,
         is_first_run: bool = False,
         keys: Mapping[str, str] | None = None,
+        on_shown: Callable[[ChatScreen], object] = lambda _: None,
     ) -> None:
-        """`keys`: those of the configuration, by action, for the list of keys."""
+        """`keys`: those of the configuration, by action, for the list of keys; `on_shown`: called after each change."""
         super().__init__()
         self._keys = keys or {}
+        self._on_shown = on_shown
         self.session = session
         self._channels = channels
         self._is_first_run = is_first_run
@@ -98,6 +101,7 @@ class ChatScreen(Screen[None]):
     async def on_mount(self) -> None:
         """Follow the session."""
         self._forget = self.session.store.listen(self._changed)
+        self.watch(app_of(self), "app_focus", self._changed, init=False)
         self.set_interval(1.0, self._tick)
         self._arrange()
         self.query_one(Sidebar).focus()
@@ -147,6 +151,7 @@ class ChatScreen(Screen[None]):
             panel.show(state)
         self.query_one(MemberList).show(state, self.active_channel)
         self.query_one(StatusBar).show(self.session)
+        self._on_shown(self)
 
     def _tick(self) -> None:
         self.session.tick()
@@ -275,12 +280,12 @@ class ChatScreen(Screen[None]):
             self._activate(panels[(place + 1) % len(panels)])
 
     async def action_next_unread(self) -> None:
-        """Open the next channel with unread messages."""
+        """Open the next channel with unread messages, one with a mention first."""
         state = self.session.store.state
         groups = [*sorted(state.guilds), None]
         unread = [one.id for group in groups for one in state.channels_of(group) if state.is_unread(one.id)]
         if unread:
-            await self.open(unread[0])
+            await self.open(next((one for one in unread if one in state.mentions), unread[0]))
 
     def action_help(self) -> None:
         """Show all keys."""
@@ -325,6 +330,14 @@ class ChatScreen(Screen[None]):
     async def person_chosen(self, event: MemberList.MemberChosen) -> None:
         """Open the direct message channel with a user."""
         await self._open_direct(event.user_id)
+
+    @on(MemberList.MoreWanted)
+    @work
+    async def more_wanted(self, event: MemberList.MoreWanted) -> None:
+        """Show what can be done about a user."""
+        user = self.session.store.state.people.get(event.user_id)
+        if user is not None:
+            await show_actions(self, self.session, user, self._guild())
 
     async def _open_direct(self, user_id: int) -> None:
         me = self.session.store.state.me

@@ -31,17 +31,19 @@ class PromptDialog(ModalScreen[str | None]):
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss(None)", "Cancel")]
 
-    def __init__(self, question: str, *, hint: str = "", value: str = "") -> None:
+    def __init__(self, question: str, *, hint: str = "", value: str = "", most: int = 200) -> None:
+        """`most`: characters of the answer."""
         super().__init__()
         self._question = question
         self._hint = hint
         self._value = value
+        self._most = most
 
     def compose(self) -> ComposeResult:
         """Compose the question, the input and the hint."""
         with Vertical(classes="question"):
             yield Static(self._question, markup=False, classes="asked")
-            yield Input(self._value, max_length=200)
+            yield Input(self._value, max_length=self._most)
             yield Static(self._hint, markup=False, classes="hint")
 
     @on(Input.Submitted)

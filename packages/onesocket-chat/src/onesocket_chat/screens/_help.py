@@ -35,6 +35,7 @@ KEYS: Final = (
         (
             ("Enter, Space", "open; open a channel beside what is open"),
             ("Enter", "on a person: a conversation"),
+            ("m", "on a person: block, remove, ban, as far as you may"),
         ),
     ),
     (
@@ -61,6 +62,7 @@ KEYS: Final = (
             ("Enter", "on a reply: to the message that it replies to"),
             ("r, e, d", "reply, edit, delete"),
             ("+", "react, or take it back"),
+            ("m", "report it; block, remove or ban its author, as far as you may"),
             ("s", "show what is covered"),
             ("Space, Shift-↑ ↓", "select"),
             ("y", "copy what is selected, or this message"),
@@ -85,11 +87,13 @@ _DEFAULTS: Final = {
         "close-panel": "F8",
         "quit": "Ctrl-Q",
     },
+    "Channels and people": {"more": "m"},
     "Messages": {
         "reply": "r",
         "edit": "e",
         "delete": "d",
         "react": "+",
+        "more": "m",
         "retry": "t",
         "discard": "x",
         "reveal": "s",

@@ -8,7 +8,7 @@ from textual.content import Content
 from ..model._models import Message
 from ..model._safe_text import one_line
 from ..session._session import ChatSession
-from ..widgets._rows import format_time, preview
+from ..widgets._rows import BLOCKED_TEXT, format_time, is_blocked, preview
 from ._picker import PickerScreen
 
 
@@ -61,7 +61,7 @@ class SearchScreen(PickerScreen[Message]):
         state = self._session.store.state
         channel = state.channels.get(message.channel_id)
         title = one_line(channel.title, 32) if channel is not None else "#?"
-        content = preview(message.content, state, 400)
+        content = BLOCKED_TEXT if is_blocked(message, state) else preview(message.content, state, 400)
         at = max(0, content.casefold().find(text.casefold()))
         start = max(0, at - 30)
         shown = ("…" if start else "") + one_line(content[start:], 120)

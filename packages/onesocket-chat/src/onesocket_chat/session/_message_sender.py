@@ -17,6 +17,7 @@ from ..model._chat_state import ChatState
 from ..model._models import Json, Message, from_json
 from ..model._outbox import Draft, DraftState
 from ..model._reducer import add_message
+from ._request_texts import request_error_text
 from ._session_context import SessionContext, SessionPart
 
 _UNKNOWN_MESSAGE: Final = 10008
@@ -117,7 +118,7 @@ class MessageSender(SessionPart):
                     continue
                 in_doubt = draft.in_doubt or _may_be_stored(error)
                 if not error.retryable and not (in_doubt and isinstance(error, _UNKNOWN_OUTCOME_ERRORS)):
-                    self._mark(draft, DraftState.FAILED, str(error), in_doubt=in_doubt)
+                    self._mark(draft, DraftState.FAILED, request_error_text(error), in_doubt=in_doubt)
                     self._request_errors.failed("send", error)
                     continue
                 self._mark(draft, DraftState.WAITING, in_doubt=in_doubt)

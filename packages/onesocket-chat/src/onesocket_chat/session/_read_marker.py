@@ -5,9 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
-from msgspec.structs import replace
-
-from ..model._chat_state import ChatState
+from ..model._attention_reducers import mark_read
 from ._session_context import SessionContext, SessionPart
 
 _ACK_INTERVAL: Final = 0.5
@@ -35,9 +33,5 @@ class ReadMarker(SessionPart):
         while (newest := self._seen.pop(channel_id, 0)) > self._store.state.read.get(channel_id, 0):
             if not await self._request_errors.succeeds("read", self._rest.ack(channel_id, newest)):
                 return
-            self._store.change(lambda state: _with_read_state(state, channel_id, newest))
+            self._store.change(lambda state: mark_read(state, channel_id, newest))
             await asyncio.sleep(_ACK_INTERVAL)
-
-
-def _with_read_state(state: ChatState, channel_id: int, message_id: int) -> ChatState:
-    return replace(state, read={**state.read, channel_id: max(message_id, state.read.get(channel_id, 0))})

@@ -12,6 +12,7 @@ from onesocket.notices import NoticeLevel, Notices
 from onesocket_discord.rest import BadAnswer, Unauthorized
 
 from ..model._models import from_json
+from ._request_texts import request_error_text
 
 T = TypeVar("T")
 
@@ -27,6 +28,11 @@ _TITLES: Final = {
     "invite": "No Invite",
     "join": "Not Joined",
     "direct": "No Conversation",
+    "block": "Not Blocked",
+    "unblock": "Not Unblocked",
+    "kick": "Not Removed",
+    "ban": "Not Banned",
+    "report": "Not Reported",
     "read": "Not Marked as Read",
     "account": "Not Signed In",
     "logins": "Logins Not Listed",
@@ -52,7 +58,7 @@ class RequestErrors:
         return f"<RequestErrors temporary={sorted(self._temporary)}>"
 
     async def guard(
-        self, action: str, request: Awaitable[T], describe: Callable[[OnesocketError], str] = str
+        self, action: str, request: Awaitable[T], describe: Callable[[OnesocketError], str] = request_error_text
     ) -> T | None:
         """Await a request; a failure is reported with the text of `describe`, and None is returned."""
         try:
@@ -89,7 +95,7 @@ class RequestErrors:
         if error.retryable:
             self._temporary.add(notice_id)
         level = NoticeLevel.WARNING if error.retryable else NoticeLevel.ERROR
-        self._notices.post(notice_id, level, _TITLES[action], text or str(error))
+        self._notices.post(notice_id, level, _TITLES[action], text or request_error_text(error))
 
     def succeeded(self, action: str) -> None:
         """Withdraw the notice of a kind of request that succeeded."""
@@ -102,5 +108,5 @@ class RequestErrors:
 
     def dismiss(self) -> None:
         """Withdraw all notices."""
-        self._notices.withdraw(*(f"request-{action}" for action in _TITLES))
+        self._notices.withdraw("invite-made", *(f"request-{action}" for action in _TITLES))
         self._temporary.clear()

@@ -31,6 +31,7 @@ from ._drafts import Drafts
 from ._history_loader import HistoryLoader
 from ._message_search import MessageSearch
 from ._message_sender import MessageSender
+from ._moderation import Moderation
 from ._read_marker import ReadMarker
 from ._request_errors import RequestErrors
 from ._server_address import ServerAddress
@@ -131,6 +132,7 @@ class ChatSession:
         self.drafts = Drafts(context, self.sender, notices, draft_files or DraftFiles(None), server.api_url)
         self.read_marker = ReadMarker(context)
         self.search = MessageSearch(context)
+        self.moderation = Moderation(context)
         self.pulse = ServerPulse(context, options.ping_interval)
         self._typed: dict[int, float] = {}
         self._unsubscribes = (self.store.listen(self.loader.check), self.store.listen(self.drafts.check))

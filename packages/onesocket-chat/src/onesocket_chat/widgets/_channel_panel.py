@@ -20,8 +20,10 @@ from ..model._composition import Composition, ReplyTarget
 from ..model._mentions import decode_mentions, encode_mentions
 from ..model._models import Message, ReferencedMessage
 from ..model._outbox import Draft
+from ..model._permissions import may_delete
 from ..model._safe_text import one_line
 from ..screens._dialogs import ConfirmDialog, PromptDialog, app_of, ask_dialog
+from ..screens._moderation import show_actions
 from ..session._session import ChatSession
 from ._composer import Composer
 from ._message_list import MessageList
@@ -108,9 +110,9 @@ class ChannelPanel(Vertical):
         self._messages.focus()
 
     def _see(self) -> None:
-        """Mark the channel as read if its newest message is displayed."""
+        """Mark the channel as read if its newest message is displayed, in a terminal that has the focus."""
         stale = self.session.store.state.history(self.channel_id).is_stale
-        if self.display and self._messages.is_at_end and not stale:
+        if self.display and self._messages.is_at_end and not stale and app_of(self).app_focus:
             self.session.read_marker.seen(self.channel_id)
 
     def focus_composer(self) -> None:
@@ -247,8 +249,10 @@ class ChannelPanel(Vertical):
                 self._composer.focus()
             case "edit", Message() if state.is_mine(row):
                 self._begin_edit(row)
-            case "delete", Message() if state.may_delete(row):
+            case "delete", Message() if may_delete(state, row):
                 self._delete(row)
+            case "more", Message():
+                self._show_more(row)
             case "react", Message():
                 self._react(row)
             case _:
@@ -282,6 +286,12 @@ class ChannelPanel(Vertical):
         question = f"Delete “{preview(message.content, self.session.store.state, 60)}”?"
         if await ask_dialog(self, ConfirmDialog(question)):
             await self.session.delete(message)
+
+    @work
+    async def _show_more(self, message: Message) -> None:
+        channel = self.session.store.state.channels.get(self.channel_id)
+        guild_id = channel.guild_id if channel is not None else None
+        await show_actions(self, self.session, message.author, guild_id, message)
 
     @work
     async def _react(self, message: Message) -> None:

@@ -20,6 +20,8 @@ from ..screens._dialogs import app_of
 from ._row_rendering import render_row
 from ._rows import Row, RowView, row_id, rows_of, text_of, views_of
 
+_SHOWN_PARTS: Final = ("people", "channels", "blocked")
+"""Parts of the state, besides the messages, on which depends how a row looks."""
 _TOP_MARGIN: Final = 3
 """Lines from the top at which older messages are wanted."""
 
@@ -44,6 +46,7 @@ class MessageList(OptionList):
         Binding("e", "request('edit')", "Edit", id="edit"),
         Binding("d", "request('delete')", "Delete", id="delete"),
         Binding("plus", "request('react')", "React", id="react"),
+        Binding("m", "request('more')", "More", show=False, id="more"),
         Binding("t", "request('retry')", "Try again", show=False, id="retry"),
         Binding("x", "request('discard')", "Discard", show=False, id="discard"),
         Binding("s", "reveal", "Spoiler", show=False, id="reveal"),
@@ -103,7 +106,7 @@ class MessageList(OptionList):
     def show(self, state: ChatState) -> None:
         """Show the rows of this state."""
         new = rows_of(state, self._channel_id)
-        names = state.people is not self._chat.people or state.channels is not self._chat.channels
+        names = any(getattr(state, name) is not getattr(self._chat, name) for name in _SHOWN_PARTS)
         if self._is_anchored and self._position is None and self._lines:
             # What is added below is not the newest: the reader stays.
             self._position = _ScrollPosition(*self._lines[min(self.scroll_offset.y, len(self._lines) - 1)])

@@ -12,7 +12,7 @@ from ..model._markdown import Mark, Run, link_target
 from ..model._models import Attachment, Message
 from ..model._outbox import Draft, DraftState
 from ..model._safe_text import one_line
-from ._rows import MentionedName, RowView, local_time, parsed
+from ._rows import BLOCKED_TEXT, MentionedName, RowView, local_time, parsed
 
 _COLOURS: Final = ("$text-primary", "$text-secondary", "$text-accent", "$text-success", "$text-error")
 _STATE_TEXTS: Final = {
@@ -105,6 +105,8 @@ def _format_size(size: int) -> str:
 
 
 def _message_lines(message: Message, view: RowView) -> list[Content]:
+    if view.is_hidden:
+        return [Content.styled(f"{BLOCKED_TEXT} (s: show)", "dim italic")]
     lines: list[Content] = []
     edited = ("  edited", "dim italic") if message.edited_timestamp is not None else ""
     if view.author:

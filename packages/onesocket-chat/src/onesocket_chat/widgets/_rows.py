@@ -24,6 +24,7 @@ _ZONE: Final[tzinfo | None] = None
 """The zone in which times are shown; None: that of the system."""
 _COVER: Final = "████"
 """Stands for a spoiler in plain text, whatever its length."""
+BLOCKED_TEXT: Final = "a message of somebody whom you blocked"
 _GROUP_SECONDS: Final = 7 * 60
 """An author's next message belongs to the group until so long after the one before it."""
 
@@ -55,6 +56,8 @@ class RowView(NamedTuple):
     is_revealed: bool = False
     """True if its spoilers are shown."""
     is_selected: bool = False
+    is_hidden: bool = False
+    """True if its author is blocked, and it was not asked for."""
 
 
 def rows_of(state: ChatState, channel_id: int) -> list[Row]:
@@ -73,16 +76,19 @@ def views_of(
     before: Row | None = None
     for row in rows:
         name = row_id(row)
+        is_hidden = name not in revealed and is_blocked(row, state)
+        continues = before is not None and _continues(row, before) and not views[-1].is_hidden
         views.append(
             RowView(
                 row,
-                author="" if before is not None and _continues(row, before) else _author(row, state),
+                author="" if continues or is_hidden else _author(row, state),
                 day=_new_day(row, before),
                 is_first=before is None,
                 quote=_quote(row, state),
                 names=tuple(_name(kind, number, state) for kind, number in dict.fromkeys(mentioned(row.content))),
                 is_revealed=name in revealed,
                 is_selected=name in selected,
+                is_hidden=is_hidden,
             )
         )
         before = row
@@ -100,7 +106,14 @@ def text_of(rows: list[Row], state: ChatState, revealed: Container[str] = ()) ->
     return "\n".join(f"{_head(row, state)}{text}" for row, text in zip(rows, texts, strict=True)) + "\n"
 
 
+def is_blocked(row: Row, state: ChatState) -> bool:
+    """True if the signed-in user has blocked the author."""
+    return isinstance(row, Message) and row.author.id in state.blocked
+
+
 def _copied(row: Row, state: ChatState, *, is_revealed: bool) -> str:
+    if not is_revealed and is_blocked(row, state):
+        return BLOCKED_TEXT
     if not is_revealed and any(Mark.SPOILER in run.marks for run in parsed(row.content)):
         return plain_text(row.content, state)
     return sanitize(decode_mentions(row.content, state.people))
@@ -158,6 +171,8 @@ def _quote(row: Row, state: ChatState) -> str:
     quoted = row.referenced_message
     if quoted is None:
         return "↳ a message that was deleted"
+    if quoted.author.id in state.blocked:
+        return f"↳ {BLOCKED_TEXT}"
     return f"↳ {one_line(quoted.author.username, 32)}: {preview(quoted.content, state, 60)}"
 
 

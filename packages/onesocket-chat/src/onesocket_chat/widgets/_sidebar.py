@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Final, NamedTuple
 
 from textual.binding import Binding, BindingType
 from textual.content import Content
@@ -14,11 +14,24 @@ from ..model._chat_state import ChatState
 from ..model._models import Channel
 from ..model._safe_text import one_line
 
-_Row = tuple[str, str, bool, bool]
+_WIDTH: Final = 20
+"""Columns of a channel's name and its mentions, beside the scroll bar."""
+_MOST: Final = 99
+
+
+class _Row(NamedTuple):
+    """One line: a guild, or a channel."""
+
+    name: str
+    """Its id in the list."""
+    title: str
+    is_unread: bool = False
+    is_open: bool = False
+    mentions: int = 0
 
 
 class Sidebar(OptionList):
-    """A list of channels by guild; unread ones are marked."""
+    """A list of channels by guild; unread ones are marked, and mentions are counted."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("space", "beside", "Open beside")]
 
@@ -43,7 +56,7 @@ class Sidebar(OptionList):
         top = self.scroll_offset.y
         self._shown = lines
         self.set_options(_option(line) for line in lines)
-        names = [line[0] for line in lines]
+        names = [line.name for line in lines]
         # At first, the first channel: headings can't be chosen.
         first = next((number for number, name in enumerate(names) if name.startswith("c")), None)
         self.highlighted = names.index(place) if place in names else first
@@ -67,22 +80,32 @@ class Sidebar(OptionList):
 def _rows(state: ChatState, open_channels: frozenset[int]) -> list[_Row]:
     lines: list[_Row] = []
     for guild in sorted(state.guilds.values(), key=lambda guild: guild.id):
-        lines.append((f"g{guild.id}", one_line(guild.name, 40), False, False))
+        lines.append(_Row(f"g{guild.id}", one_line(guild.name, 40)))
         lines += [_row(state, channel, open_channels) for channel in state.channels_of(guild.id)]
     direct = state.channels_of(None)
     if direct:
-        lines.append(("g0", "Direct messages", False, False))
+        lines.append(_Row("g0", "Direct messages"))
         lines += [_row(state, channel, open_channels) for channel in direct]
     return lines
 
 
 def _row(state: ChatState, channel: Channel, open_channels: frozenset[int]) -> _Row:
-    return f"c{channel.id}", one_line(channel.title, 40), state.is_unread(channel.id), channel.id in open_channels
+    return _Row(
+        f"c{channel.id}",
+        one_line(channel.title, 40),
+        is_unread=state.is_unread(channel.id),
+        is_open=channel.id in open_channels,
+        mentions=state.mentions.get(channel.id, 0),
+    )
 
 
 def _option(line: _Row) -> Option:
-    name, title, unread, is_open = line
-    if name.startswith("g"):
-        return Option(Content.styled(title, "bold"), id=name, disabled=True)
-    mark = ("● ", "$text-warning") if unread else ("▸ " if is_open else "  ", "dim")
-    return Option(Content.assemble(mark, (title, "bold" if unread else "")), id=name)
+    if line.name.startswith("g"):
+        return Option(Content.styled(line.title, "bold"), id=line.name, disabled=True)
+    mark = ("● ", "$text-warning") if line.is_unread else ("▸ " if line.is_open else "  ", "dim")
+    title = Content.styled(line.title, "bold" if line.is_unread else "")
+    if not line.mentions:
+        return Option(Content.assemble(mark, title), id=line.name)
+    count = f" {line.mentions if line.mentions <= _MOST else f'{_MOST}+'} "
+    title = title.truncate(_WIDTH - 1 - len(count), ellipsis=True)
+    return Option(Content.assemble(mark, title, " ", (count, "bold $text-error on $error-muted")), id=line.name)
