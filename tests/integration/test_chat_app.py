@@ -468,7 +468,7 @@ async def test_many_come_at_once(chat_server: ChatServer) -> None:
         assert (chat_server.stats.handshakes, chat_server.stats.open) == (1, 1)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 async def test_a_signal_ends_the_command_in_order(
     chat_server: ChatServer, tmp_path: Path, number: signal.Signals
 ) -> None:

@@ -189,6 +189,63 @@ async def test_the_terminal_gets_links_and_copies_and_nothing_that_an_author_ste
         assert [base64.b64decode(one).decode() for one in copied] == [sanitize(text)]
 
 
+@asynccontextmanager
+async def window_with_draft(server: ChatServer, state: Path) -> AsyncIterator[Terminal]:
+    """A terminal with an unsent text; the end of the block looks for it on disk."""
+    async with terminal(server, state, "--remember") as window:
+        await window.until_drawn("#general")
+        window.type(b"a draft")
+        await window.until_drawn("a draft")
+        yield window
+    await asyncio.to_thread(_until_kept, state, b"a draft")
+
+
+async def test_a_hang_up_ends_it_in_order_and_gives_the_terminal_back(
+    server: ChatServer, tmp_path: Path, ada: str
+) -> None:
+    del ada
+    async with window_with_draft(server, tmp_path) as window:
+        window.forget()
+        window.process.send_signal(signal.SIGHUP)
+        async with asyncio.timeout(DEADLINE):
+            assert await window.process.wait() == 0
+        await window.until_written(b"\x1b[?1049l")
+        await window.until_written(b"\x1b[?25h")
+
+
+async def test_it_ends_when_its_terminal_is_gone_even_without_a_signal(
+    server: ChatServer, tmp_path: Path, ada: str
+) -> None:
+    del ada
+    async with window_with_draft(server, tmp_path) as window:
+        window.close()
+        async with asyncio.timeout(DEADLINE):
+            assert await window.process.wait() == 1
+
+
+async def test_ctrl_z_suspends_it_and_it_goes_on_where_it_was(server: ChatServer, tmp_path: Path, ada: str) -> None:
+    async with terminal(server, tmp_path, "--remember") as window:
+        await window.until_drawn("#general")
+        window.type(b"ab\x1ac")  # in the composer it takes back what was written
+        window.type(b"\x1b[Z\x1a")
+        await asyncio.to_thread(_until_stopped, window.process.pid)
+        await window.until_written(b"\x1b[23;2t")  # the title of before
+        await window.until_written(b"\x1b[?1049l")
+        window.forget()
+        window.process.send_signal(signal.SIGCONT)
+        await window.until_drawn("#general")
+        window.type(b"\td\r")
+        await until_stored(server, ada, "cd")
+
+
+def _until_stopped(pid: int) -> None:
+    """The kernel alone knows: only looking can tell when."""
+    end = time.monotonic() + DEADLINE
+    while Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] != "T":
+        assert time.monotonic() < end, "it was not stopped"
+        time.sleep(0.02)
+
+
 def _until_kept(state: Path, text: bytes) -> None:
     """Another process writes it: only looking can tell when."""
     end = time.monotonic() + DEADLINE

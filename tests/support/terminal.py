@@ -8,7 +8,7 @@ import re
 import signal
 import struct
 import termios
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 
 from tests.support.commands import COMMAND
@@ -47,13 +47,19 @@ class Terminal:
         self._drawn.clear()
 
     async def until_drawn(self, text: str) -> None:
+        await self._until(lambda: text in self.drawn, text)
+
+    async def until_written(self, data: bytes) -> None:
+        await self._until(lambda: data in self._drawn, data)
+
+    async def _until(self, condition: Callable[[], bool], what: object) -> None:
         try:
             async with asyncio.timeout(DEADLINE):
-                while text not in self.drawn:
+                while not condition():
                     self._news.clear()
                     await self._news.wait()
         except TimeoutError:
-            raise AssertionError(f"{text!r} was not drawn, but {self.drawn[-1500:]!r}") from None
+            raise AssertionError(f"{what!r} was not drawn, but {self.drawn[-1500:]!r}") from None
 
     def type(self, data: bytes) -> None:
         """In one write, and so, as a rule, in one read of the application."""
@@ -64,6 +70,13 @@ class Terminal:
         for number in range(len(data)):
             os.write(self._descriptor, data[number : number + 1])
             await asyncio.sleep(0)
+
+    def close(self) -> None:
+        """Close the window; the application gets no signal, as it has no controlling terminal here."""
+        if self._descriptor >= 0:
+            asyncio.get_running_loop().remove_reader(self._descriptor)
+            os.close(self._descriptor)
+            self._descriptor = -1
 
     def resize(self, columns: int, rows: int) -> None:
         fcntl.ioctl(self._descriptor, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
@@ -94,5 +107,4 @@ async def command_at_terminal(
         if process.returncode is None:
             process.kill()
         await process.wait()
-        loop.remove_reader(ours)
-        os.close(ours)
+        one.close()

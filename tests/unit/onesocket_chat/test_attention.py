@@ -17,7 +17,7 @@ from tests.unit.onesocket_chat.payloads import ADA, DIRECT, GENERAL, RANDOM, mes
 
 @pytest.fixture
 def written(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
-    """What is written to the terminal."""
+    """Texts that are written to the terminal, in their order."""
     monkeypatch.setenv("TERM", "xterm")
     data: list[str] = []
     with mock.patch.object(HeadlessDriver, "write", lambda _, text: data.append(text)):
@@ -53,6 +53,8 @@ async def test_the_title_names_the_channel_and_counts_mentions_and_is_put_back(w
         rename = {"id": str(GENERAL), "type": 0, "name": "\x1b]2;evil\x07\u202e", "guild_id": "10"}
         driver.session.store.change(lambda world: state_after(("CHANNEL_UPDATE", rename), world=world))
         await driver.until(lambda: titles(written)[-1] == "(2) #\ufffd]2;evil\ufffd · onesocket")
+        driver.app.call_later(driver.app._end, driver.session)
+        await driver.until(lambda: titles(written)[-1] == "onesocket" and driver.is_drawn("Password"))
     marks = [text for text in written if text.startswith(("\x1b[22;2t", "\x1b[23;2t"))]
     assert marks == ["\x1b[22;2t\x1b]2;onesocket\x07", "\x1b[23;2t"]
 

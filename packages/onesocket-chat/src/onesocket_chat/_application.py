@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import signal
+import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Final
@@ -14,6 +16,7 @@ from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
 from textual.theme import Theme
+from textual.timer import Timer
 
 from onesocket import OnesocketError
 from onesocket.notices import NoticeLevel, Notices
@@ -34,28 +37,35 @@ from .session._sign_in_errors import needs_invite, sign_in_error_text
 from .widgets._welcome_hint import WelcomeHint
 
 _SIGN_IN_GROUP: Final = "sign-in"
+_TERMINAL_CHECK_SECONDS: Final = 1.0
+_ENDING_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, *((signal.SIGHUP,) if hasattr(signal, "SIGHUP") else ()))
 
 
 class ChatApp(App[None]):
     """The chat.
 
     Parameters:
-        server: The server that the form proposes: ``host:port``, or a URL.
+        server: The server: ``host:port``, or a URL; a saved token of another one is not used. None: that of the saved
+            token, else the default one.
         user: The name that the form proposes.
         remember: The file in which the token is saved for the next run; None: it stays in memory.
         drafts: The directory in which unsent texts are saved; None: below ``$XDG_STATE_HOME``.
         config: The theme and the keys; a theme that is chosen later is written to its file. An unknown theme raises
             `InvalidConfig`.
-        handle_signals: True lets SIGINT and SIGTERM end it in order, closing the connection within `close_timeout`.
+        handle_signals: True lets SIGINT, SIGTERM and SIGHUP end it in order, closing the connection within
+            `close_timeout`.
     """
 
     TITLE = "onesocket chat"
     CSS_PATH = "chat.tcss"
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("ctrl+q", "quit", "Quit", priority=True, id="quit")]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("ctrl+q", "quit", "Quit", priority=True, id="quit"),
+        Binding("ctrl+z", "suspend_process", "Suspend", show=False),
+    ]
 
     def __init__(
         self,
-        server: str = DEFAULT_SERVER,
+        server: str | None = None,
         user: str = "",
         *,
         remember: Path | None = None,
@@ -73,6 +83,7 @@ class ChatApp(App[None]):
         self._draft_files = DraftFiles(drafts or state_directory() / "drafts")
         self._options = options or SessionOptions()
         self._handle_signals = handle_signals
+        self._terminal_check: Timer | None = None
         self._config = config or ChatConfig()
         if self._config.theme not in {"", *self.available_themes}:
             known = ", ".join(sorted(self.available_themes))
@@ -84,7 +95,7 @@ class ChatApp(App[None]):
         self.toasts = ToastSink(self)
         self.notices = Notices(self.toasts)
         self.input_order = InputOrder(self, super().on_event)
-        self._attention = Attention(self, self._config)
+        self._attention = Attention(self, self._config, self._write_to_terminal)
 
     async def on_event(self, event: events.Event) -> None:
         """Queue input in its order; handle everything else at once."""
@@ -99,13 +110,29 @@ class ChatApp(App[None]):
         """Show the form, or restore the last sign-in."""
         self.theme_changed_signal.subscribe(self, self._theme_changed)
         self._attention.open()
+        # At once, as the process stops before its next message. Textual leaves the type of these signals open.
+        signals: Any = (self.app_suspend_signal, self.app_resume_signal)  # pyright: ignore[reportUnknownMemberType]
+        for one, told in zip(signals, (self._suspended, self._resumed), strict=True):
+            one.subscribe(self, told, immediate=True)
         if self._handle_signals:
+            self._terminal_check = self.set_interval(_TERMINAL_CHECK_SECONDS, self._check_terminal)
             loop = asyncio.get_running_loop()
-            for number in (signal.SIGINT, signal.SIGTERM):
-                loop.add_signal_handler(number, self.call_later, self._leave)
-        await self.push_screen(SignInScreen(self._server, self._user))
+            for number in _ENDING_SIGNALS:
+                if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup leaves SIGHUP
+                    loop.add_signal_handler(number, self.call_later, self._leave)
+        await self.push_screen(SignInScreen(self._server or DEFAULT_SERVER, self._user))
         if self._remember is not None:
             self._restore_sign_in(self._remember)
+
+    def _write_to_terminal(self, data: str) -> None:
+        if self._driver is not None:
+            self._driver.write(data)
+
+    def _suspended(self, _: object) -> None:
+        self._attention.close()
+
+    def _resumed(self, _: object) -> None:
+        self._attention.open()
 
     def _theme_changed(self, theme: Theme) -> None:
         """Remember a theme that was chosen."""
@@ -162,8 +189,10 @@ class ChatApp(App[None]):
     async def _restore_sign_in(self, path: Path) -> None:
         try:
             kept = load(path)
-            if kept is not None:
-                server = ServerAddress.parse(kept.api_url)
+            if kept is None:
+                return
+            server = ServerAddress.parse(kept.api_url)
+            if self._server is None or ServerAddress.parse(self._server) == server:
                 self._user = kept.user
                 await self._begin(server, kept.token)
         except OnesocketError as error:
@@ -280,6 +309,7 @@ class ChatApp(App[None]):
         form = next(one for one in self.screen_stack if isinstance(one, SignInScreen))
         form.begin_again(session.server.address, self._user)
         await self._uncover_form()
+        self._attention.sign_out()
 
     async def _uncover_form(self) -> None:
         while not isinstance(self.screen, SignInScreen):
@@ -309,7 +339,15 @@ class ChatApp(App[None]):
     async def _leave(self) -> None:
         if self.session is not None:
             await self.session.aclose()
+        if self._handle_signals and _is_terminal_gone():
+            os._exit(1)  # Textual's own end would wait for a terminal that takes nothing any more
         self.exit()
+
+    def _check_terminal(self) -> None:
+        """End without a terminal: the thread that reads the keys would spin, and drawing wait for ever."""
+        if _is_terminal_gone() and self._terminal_check is not None:
+            self._terminal_check.stop()
+            self._leave()
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         """The commands of the command palette."""
@@ -324,3 +362,8 @@ class ChatApp(App[None]):
             yield SystemCommand("Sign out", "Close the connection and end this login", self.sign_out)
         yield SystemCommand("Theme", "Other colours", self.action_change_theme)
         yield SystemCommand("Quit", "End in order", self.action_quit)
+
+
+def _is_terminal_gone() -> bool:
+    """True if the terminal was closed; SIGHUP says so, unless it is ignored or the shell keeps it."""
+    return sys.__stdin__ is None or not os.isatty(sys.__stdin__.fileno())

@@ -1,8 +1,9 @@
-"""What calls for attention outside of the screen: the terminal's title, its bell, and its notifications."""
+"""The terminal's title, bell and notifications, by which the chat calls for attention."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import Any, Final
 
 from textual.app import App
@@ -27,8 +28,10 @@ class Attention:
     A terminal that tells nothing of its focus counts as having it.
     """
 
-    def __init__(self, app: App[Any], config: ChatConfig) -> None:
+    def __init__(self, app: App[Any], config: ChatConfig, write: Callable[[str], object]) -> None:
+        """`write`: sends control sequences to the terminal."""
         self._app = app
+        self._write = write
         self._has_title = config.title and os.environ.get("TERM", "") not in _WITHOUT_TITLE
         self._notifications = config.notifications
         self._title = ""
@@ -39,10 +42,8 @@ class Attention:
         return f"<Attention {self._title!r}>"
 
     def open(self) -> None:
-        """Save the terminal's title, to be put back at the end and while the application is suspended."""
-        self._app.app_suspend_signal.subscribe(self._app, lambda _: self.close())
-        self._app.app_resume_signal.subscribe(self._app, lambda _: self._write_title(self._title, _PUSH_TITLE))
-        self._write_title(_NAME, _PUSH_TITLE)
+        """Save the terminal's title, and set it."""
+        self._write_title(self._title or _NAME, _PUSH_TITLE)
 
     def close(self) -> None:
         """Put the terminal's title back."""
@@ -55,6 +56,11 @@ class Attention:
         title = _title_of(screen.session.store.state, screen.active_channel)
         if title != self._title:
             self._write_title(title)
+
+    def sign_out(self) -> None:
+        """Show a title that names no channel."""
+        self._screen = None
+        self._write_title(_NAME)
 
     def check(self, state: ChatState) -> None:
         """Tell of a new mention; called after each change of the state, as several may be drawn at once."""
@@ -81,10 +87,6 @@ class Attention:
         self._title = title
         if self._has_title:
             self._write(f"{before}\x1b]2;{title}\x07")
-
-    def _write(self, data: str) -> None:
-        if self._app._driver is not None:  # noqa: SLF001 - as Textual's own copy_to_clipboard()
-            self._app._driver.write(data)  # noqa: SLF001
 
 
 def _title_of(state: ChatState, channel_id: int | None) -> str:

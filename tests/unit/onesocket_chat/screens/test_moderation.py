@@ -1,4 +1,4 @@
-"""What one may do about somebody else: the menu, its questions, and the messages of those who are blocked."""
+"""The menu of actions about another user, its questions, and the messages of those who are blocked."""
 
 from typing import Any
 
@@ -26,7 +26,7 @@ BLOCKED = "a message of somebody whom you blocked"
 
 @pytest.fixture
 def done(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """What the server was asked for."""
+    """Requests to the server, in their order."""
     calls: list[Any] = []
 
     def record(name: str) -> Any:

@@ -1,4 +1,4 @@
-"""Who may do what in a guild: permissions by roles, and the ranks of members."""
+"""Permissions of a guild's members, by their roles and ranks."""
 
 from __future__ import annotations
 

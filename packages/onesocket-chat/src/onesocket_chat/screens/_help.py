@@ -27,7 +27,7 @@ KEYS: Final = (
             ("F6, F8", "next panel, close the panel"),
             ("Ctrl-W", "close the panel, if nothing is written in it"),
             ("Tab, Shift-Tab", "the next part of the screen, the one before"),
-            ("Ctrl-Q", "quit"),
+            ("Ctrl-Q", "quit; Ctrl-Z, where nothing is written in: suspend, fg comes back"),
         ),
     ),
     (

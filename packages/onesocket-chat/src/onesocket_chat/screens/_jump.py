@@ -10,6 +10,7 @@ from textual.widgets import Input
 
 from ..model._chat_state import ChatState
 from ..model._safe_text import one_line
+from ..widgets._channel_panel import GONE
 from ._picker import PickerScreen
 
 _MAX_ENTRIES = 50
@@ -80,6 +81,8 @@ def _targets_of(state: ChatState) -> list[JumpTarget]:
         for guild in guilds
         for channel in state.channels_of(guild.id)
     ]
+    lost = dict.fromkeys(one.channel_id for one in state.outbox.drafts if one.channel_id not in state.channels)
+    found += [JumpTarget(GONE, "with what was not sent there", one, None, is_unread=False) for one in lost]
     direct = state.channels_of(None)
     found += [JumpTarget(one_line(one.title, 60), "", one.id, None, state.is_unread(one.id)) for one in direct]
     talked = {person.id for channel in direct for person in channel.recipients}

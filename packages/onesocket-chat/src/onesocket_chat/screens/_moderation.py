@@ -1,4 +1,4 @@
-"""What one may do about somebody else, as a menu with a question where it can't be undone."""
+"""The menu of actions about another user, with a question before those that others notice."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What one does about somebody else: block, report, remove from a guild, ban."""
+"""Requests about other users: block, report, remove from a guild, ban."""
 
 from __future__ import annotations
 

@@ -33,6 +33,8 @@ from ._welcome_hint import WelcomeHint
 _EMOJIS = {"+1": "👍", "-1": "👎", "heart": "❤️", "laugh": "😂", "tada": "🎉", "eyes": "👀", "check": "✅"}
 
 _NOTE_SECONDS = 2.0
+GONE = "a channel that is gone"
+"""The title of one that was deleted, or that one can't see any more."""
 
 
 class ChannelPanel(Vertical):
@@ -77,11 +79,11 @@ class ChannelPanel(Vertical):
 
     def _show(self, state: ChatState) -> None:
         channel = state.channels.get(self.channel_id)
-        title = "a channel that is gone" if channel is None else one_line(channel.title, 60)
+        title = GONE if channel is None else one_line(channel.title, 60)
         guild = state.guilds.get(channel.guild_id or 0) if channel is not None else None
         parts = (
             f"  {self.place}" if self.place else "",
-            "  loading …" if state.history(self.channel_id).is_stale else "",
+            "  loading …" if channel is not None and state.history(self.channel_id).is_stale else "",
             f" · {one_line(guild.name, 40)}" if guild is not None else "",
             f"  {one_line(channel.topic, 80)}" if channel is not None and channel.topic else "",
         )
@@ -134,6 +136,10 @@ class ChannelPanel(Vertical):
         """Send the text, or save the edit."""
         event.stop()
         written = self._composition
+        if self.channel_id not in self.session.store.state.channels:
+            self._composer.give_back(event.text)
+            app_of(self).bell()
+            return
         if written.edits is not None:
             if self._is_as_it_was(written.edits, event.text):
                 self._composition = written.saved(written.edits)
@@ -311,6 +317,8 @@ class ChannelPanel(Vertical):
         written = self._composition
         if self._note:
             text = self._note
+        elif self.channel_id not in state.channels:
+            text = "nothing can be sent here any more (F8 closes it)"
         elif written.edits is not None:
             text = "editing (Escape leaves it as it was)"
         elif written.answers is not None:

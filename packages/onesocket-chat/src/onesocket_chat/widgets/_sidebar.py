@@ -17,6 +17,7 @@ from ..model._safe_text import one_line
 _WIDTH: Final = 20
 """Columns of a channel's name and its mentions, beside the scroll bar."""
 _MOST: Final = 99
+_HINT: Final = "hint"
 
 
 class _Row(NamedTuple):
@@ -86,6 +87,8 @@ def _rows(state: ChatState, open_channels: frozenset[int]) -> list[_Row]:
     if direct:
         lines.append(_Row("g0", "Direct messages"))
         lines += [_row(state, channel, open_channels) for channel in direct]
+    if not lines and state.me is not None:
+        lines.append(_Row(_HINT, "No channels: Ctrl-P makes a guild, or enters one by an invite."))
     return lines
 
 
@@ -100,6 +103,8 @@ def _row(state: ChatState, channel: Channel, open_channels: frozenset[int]) -> _
 
 
 def _option(line: _Row) -> Option:
+    if line.name == _HINT:
+        return Option(Content.styled(line.title, "dim"), id=line.name, disabled=True)
     if line.name.startswith("g"):
         return Option(Content.styled(line.title, "bold"), id=line.name, disabled=True)
     mark = ("● ", "$text-warning") if line.is_unread else ("▸ " if line.is_open else "  ", "dim")

@@ -14,5 +14,5 @@ class WelcomeHint(Static):
         """The user knows how it works: the hint is not needed any more."""
 
     def __init__(self) -> None:
-        text = "Enter sends.  Shift-Tab messages  F1 all keys  Ctrl-K go anywhere  F4 channels  Escape hides this"
+        text = "Enter sends.  Shift-Tab messages  F1 all keys  Ctrl-K go anywhere  Escape hides this"
         super().__init__(Content.assemble(("New here?  ", "bold $text-accent"), text), markup=False, id="welcome")
