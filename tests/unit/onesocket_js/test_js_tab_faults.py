@@ -505,3 +505,20 @@ async def test_a_page_whose_storage_is_blocked_is_told_so(page: NodePage) -> Non
         )
         == ["UsageError"] * 3
     )
+
+
+async def test_what_a_tab_that_leaves_has_passed_on_may_have_been_sent(page: NodePage) -> None:
+    assert await page.run(
+        """
+        kept.options = {protocol: new one.Json({requests: new one.Requests(), tokenPlace: new one.TokenQuery()})};
+        const leading = kept.join();
+        await kept.open(leading);
+        const [early, tab] = [kept.join(), kept.join()];
+        const unposted = nameOf(early.send({n: 1})); // it has not found the owner yet
+        await early.close();
+        await kept.until(() => tab.isConnected);
+        const fates = [nameOf(tab.send({n: 2})), nameOf(tab.request({n: 3})), nameOf(tab.connect())];
+        await tab.close();
+        return [await unposted, ...await Promise.all(fates)];
+        """
+    ) == ["ClientClosed", "DeliveryUnknown", "RequestLost", "ClientClosed"]

@@ -1,6 +1,6 @@
 // The calls of one tab that its owner has not answered.
 
-import { DeliveryUnknown, EncodeError, MessageExpired, OutboxFull, OwnerSilent, RequestLost, RequestTimeout } from '../errors.js';
+import { ClientClosed, DeliveryUnknown, EncodeError, MessageExpired, OutboxFull, OwnerSilent, RequestLost, RequestTimeout } from '../errors.js';
 import { OUTBOX_DEFAULTS } from '../lifecycle/table.js';
 
 /** Seconds after which an owner that has not answered anything is asked for a sign of life, and counts as silent. */
@@ -9,11 +9,11 @@ const SILENCE_SECONDS = 5;
 const START_SECONDS = 30;
 /** Calls that are about the connection; the others are about a message. */
 const OF_CONNECTION = ['connect', 'reconnect', 'rotate', 'disconnect'];
-const LOST_TEXT = 'the tab that held the connection is gone: ';
-/** The answer to a call that may have been carried out by an owner that is gone. */
+const LOST_TEXT = 'the tab that held the connection is gone';
+/** The answer to a call that may have been carried out, and whose own answer doesn't come. */
 const LOST = {
-  send: () => new DeliveryUnknown(`${LOST_TEXT}the message may have been sent`),
-  request: () => new RequestLost(`${LOST_TEXT}the request may have been carried out`),
+  send: (why) => new DeliveryUnknown(`${why}: the message may have been sent`),
+  request: (why) => new RequestLost(`${why}: the request may have been carried out`),
 };
 const SILENT_TEXT =
   'the tab with the shared connection does not answer: it is frozen, far too busy, or has another version of the client';
@@ -70,7 +70,7 @@ export class PendingCalls {
     for (const call of [...this.#calls.values()]) {
       const lost = call.isPosted && !call.options.resend ? LOST[call.name] : undefined;
       call.isPosted = false;
-      if (lost) this.#settle(call, lost());
+      if (lost) this.#settle(call, lost(LOST_TEXT));
     }
   }
 
@@ -88,6 +88,14 @@ export class PendingCalls {
   /** Rejects all calls. */
   rejectAll(error) {
     for (const call of [...this.#calls.values()]) this.#settle(call, error.copy());
+  }
+
+  /** This tab leaves: what was posted may have been carried out, the rest is not. */
+  close() {
+    for (const call of [...this.#calls.values()]) {
+      const lost = call.isPosted ? LOST[call.name] : undefined;
+      this.#settle(call, lost?.('this tab has left before the answer came') ?? new ClientClosed());
+    }
   }
 
   #postCall(call) {

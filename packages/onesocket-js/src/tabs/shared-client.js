@@ -349,7 +349,7 @@ export class SharedClient extends MessageClient {
     if (this.#owner !== null) this.#post({ type: 'leave' });
     const old = this.#status.state;
     this.#status = Object.freeze({ ...this.#status, state: State.CLOSED });
-    this.#calls.rejectAll(new ClientClosed());
+    this.#calls.close();
     this.#streams.endAll();
     this.#tellChange(old, 'Close', null);
     await this.#link.close();
