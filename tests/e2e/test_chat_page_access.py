@@ -184,6 +184,11 @@ async def test_on_a_phone(server: ChatServer, chromium: Browser) -> None:
         await ada.write("from a phone " + "w" * 300)
         await ada.sent("from a phone")
         assert await page.evaluate("document.documentElement.scrollWidth") == 390
+        await ada.message("from a phone").tap()
+        await page.get_by_role("button", name="Edit", exact=True).tap()
+        await page.get_by_label("Edit the message").fill("edited on a phone")
+        await page.get_by_role("button", name="saves").tap()
+        await expect(ada.message("edited on a phone")).to_be_visible()
         await page.get_by_role("button", name="Channels").tap()
         drawer = page.locator("nav.sidebar")
         await expect(drawer.get_by_role("link", name="general")).to_be_visible()

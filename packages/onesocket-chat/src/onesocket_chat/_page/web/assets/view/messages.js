@@ -47,7 +47,7 @@ export class MessagesView {
     this.#scroller.addEventListener('pointerover', (event) => this.#pointedAt(event.target))
     this.#scroller.addEventListener('pointerleave', () => this.#pointedAt(null))
     this.#scroller.addEventListener('focusin', (event) => this.#showToolbar(event.target))
-    this.#scroller.addEventListener('focusout', () => queueMicrotask(() => this.#focusLeft())) // not while its own button is removed
+    this.#scroller.addEventListener('focusout', ({ relatedTarget }) => this.#focusLeaves(relatedTarget))
     this.#scroller.addEventListener('keydown', (event) => this.#key(event))
     session.visibleMessageId = () => (this.#list.isAtBottom ? null : this.#list.topKey)
     session.on('MESSAGE_CREATE', (data, state) => this.#announce(data, state))
@@ -231,8 +231,10 @@ export class MessagesView {
     return row && !row.draft ? { article, message: row.message } : null
   }
 
-  #focusLeft() {
-    if (!this.#scroller.contains(document.activeElement)) this.#showToolbar(this.#pointed)
+  /** Not while a button of the toolbar is removed with the focus; and the focus of one that is pressed comes after this. */
+  #focusLeaves(next) {
+    if (this.#scroller.contains(next)) return
+    queueMicrotask(() => this.#scroller.contains(document.activeElement) || this.#showToolbar(this.#pointed))
   }
 
   #pointedAt(target) {
