@@ -13,7 +13,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from onesocket_discord.server import ChatServer, GatewayOptions
+from onesocket_discord.server import ChatServer, GatewayOptions, RequestRecord
 from onesocket_discord.server.rest import HttpConnectionLimiter, make_app
 from tests.support.waiting import until
 from tests.unit.onesocket_discord.server.service_fixture import running_service
@@ -154,6 +154,32 @@ async def test_a_body_that_arrives_after_the_end_of_its_token_does_nothing(kind:
         writer.close()
         assert b" 401 " in head
         assert await server.service.messages.history(account, int(channel)) == []
+
+
+@pytest.mark.parametrize("kind", [b"application/json", b"multipart/form-data; boundary=x"])
+async def test_a_client_that_leaves_within_its_body_is_no_error_of_ours(
+    kind: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As a proxy does that tries another server: it was logged with a traceback, and counted as status 500."""
+    seen: list[RequestRecord] = []
+    async with ChatServer(on_request=seen.append) as server, asyncio.timeout(DEADLINE):
+        token = (await server.create_user("mallory", "correct horse")).encode()
+        reader, writer = await asyncio.open_connection(*host_and_port(server.api_url))
+        lines = (
+            b"POST /api/v10/channels/1/messages HTTP/1.1",
+            b"Host: x",
+            b"Authorization: " + token,
+            b"Content-Type: " + kind,
+            b"Content-Length: 100",
+            b"Expect: 100-continue",
+        )
+        writer.write(b"\r\n".join([*lines, b"", b""]))
+        assert b"100" in await reader.readuntil(b"\r\n\r\n")  # aiohttp has begun, and reads the body
+        writer.write(b"--x\r\n")
+        writer.close()
+        await until(lambda: len(seen) == 1)
+    assert seen[0].status == 400
+    assert "failed" not in caplog.text
 
 
 # --- browsers -------------------------------------------------------------------------------------------------------

@@ -178,8 +178,16 @@ async def _reading(timeout: float) -> AsyncGenerator[None, None]:
             yield
     except TimeoutError:
         raise ApiError(408, 0, "408: Request Timeout") from None
-    except (web.RequestPayloadError, HttpProcessingError, ValueError, AssertionError, RuntimeError) as error:
-        # Broken chunks, a broken Content-Encoding, a form without boundary, a part without name or with a broken head.
+    except (
+        web.RequestPayloadError,
+        HttpProcessingError,
+        ConnectionError,
+        ValueError,
+        AssertionError,
+        RuntimeError,
+    ) as error:
+        # Broken chunks, a broken Content-Encoding, a form without boundary, a part without name or with a broken
+        # head; a client that left.
         raise _invalid_json() from error
 
 
