@@ -72,8 +72,12 @@ def test_the_proxy_is_the_one_that_is_trusted() -> None:
     caddy, chat = read["services"]["caddy"], read["services"]["chat-a"]
     address = caddy["networks"]["chat"]["ipv4_address"]
     assert parse(chat["command"])["trusted_proxy"] == [address]
-    (subnet,) = (one["subnet"] for one in read["networks"]["chat"]["ipam"]["config"])
-    assert ipaddress.ip_address(address) in ipaddress.ip_network(subnet)
+    (pool,) = read["networks"]["chat"]["ipam"]["config"]
+    subnet, others = ipaddress.IPv4Network(pool["subnet"]), ipaddress.IPv4Network(pool["ip_range"])
+    assert others.subnet_of(subnet)
+    for fixed in (address, pool["gateway"]):  # an engine gives no other container one of these
+        assert ipaddress.ip_address(fixed) in subnet
+        assert ipaddress.ip_address(fixed) not in others
     source = TrustedProxies([address]).source_of(address, lambda _: ["203.0.113.5"])
     assert source.address == "203.0.113.5"
     (file,) = (each.split(":")[0] for each in caddy["volumes"] if each.startswith("./"))
@@ -82,6 +86,20 @@ def test_the_proxy_is_the_one_that_is_trusted() -> None:
     assert "{$CHAT_HOST}" in text
     assert "CHAT_HOST" in caddy["environment"]
     assert not any("ports" in read["services"][name] for name in read["services"] if name != "caddy")
+
+
+def test_a_request_that_fails_puts_no_server_out_of_use() -> None:
+    """Caddy's passive health checks would, also where the failure is that of a retry whose body Caddy has closed."""
+    text = (EXAMPLES / "Caddyfile.compose").read_text("utf-8")
+    directives = [line.split()[0] for line in text.splitlines() if line.strip() and not line.strip().startswith("#")]
+    assert "health_uri" in directives
+    assert not {"fail_duration", "max_fails", "unhealthy_status", "unhealthy_latency"} & set(directives)
+
+
+def test_the_database_is_ready_only_once_it_is_set_up() -> None:
+    """The official image sets it up by a server that listens on a Unix socket alone."""
+    check = compose()["services"]["postgres"]["healthcheck"]["test"]
+    assert check[:4] == ["CMD", "pg_isready", "-h", "127.0.0.1"]
 
 
 def test_everything_that_is_named_is_defined() -> None:
@@ -104,6 +122,8 @@ def test_the_service_runs_a_command_that_exists() -> None:
     assert PublicUrl.parse(value).origin == value
     assert service["KillSignal"] == "SIGTERM"
     assert int(service["TimeoutStopSec"]) > 5
+    # Status 1 is that of a database that can't be reached, which may take longer than any number of restarts.
+    assert (service["Restart"], unit()["Unit"]["StartLimitIntervalSec"]) == ("on-failure", "0")
 
 
 def test_systemd_accepts_the_service() -> None:
