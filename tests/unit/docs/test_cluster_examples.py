@@ -1,6 +1,5 @@
 """The deployment files of a cluster: their syntax, their commands, and the rights at the engine."""
 
-import json
 import re
 import subprocess
 import sys
@@ -9,6 +8,11 @@ from typing import Any
 
 import pytest
 import yaml
+from redis.backoff import NoBackoff
+from redis.exceptions import AuthenticationError, NoPermissionError
+from redis.retry import Retry
+
+from tests.support.redis_server import redis_server
 
 ROOT = Path(__file__).parents[3]
 EXAMPLES = ROOT / "examples/cluster"
@@ -42,10 +46,22 @@ def test_the_command_has_these_options(arguments: list[str]) -> None:
     assert not unknown
 
 
-def test_the_engine_is_set_up_as_its_document_says() -> None:
+def test_the_engine_starts_with_the_user_of_its_document() -> None:
     compose: dict[str, Any] = yaml.safe_load((EXAMPLES / "compose.yaml").read_text("utf-8"))
     rights = re.search(r"ACL SETUSER onesocket on >PASSWORD (.*)", (ROOT / "docs/cluster-redis.md").read_text("utf-8"))
     assert rights is not None
-    command = compose["services"]["valkey"]["command"]
-    assert any(each.endswith(rights[1]) for each in command), json.dumps(command)
-    assert command[command.index("--maxmemory-policy") + 1] == "noeviction"
+    program, *options = (
+        each.replace("${VALKEY_PASSWORD:?}", "secret") for each in compose["services"]["valkey"]["command"]
+    )
+    assert program == "valkey-server"
+    user = options.index("onesocket")
+    assert options[user - 1 : user + 3] == ["--user", "onesocket", "on", ">secret"]
+    assert options[user + 3 :] == rights[1].split()
+    with redis_server(*options) as server:  # which reads each word as an option's value, or refuses to start
+        with server.client(username="onesocket", password="secret") as client:
+            assert client.time()
+            with pytest.raises(NoPermissionError):
+                client.flushall()
+        with server.client(retry=Retry(NoBackoff(), 0)) as client, pytest.raises(AuthenticationError):
+            client.time()
+    assert options[options.index("--maxmemory-policy") + 1] == "noeviction"
