@@ -1,17 +1,20 @@
 """``onesocket serve user``, ``bot`` and ``invite``: beside a running server, and without one."""
 
 import asyncio
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 from argon2 import PasswordHasher
 from argon2.profiles import CHEAPEST
+from sqlalchemy import make_url
 from typer.testing import CliRunner
 
-from onesocket_discord.cli import serve
+from onesocket_discord.cli import _control_client, serve
 from onesocket_discord.rest import Accounts, RestError
 from onesocket_discord.server import ChatServer
 from onesocket_discord.server.service import _passwords
+from onesocket_discord.server.store._sqlite import exclusive_lock
 from tests.unit.onesocket_discord.server.gateway.raw_client import dial
 
 
@@ -54,6 +57,44 @@ def test_accounts_without_a_server(tmp_path: Path) -> None:
     for name in ("robo", "list", "list 2"):
         assert run("bot", "remove", name, *where) == (0, "", "")
     assert [line.split()[1:] for line in run("user", "list", *where)[1].splitlines()] == [["person", "0", "Admin"]]
+
+
+@pytest.mark.parametrize("answers", [True, False])
+def test_a_command_waits_for_a_server_that_starts_or_ends(
+    answers: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that starts has the file before its control endpoint is up, and one that ends has it a moment longer."""
+    where = ("--data", str(tmp_path))
+    assert run("user", "add", "ann", *where, stdin="correct horse\n") == (0, "", "")
+    now = 0.0
+
+    class Clock:
+        monotonic = staticmethod(lambda: now)
+
+        @staticmethod
+        def sleep(seconds: float) -> None:
+            nonlocal now
+            now += seconds
+            if now > 2 and answers:
+                monkeypatch.setattr(_control_client, "ask_server", lambda *_: {"users": []})
+            elif now > 2:
+                lock.close()
+
+    monkeypatch.setattr(_control_client, "time", Clock)
+    with ExitStack() as lock:
+        lock.enter_context(exclusive_lock(make_url(f"sqlite+aiosqlite:///{tmp_path / 'chat.db'}")))
+        status, listed, errors = run("user", "list", *where)
+        assert (status, errors) == (0, "")
+        assert ("ann" in listed) is not answers
+
+
+def test_a_command_does_not_wait_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_control_client, "_PATIENCE", 0.0)
+    where = ("--data", str(tmp_path))
+    assert run("user", "add", "ann", *where, stdin="correct horse\n") == (0, "", "")
+    with exclusive_lock(make_url(f"sqlite+aiosqlite:///{tmp_path / 'chat.db'}")):
+        status, _, errors = run("user", "list", *where)
+    assert (status, "is in use by another server" in errors) == (1, True)
 
 
 async def test_a_renewed_token_and_an_invite_beside_a_running_server(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import http.client
 import json
+import time
 from pathlib import Path
 from typing import Annotated, Any, Final
 from urllib.parse import urlsplit
@@ -16,6 +17,8 @@ from onesocket.cli._usage import EXIT_FAILED, EXIT_USAGE, fail
 from ._server_place import ServerPlace
 
 _TIMEOUT: Final = 10.0
+_PATIENCE: Final = 5.0
+_PAUSE: Final = 0.1
 
 DataOption = Annotated[
     Path | None,
@@ -51,7 +54,24 @@ def manage(
             place.make_directory()
         elif place.file is not None and not place.file.is_file():
             fail(f"there is no database at {place.file}; name it with --data", EXIT_FAILED)
-        return asyncio.run(_manage_database(place, what, body))
+        return _manage_when_free(place, what, body)
+
+
+def _manage_when_free(place: ServerPlace, what: str, body: dict[str, Any]) -> dict[str, Any]:
+    """Perform an operation in the database. A server that starts or ends has it for a moment yet."""
+    from ..server.store._sqlite import StoreInUse
+
+    deadline = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            return asyncio.run(_manage_database(place, what, body))
+        except StoreInUse:
+            if time.monotonic() >= deadline:
+                raise
+        time.sleep(_PAUSE)
+        answer = ask_server(place, what, body)
+        if answer is not None:
+            return answer
 
 
 async def _manage_database(place: ServerPlace, what: str, body: dict[str, Any]) -> dict[str, Any]:
