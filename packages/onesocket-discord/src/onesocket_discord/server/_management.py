@@ -88,7 +88,7 @@ async def _bot_settings(service: ChatService, body: Json) -> dict[str, Any]:
     fields.check()
     given = {name: value for name, value in settings.items() if value is not None}
     if "owner" in given:
-        given["owner"] = await service.accounts.user_id_of(given["owner"])
+        given["owner"] = await service.accounts.person_id_of(given["owner"])
     return given
 
 

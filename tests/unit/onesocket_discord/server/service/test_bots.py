@@ -7,6 +7,7 @@ import pytest
 from sqlalchemy import select
 
 from onesocket_discord.protocol._intents import Intents
+from onesocket_discord.server._management import manage_service
 from onesocket_discord.server._ports import Account
 from onesocket_discord.server.service._attachments import UploadedFile
 from onesocket_discord.server.service._search import MessageQuery
@@ -152,3 +153,16 @@ async def test_a_bot_that_is_not_public_is_added_by_its_owner_alone() -> None:
         for gone in (helper.user_id, caretaker):
             with expect_api_error(403, 20012):
                 await guilds.add_bot(eve, hers, gone)
+
+
+async def test_a_bot_is_owned_by_a_person() -> None:
+    async with running_service() as world:
+        ann, robo = await world.person("ann"), await world.bot("robo")
+        for owner in ("robo", "onesocket", "nobody"):
+            for what, name in (("bots/edit", "robo"), ("bots/add", "other")):
+                with expect_api_error(400, 50035) as refused:
+                    await manage_service(world.service, what, {"name": name, "owner": owner})
+                assert f"There is no person called '{owner}'" in str(refused.value.errors)
+        await manage_service(world.service, "bots/edit", {"name": "robo", "owner": "ANN"})
+        assert (await world.service.bots.application(robo))["owner"]["id"] == str(ann.user_id)
+        assert {"robo", "ann"} == {one["username"] for one in await world.service.accounts.list_accounts()}

@@ -206,6 +206,13 @@ class AccountService(Service):
             raise _unknown_user(name)
         return int(row.id)
 
+    async def person_id_of(self, name: str) -> int:
+        """The id of a person, for the server's owner. `ApiError` (50035) if there is none, or it is a bot."""
+        row = await self._find(name)
+        if row is None or row.bot:  # a bot that owned itself would be taken for the caretaker
+            raise invalid_field("owner", "OWNER_UNKNOWN", f"There is no person called {name!r}.")
+        return int(row.id)
+
     async def remove(self, name: str, *, only_bot: bool = False) -> None:
         """Remove a person or a bot for the server's owner: end its logins and memberships, and free its name.
 
