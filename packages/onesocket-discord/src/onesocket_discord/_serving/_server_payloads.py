@@ -36,21 +36,23 @@ def content_readers(message: JsonObject) -> frozenset[str]:
     return frozenset(str(user.get("id")) for user in users)
 
 
-def content_for(message: JsonObject, user_id: str) -> JsonObject:
-    """Return a message of a guild as the bot `user_id` without MESSAGE_CONTENT may read it; the same if it may all.
+def content_for(message: JsonObject, user_id: str, *, in_dm: bool = False) -> JsonObject:
+    """Return a message as the bot `user_id` without MESSAGE_CONTENT may read it; the same if it may all.
 
-    Its content, and that of the message that it replies to, are hidden except from their authors and from who is
-    mentioned in them. What it forwards is hidden from all: whose it was isn't told, and a bot could forward anything.
+    In a guild its content, and that of the message that it replies to, are hidden except from their authors and from
+    who is mentioned in them. What it forwards is hidden from all: whose it was isn't told, and a bot could forward
+    anything. In a direct message that alone is hidden, if a bot has forwarded it.
     """
     shown = message
-    if user_id not in content_readers(message):
+    if not in_dm and user_id not in content_readers(message):
         shown = _without_content(message)
     replied_to = message.get("referenced_message")
     if replied_to:
-        shown_reply = content_for(replied_to, user_id)
+        shown_reply = content_for(replied_to, user_id, in_dm=in_dm)
         if shown_reply is not replied_to:
             shown = {**shown, "referenced_message": shown_reply}
-    if message.get("message_snapshots"):
+    author: JsonObject = message.get("author") or {}
+    if message.get("message_snapshots") and (not in_dm or author.get("bot")):
         forwarded = (
             {**one, "message": _without_content(one.get("message") or {})} for one in message["message_snapshots"]
         )

@@ -45,7 +45,7 @@ class Event:
     intents: int = 0
     """A session receives it if it has any of these intents; 0: every session."""
     content_of: int | None = None
-    """The author's id, if the body is a message whose content is hidden from bots without MESSAGE_CONTENT."""
+    """The author's id, if the body is a message whose content may be hidden from bots without MESSAGE_CONTENT."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,7 +60,8 @@ def test_hiding_the_content_leaves_the_rest_and_invents_nothing() -> None:
     assert dispatch.form_for(7) is dispatch.form_for(8)
     assert dispatch.form_for(2) is dispatch.shown
     assert content_for({"referenced_message": None, "author": {"id": "2"}}, "2")["referenced_message"] is None
-    assert not PublishedDispatch(Event("MESSAGE_CREATE", {**data, "guild_id": None}, frozenset(), 0, 2)).hides_content
+    private = PublishedDispatch(Event("MESSAGE_CREATE", {**data, "guild_id": None}, frozenset(), 0, 2))
+    assert private.form_for(7) is private.shown
 
 
 def test_a_reply_and_what_it_replies_to_are_hidden_each_for_itself() -> None:
@@ -87,6 +88,15 @@ def test_what_a_bot_forwards_tells_it_nothing() -> None:
     data = {"guild_id": "9", "content": "", "author": {"id": "2"}, "message_snapshots": snapshots}
     assert content_for(data, "2")["message_snapshots"] == [{"message": {"content": "", "attachments": []}}]
     assert snapshots[0]["message"]["content"] == "secret"
+
+
+@pytest.mark.parametrize(("is_bot", "read"), [(True, ""), (False, "secret")])
+def test_what_is_forwarded_into_a_direct_message_is_read_by_bots_if_a_person_did_it(is_bot: bool, read: str) -> None:
+    snapshots = [{"message": {"content": "secret"}}]
+    data = {"content": "look", "author": {"id": "2", "bot": is_bot}, "message_snapshots": snapshots}
+    dispatch = PublishedDispatch(Event("MESSAGE_CREATE", data, frozenset(), content_of=2))
+    body = json.loads(dispatch.form_for(2).payload(1))["d"]
+    assert (body["content"], body["message_snapshots"][0]["message"]["content"]) == ("look", read)
 
 
 @pytest.mark.parametrize(

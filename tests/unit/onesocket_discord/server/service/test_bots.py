@@ -96,6 +96,23 @@ async def test_a_bot_without_message_content_reads_its_own_where_it_is_mentioned
         assert (await world.service.search.in_channel(robo, dm, MessageQuery(content="priv")))["total_results"] == 1
 
 
+async def test_a_bot_without_message_content_reads_nothing_that_it_forwards_into_a_direct_message() -> None:
+    async with running_service() as world:
+        ann, robo, other = await world.person("ann"), await blind_bot(world), await blind_bot(world, "other")
+        channel = await world.general(ann)
+        secret = await world.say(ann, channel, "secret")
+        forward = {"message_reference": {"type": 1, "channel_id": str(channel), "message_id": secret["id"]}}
+        for reader in (ann, other):
+            dm = await world.dm(robo, reader)
+            assert "secret" not in str(await world.say(robo, dm, "", **forward))
+            assert "secret" not in str(await world.service.messages.history(robo, dm))
+            history = await world.service.messages.history(reader, dm)
+            assert ("secret" in str(history)) == (reader is ann)
+        dm = await world.dm(ann, robo)
+        await world.say(ann, dm, "", **forward)  # she shows it to the bot
+        assert "secret" in str((await world.service.messages.history(robo, dm, limit=1))[0])
+
+
 async def test_the_events_of_a_bot_without_message_content_have_the_whole_message() -> None:
     async with running_service() as world:
         ann, robo = await world.person("ann"), await blind_bot(world)

@@ -314,7 +314,7 @@ async def test_direct_messages_are_between_two() -> None:
         assert (set(event.recipients), event.intents, event.content_of) == (
             {ann.user_id, bob.user_id},
             DIRECT_MESSAGES,
-            None,
+            ann.user_id,
         )
         assert "guild_id" not in event.data
         assert "member" not in event.data

@@ -20,8 +20,8 @@ class PublishedDispatch:
         self.intents = int(event.intents)  # & of an IntFlag is slow
         self.shard_key = _shard_key(event)
         """Modulo the number of shards it gives the shard; 0 for events without a guild."""
-        self.hides_content = event.content_of is not None and event.data.get("guild_id") is not None
-        """True for a message whose content is hidden from bots without MESSAGE_CONTENT."""
+        self.hides_content = event.content_of is not None
+        """True for a message that bots without MESSAGE_CONTENT may not read as it is."""
 
     @property
     def shown(self) -> EncodedDispatch:
@@ -39,7 +39,7 @@ class PublishedDispatch:
         key = tuple(reader in each for each in self._readers)
         form = self._forms.get(key)
         if form is None:
-            body = content_for(data, reader)
+            body = content_for(data, reader, in_dm=data.get("guild_id") is None)
             form = self._forms[key] = self.shown if body is data else EncodedDispatch(self._event.name, body)
         return form
 

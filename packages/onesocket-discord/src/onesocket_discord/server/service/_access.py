@@ -79,12 +79,11 @@ class ChannelAccess:
     ) -> None:
         """Publish an event of the channel, with its ids; `intents`: in a guild, and in a DM.
 
-        `content_of`: the author whose content is hidden in a guild from bots without MESSAGE_CONTENT.
+        `content_of`: the author of a message, whose content may be hidden from bots without MESSAGE_CONTENT.
         """
-        author = None if self.is_dm else content_of
         recipients = await self.recipients(context, work)
         intent = self.intent_for(*intents)
-        context.publish(work, name, {**data, **self.where}, recipients, intents=intent, content_of=author)
+        context.publish(work, name, {**data, **self.where}, recipients, intents=intent, content_of=content_of)
 
 
 # Built once: every message needs it, and building a statement costs more than running it.

@@ -52,9 +52,9 @@ class MessageReader(Service):
 
 def readable_by(account: Account, guild_id: int | None, body: Json) -> Json:
     """The message with the content that the account may read: all, but for bots that may not use MESSAGE_CONTENT."""
-    if guild_id is None or account.has_intent(Intents.MESSAGE_CONTENT):
+    if account.has_intent(Intents.MESSAGE_CONTENT):
         return body
-    return content_for(body, str(account.user_id))
+    return content_for(body, str(account.user_id), in_dm=guild_id is None)
 
 
 async def find_message(connection: AsyncConnection, channel_id: int, message_id: int) -> Row[Any]:
