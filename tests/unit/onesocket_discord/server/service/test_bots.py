@@ -183,3 +183,27 @@ async def test_a_bot_is_owned_by_a_person() -> None:
         await manage_service(world.service, "bots/edit", {"name": "robo", "owner": "ANN"})
         assert (await world.service.bots.application(robo))["owner"]["id"] == str(ann.user_id)
         assert {"robo", "ann"} == {one["username"] for one in await world.service.accounts.list_accounts()}
+
+
+async def test_a_bot_sees_in_the_guild_that_it_begins_with_or_joins_what_its_intents_allow() -> None:
+    async with running_service() as world:
+        ann = await world.person("ann")
+        world.heard.statuses[ann.user_id] = "online"
+        guild = int((await world.service.guilds.create(ann, {"name": "a guild"}))["id"])
+        for denied, members, presences in (
+            (0, 2, 1),
+            (Intents.GUILD_MEMBERS, 1, 1),
+            (Intents.GUILD_PRESENCES, 2, 0),
+            (Intents.GUILD_MEMBERS | Intents.GUILD_PRESENCES, 1, 0),
+        ):
+            token, robo_id = await world.service.accounts.create_bot("robo", denied_intents=int(denied))
+            world.heard.take()
+            await world.service.guilds.add_bot(ann, guild, robo_id)
+            joined = world.heard.one("GUILD_CREATE").data
+            ready = await world.service.ready_data(await world.account(token))
+            begun = next(one for one in ready.guilds if one["id"] == str(guild))
+            for shown in (joined, begun):
+                assert (len(shown["members"]), len(shown["presences"])) == (members, presences)
+                assert str(robo_id) in [member["user"]["id"] for member in shown["members"]]
+                assert shown["member_count"] == 2
+            await world.service.accounts.remove("robo")

@@ -158,7 +158,7 @@ def _guild_body(guild: Json, session: GatewaySession, large_threshold: int) -> J
     shown: Json = {
         **guild,
         "unavailable": False,
-        "large": len(members) > large_threshold,
+        "large": guild.get("member_count", len(members)) > large_threshold,
         "presences": presences if session.intents & Intents.GUILD_PRESENCES else [],
     }
     if shown["large"]:

@@ -153,7 +153,7 @@ class GuildService(Service):
             raise missing_permissions()
         if not row.bot_public and row.owner_id != account.user_id:
             raise ApiError(403, 20012, "You are not authorized to perform this action on this application")
-        await join_guild(self._context, work, account_from_row(row), guild_id)
+        await join_guild(self._context, work, account_from_row(row, self._context.denied_intents), guild_id)
         return await self._one(work, guild_id, user_id)
 
     @transaction

@@ -57,7 +57,7 @@ async def leave_guild(context: ServiceContext, work: UnitOfWork, who: Json, guil
 async def guild_create_objects(
     connection: AsyncConnection, publisher: Publisher, account: Account, only: Sequence[int] | None = None
 ) -> list[Json]:
-    """The guilds of this account (or some of them) as GUILD_CREATE has them."""
+    """The guilds of this account (or some of them) as GUILD_CREATE has them, without what its intents deny it."""
     mine = select(guilds, members.c.joined_at).join(members).where(members.c.user_id == account.user_id)
     if only is not None:
         mine = mine.where(guilds.c.id.in_(only))
@@ -71,15 +71,28 @@ async def guild_create_objects(
     ).all()
     people = (await connection.execute(select_members().where(members.c.guild_id.in_(ids)))).all()
     return [
-        serialize.guild_create(
-            row,
-            roles[row.id],
-            [serialize.channel(one) for one in within if one.guild_id == row.id],
-            [member_from_row(one) for one in people if one.guild_id == row.id],
-            list(_presences(publisher, (one.id for one in people if one.guild_id == row.id))),
+        _permitted(
+            account,
+            serialize.guild_create(
+                row,
+                roles[row.id],
+                [serialize.channel(one) for one in within if one.guild_id == row.id],
+                [member_from_row(one) for one in people if one.guild_id == row.id],
+                list(_presences(publisher, (one.id for one in people if one.guild_id == row.id))),
+            ),
         )
         for row in rows
     ]
+
+
+def _permitted(account: Account, guild: Json) -> Json:
+    """The guild with the members and the presences that the account may see: a bot sees itself in any case."""
+    if not account.has_intent(Intents.GUILD_PRESENCES):
+        guild = {**guild, "presences": []}
+    if not account.has_intent(Intents.GUILD_MEMBERS):
+        mine = str(account.user_id)
+        guild = {**guild, "members": [member for member in guild["members"] if member["user"]["id"] == mine]}
+    return guild
 
 
 def select_members() -> Any:
