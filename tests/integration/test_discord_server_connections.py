@@ -52,7 +52,8 @@ def test_an_address_has_its_number_and_a_proxy_any() -> None:
     counter = AddressCounter(2, TrustedProxies(["10.0.0.0/8"]))
     networks = [counter.enter(address) for address in ("2001:db8::1", "2001:db8::2", "2001:db8::3", "2001:db8:1::1")]
     assert networks == ["2001:db8::/64", "2001:db8::/64", None, "2001:db8:1::/64"]
-    assert [counter.enter("10.1.1.1") for _ in range(5)] == [UNCOUNTED] * 5
+    for uncounted in ("10.1.1.1", ""):  # a proxy's, and that of who has left already
+        assert [counter.enter(uncounted) for _ in range(5)] == [UNCOUNTED] * 5
     for network in ("2001:db8::/64", "2001:db8::/64", "2001:db8:1::/64", UNCOUNTED):
         counter.leave(network)
     assert not counter._open  # nothing stays of those who have left

@@ -8,7 +8,7 @@ from typing import Final
 from ._trusted_proxies import TrustedProxies, network_of
 
 UNCOUNTED: Final = ""
-"""The network of a trusted proxy, whose connections are those of many clients."""
+"""The network of a trusted proxy, whose connections are those of many clients, and of who left before it was known."""
 
 
 class AddressCounter:
@@ -25,7 +25,7 @@ class AddressCounter:
 
     def enter(self, address: str) -> str | None:
         """Count one for this address; returns the network for `leave`. None: it has as many as it may."""
-        if self._proxies.trusts(address):
+        if not address or self._proxies.trusts(address):
             return UNCOUNTED
         network = network_of(address)
         if self._open[network] >= self._limit:

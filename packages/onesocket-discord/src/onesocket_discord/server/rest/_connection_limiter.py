@@ -80,7 +80,7 @@ class HttpConnectionLimiter:
         """Create the protocol of a new connection. `address`: of its other end; it is counted."""
         if self.open >= self._limit:
             return self.unavailable()
-        if not address or self._addresses is None:
+        if self._addresses is None:
             return _HttpHandler(self, self._server, self._idle, lambda: None)
         network = self._addresses.enter(address)
         if network is None:
