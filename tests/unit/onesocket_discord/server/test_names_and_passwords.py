@@ -108,7 +108,9 @@ def test_these_are_refused_names(name: str, code: str) -> None:
     assert problem[0] == code
 
 
-@pytest.mark.parametrize("title", ["general", "a b", "👩\u200d🚀", "❤️", "한글", "#1", "שלום\u200f!", "x"])
+@pytest.mark.parametrize(
+    "title", ["general", "a b", "👩\u200d🚀", "❤️", "한글", "#1", "שלום\u200f!", "x", "\U0001fae8", "\U0001faea"]
+)
 def test_these_are_good_titles(title: str) -> None:
     assert title_problem(title) is None
 

@@ -21,6 +21,8 @@ _VARIATION_SELECTORS: Final = ("\U000e0100", "\U000e01ef")
 """The first and the last of the supplementary ones, which are shown as nothing as well."""
 _VISIBLE: Final = frozenset("LNPS")
 """The first letters of the categories of characters that are seen by themselves: letters, numbers, signs, symbols."""
+_PICTOGRAPHS: Final = ("\U0001f000", "\U0001fbff")
+"""The first and the last character of the blocks of emoji, of which Python's database lacks those of later years."""
 _LINE_BREAKING: Final = frozenset({"Cc", "Cs", "Zl", "Zp"})
 _REORDERING: Final = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 """Embeddings, overrides and isolates of the bidirectional algorithm. Marks (U+200E, U+200F) move nothing else."""
@@ -71,7 +73,7 @@ def title_problem(title: str) -> tuple[str, str] | None:
     """
     if any(unicodedata.category(one) in _LINE_BREAKING or one in _REORDERING for one in title):
         return "NAME_INVALID", "Must be one line, without control characters."
-    if not any(unicodedata.category(one)[0] in _VISIBLE and not _is_invisible(one) for one in title):
+    if not any(map(_is_visible, title)):
         return "NAME_BLANK", "Must not be blank."
     return None
 
@@ -83,6 +85,12 @@ def _is_hidden(name: str) -> bool:
         if marks > _MAX_MARKS or _is_invisible(character):
             return True
     return False
+
+
+def _is_visible(character: str) -> bool:
+    if _PICTOGRAPHS[0] <= character <= _PICTOGRAPHS[1]:
+        return True
+    return unicodedata.category(character)[0] in _VISIBLE and not _is_invisible(character)
 
 
 def _is_invisible(character: str) -> bool:
