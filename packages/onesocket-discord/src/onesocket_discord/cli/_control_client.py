@@ -120,10 +120,4 @@ class ErrorReporting:
         from onesocket.errors import InvalidOption, MissingExtra, OnesocketError
 
         if isinstance(error, OnesocketError):
-            fail(_error_text(error), EXIT_USAGE if isinstance(error, InvalidOption | MissingExtra) else EXIT_FAILED)
-
-
-def _error_text(error: Exception) -> str:
-    """The error's text, with the invalid fields."""
-    fields = getattr(error, "errors", None)
-    return f"{error}: {json.dumps(fields)}" if fields else str(error)
+            fail(str(error), EXIT_USAGE if isinstance(error, InvalidOption | MissingExtra) else EXIT_FAILED)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from onesocket.errors import OnesocketError
 
 from ._ports import Json
@@ -18,6 +20,10 @@ class ApiError(OnesocketError):
         self.errors = errors
         self.retryable = status in {429, 503}
 
+    def __str__(self) -> str:
+        """Return what is wrong with each field, or the text: for the terminal and logs."""
+        return "; ".join(_field_texts(self.errors or {})) or self.text
+
     @property
     def body(self) -> Json:
         """The error body in Discord's form."""
@@ -25,6 +31,14 @@ class ApiError(OnesocketError):
         if self.errors is not None:
             body["errors"] = self.errors
         return body
+
+
+def _field_texts(errors: Json, path: str = "") -> Iterator[str]:
+    for name, inner in errors.items():
+        if name == "_errors":
+            yield from (f"{path}: {one['message']}" if path else one["message"] for one in inner)
+        else:
+            yield from _field_texts(inner, f"{path}.{name}" if path else name)
 
 
 def unauthorized() -> ApiError:

@@ -68,8 +68,7 @@ class ControlEndpoint:
         try:
             return web.json_response(await self._answer(request))
         except OnesocketError as error:
-            fields = getattr(error, "errors", None)
-            return _error_response(400, f"{error}: {json.dumps(fields)}" if fields else str(error))
+            return _error_response(400, str(error))
 
     async def _answer(self, request: web.Request) -> Json:
         what, _, name = request.path.removeprefix(_PREFIX).partition("/")
