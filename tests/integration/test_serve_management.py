@@ -53,6 +53,10 @@ async def test_people_are_managed_without_a_server(tmp_path: Path) -> None:
         assert database.execute(settings).fetchone() == (0, 1 << 15 | 1 << 1)
         assert (await run("bot", "edit", "robo", "--public", "--deny", "none", *where)) == (0, "", "")
         assert database.execute(settings).fetchone() == (1, 0)
+        for options, said in ((), "nothing to change"), (("--deny", "none", "--deny", "members"), "no other intent"):
+            status, _, errors = await run("bot", "edit", "robo", *options, *where)
+            assert (status, said in " ".join(errors.split())) == (2, True), errors
+        assert database.execute(settings).fetchone() == (1, 0)
     assert (await run("user", "remove", "robo", *where))[0] == 0
     assert (await run("user", "list", *where)) == (0, "", "")
 

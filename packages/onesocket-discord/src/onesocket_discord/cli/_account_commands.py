@@ -149,7 +149,10 @@ def edit_bot(
 
     A session goes on with the intents that it has; HTTP, and the next Identify, obey.
     """
-    manage(data, database, "bots/edit", {"name": name, **_bot_settings(owner, public, deny)})
+    settings = _bot_settings(owner, public, deny)
+    if not settings:
+        raise typer.BadParameter("there is nothing to change: give --owner, --public, --private or --deny")
+    manage(data, database, "bots/edit", {"name": name, **settings})
 
 
 @bot_app.command("list")
@@ -211,7 +214,10 @@ def _bot_settings(owner: str | None, public: bool | None, deny: list[PrivilegedI
         PrivilegedIntent.MEMBERS: Intents.GUILD_MEMBERS,
         PrivilegedIntent.PRESENCES: Intents.GUILD_PRESENCES,
     }
-    denied = None if not deny else sum(int(bits[one]) for one in set(deny) - {PrivilegedIntent.NONE})
+    named = set(deny or ())
+    if PrivilegedIntent.NONE in named and len(named) > 1:
+        raise typer.BadParameter("none goes with no other intent", param_hint="--deny")
+    denied = sum(int(bits[one]) for one in named - {PrivilegedIntent.NONE}) if named else None
     given = {"owner": owner, "public": public, "denied_intents": denied}
     return {name: value for name, value in given.items() if value is not None}
 
