@@ -76,3 +76,20 @@ async def test_reporting_blocking_and_banning(server: ChatServer, chromium: Brow
         assert ada_account is not None
         bans = await server.service.bans.all(ada_account, server.service.default_guild)
         assert [one["user"]["username"] for one in bans] == ["bob"]
+
+
+async def test_a_moderator_makes_channels_and_a_member_does_not(server: ChatServer, chromium: Browser) -> None:
+    await server.create_user("eve", PASSWORD)  # the owner
+    async with person(chromium, server.page_url) as bob:
+        await bob.sign_in("bob", new=True)
+        make = bob.page.get_by_role("button", name="New channel in onesocket")
+        await expect(bob.page.get_by_role("button", name="Leave onesocket")).to_be_visible()
+        await expect(make).to_have_count(0)
+        user_id, guild = await server.service.accounts.user_id_of("bob"), server.service.default_guild
+        await server.service.roles.set_moderator(guild, user_id, is_one=True)
+        await make.click()
+        await bob.page.get_by_label("Its name").fill("plans")
+        await bob.page.keyboard.press("Enter")
+        await expect(bob.page.locator(".topbar h1")).to_contain_text("plans")
+        await server.service.roles.set_moderator(guild, user_id, is_one=False)
+        await expect(make).to_have_count(0)

@@ -3,6 +3,7 @@
 import { DM } from '../state/directory.js'
 import { isUnread } from '../state/attention.js'
 import { compareIds } from '../state/ids.js'
+import { PERMISSIONS, may } from '../state/moderation.js'
 import { ChannelLink } from './channel_link.js'
 import { arrange, avatar, fill, h, iconButton, isolated } from './dom.js'
 import { nameOf, pathOf } from './names.js'
@@ -32,7 +33,8 @@ export class Sidebar {
 
   update(state) {
     const { guilds, channels, users, presences, readStates, mentions, view, me } = state
-    const now = [guilds, channels, users, presences, readStates, mentions, view.channelId, me]
+    const roles = [...guilds.keys()].map((id) => state.members.get(id)?.get(me?.id)?.roles)
+    const now = [guilds, channels, users, presences, readStates, mentions, view.channelId, me, ...roles]
     if (now.every((value, at) => value === this.#shown[at])) return
     this.#shown = now
     const focused = document.activeElement
@@ -62,7 +64,7 @@ export class Sidebar {
       arrange(section.list, channels.map((channel) => this.#link(state, channel, links).element))
       sections.set(key, section)
     }
-    for (const guild of guildsOf(state)) draw(guild.id, guild.name, channelsOf(state, guild.id), this.#guildButtons(guild, state.me?.id))
+    for (const guild of guildsOf(state)) draw(guild.id, guild.name, channelsOf(state, guild.id), this.#guildButtons(state, guild))
     draw(CONVERSATIONS, 'Direct messages', conversationsOf(state), {
       key: CONVERSATIONS,
       make: () => [iconButton('plus', 'New conversation', () => this.#chat.goTo())],
@@ -72,13 +74,14 @@ export class Sidebar {
     arrange(this.#list, [...[...sections.values()].map((section) => section.element), this.#more])
   }
 
-  #guildButtons(guild, me) {
-    const isOwner = guild.ownerId === me
+  #guildButtons(state, guild) {
+    const isOwner = guild.ownerId === state.me?.id
+    const mayMake = may(state, guild.id, PERMISSIONS.channels)
     return {
-      key: `${guild.name} ${isOwner}`,
+      key: `${guild.name} ${isOwner} ${mayMake}`,
       make: () => [
         iconButton('people', `Invite people to ${guild.name}`, () => this.#chat.invite(guild)),
-        isOwner && iconButton('plus', `New channel in ${guild.name}`, () => this.#chat.newChannel(guild)),
+        mayMake && iconButton('plus', `New channel in ${guild.name}`, () => this.#chat.newChannel(guild)),
         !isOwner && iconButton('close', `Leave ${guild.name}`, () => this.#chat.leave(guild)),
       ],
     }
