@@ -93,3 +93,18 @@ async def test_a_moderator_makes_channels_and_a_member_does_not(server: ChatServ
         await expect(bob.page.locator(".topbar h1")).to_contain_text("plans")
         await server.service.roles.set_moderator(guild, user_id, is_one=False)
         await expect(make).to_have_count(0)
+
+
+async def test_a_report_says_that_it_goes_to_whoever_runs_the_chat(server: ChatServer, chromium: Browser) -> None:
+    """The owner of a guild, which the page calls a server, doesn't see it."""
+    await server.create_user("eve", PASSWORD)
+    async with person(chromium, server.page_url) as ada, person(chromium, server.page_url) as bob:
+        await ada.sign_in("ada", new=True)
+        await bob.sign_in("bob", new=True)
+        await bob.write("something rude")
+        await ada.message("something rude").hover()
+        await ada.page.get_by_role("button", name="Report").click()
+        await expect(ada.page.get_by_role("dialog")).to_contain_text("Whoever runs this chat sees")
+        await ada.page.get_by_label("What is wrong with it?").fill("it is rude")
+        await ada.page.keyboard.press("Enter")
+        await expect(ada.page.locator(".notice")).to_contain_text("Whoever runs this chat will see it.")

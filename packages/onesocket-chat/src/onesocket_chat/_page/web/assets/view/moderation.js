@@ -24,12 +24,12 @@ export function blockedElement(row, onShow) {
 }
 
 async function report(session, message) {
-  const text = 'The owner of this server sees the message as it is now, and your name.'
+  const text = 'Whoever runs this chat sees the message as it is now, and your name.'
   const given = await askFor('Report this message?', [{ name: 'reason', label: 'What is wrong with it?', maxlength: '512' }], { action: 'Report', text })
   if (!given) return
   const path = `/channels/${message.channelId}/messages/${message.id}/report`
   const answer = await session.attempt('report', () => session.api.post(path, given))
-  if (answer) session.notify({ id: 'reported', kind: 'info', title: 'Reported', text: 'The owner of this server will see it.' })
+  if (answer) session.notify({ id: 'reported', kind: 'info', title: 'Reported', text: 'Whoever runs this chat will see it.' })
 }
 
 /** The button that shows what can be done about a member; null for oneself. */
