@@ -131,6 +131,20 @@ async def accept(page: Page, code: str) -> None:
     await page.keyboard.press("Enter")
 
 
+async def test_the_button_that_leaves_a_server_is_not_taken_for_one_that_closes_the_list(
+    server: ChatServer, chromium: Browser
+) -> None:
+    """On a phone it is where drawers have their cross."""
+    async with owner_of(server), person(chromium, server.page_url, **PHONE) as ada:
+        await ada.sign_in("ada", new=True)
+        await ada.page.get_by_role("button", name="Channels", exact=True).click()
+        leave = ada.page.get_by_role("button", name="Leave onesocket").locator("path")
+        drawn = await leave.get_attribute("d")
+        await ada.page.get_by_role("button", name="Use an invite").click()
+        cross = ada.page.get_by_role("dialog").get_by_role("button", name="Close").locator("path")
+        assert drawn != await cross.get_attribute("d")
+
+
 async def test_a_conversation_outlives_the_other_one_s_account(server: ChatServer, chromium: Browser) -> None:
     async with owner_of(server) as eve, person(chromium, server.page_url) as ada:
         await ada.sign_in("ada", new=True)

@@ -55,6 +55,7 @@ const PATHS = {
   send: 'M4 12L20 4l-5 16-4-6zM11 14l9-10',
   close: 'M5 5l14 14M19 5L5 19',
   plus: 'M12 4v16M4 12h16',
+  leave: 'M14 4H5v16h9M10 12h11M17 8l4 4l-4 4',
   more: 'M5 12h.01M12 12h.01M19 12h.01',
   down: 'M12 4v16M5 13l7 7 7-7',
   copy: 'M9 9h11v11H9zM5 15H4V4h11v1',

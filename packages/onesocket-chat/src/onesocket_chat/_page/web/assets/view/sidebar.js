@@ -82,7 +82,7 @@ export class Sidebar {
       make: () => [
         iconButton('people', `Invite people to ${guild.name}`, () => this.#chat.invite(guild)),
         mayMake && iconButton('plus', `New channel in ${guild.name}`, () => this.#chat.newChannel(guild)),
-        !isOwner && iconButton('close', `Leave ${guild.name}`, () => this.#chat.leave(guild)),
+        !isOwner && iconButton('leave', `Leave ${guild.name}`, () => this.#chat.leave(guild)),
       ],
     }
   }
