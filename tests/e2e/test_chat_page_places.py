@@ -145,6 +145,18 @@ async def test_the_button_that_leaves_a_server_is_not_taken_for_one_that_closes_
         assert drawn != await cross.get_attribute("d")
 
 
+async def test_the_server_of_an_invite_is_opened(server: ChatServer, chromium: Browser) -> None:
+    async with owner_of(server) as eve, person(chromium, server.page_url, **PHONE) as ada:
+        await ada.sign_in("ada", new=True)
+        garden = await eve.rest.create_guild("Garden")
+        channel = (await eve.rest.guild_channels(garden["id"]))[0]
+        await eve.rest.send_message(channel["id"], "in the garden")
+        await ada.page.get_by_role("button", name="Channels", exact=True).click()
+        await accept(ada.page, (await eve.rest.create_invite(channel["id"]))["code"])
+        await expect(ada.message("in the garden")).to_be_visible()
+        await expect(ada.page.locator("nav.sidebar")).to_be_hidden()
+
+
 async def test_a_conversation_outlives_the_other_one_s_account(server: ChatServer, chromium: Browser) -> None:
     async with owner_of(server) as eve, person(chromium, server.page_url) as ada:
         await ada.sign_in("ada", new=True)

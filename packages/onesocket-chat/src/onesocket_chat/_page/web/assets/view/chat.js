@@ -51,7 +51,7 @@ export class ChatView {
     this.#search = new SearchView(session, this)
     this.#topbar = new Topbar(session, this)
     this.#empty = new EmptyView(this)
-    this.#navigation = new Navigation(session, { order: (state) => this.#sidebar.order(state), onArrived: () => this.#arrived() })
+    this.#navigation = new Navigation(session, { order: (state) => this.#sidebar.order(state), onArrived: () => this.#arrived(), onWanted: (id) => (this.open(id), this.focusComposer()) })
     this.#notices = new Notices(session.store)
     this.#attention = new Attention(session, (channelId, messageId) => this.open(channelId, messageId))
     const main = h('main.conversation', {}, this.#topbar.element, this.#empty.element, this.#messages.element, this.#composer.element)
@@ -229,7 +229,8 @@ export class ChatView {
 
   async join() {
     const given = await askFor('Use an invite', [{ name: 'code', label: 'The code', autocomplete: 'off' }], { action: 'Join' })
-    if (given) await this.#session.attempt('join', () => this.#session.api.post(`/invites/${encodeURIComponent(given.code.trim())}`))
+    const invite = given && (await this.#session.attempt('join', () => this.#session.api.post(`/invites/${encodeURIComponent(given.code.trim())}`)))
+    if (invite?.channel?.id) this.#navigation.openOnceKnown(invite.channel.id)
   }
 
   async leave(guild) {

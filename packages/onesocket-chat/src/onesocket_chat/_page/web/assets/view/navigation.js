@@ -8,13 +8,17 @@ export class Navigation {
   #options
   #opened = null // { channel, guild } of what is shown
   #left = null // the guild that the user leaves: it needs no explanation
+  #wanted = null // the channel that is opened as soon as it is known
   /** What was shown and is no longer there: `{ channel, guild }`, where the guild is null if that is there. Or null. */
   gone = null
 
-  /** `order(state)`: the ids of the conversations, from top to bottom. `onArrived()`: one was opened without a click. */
-  constructor(session, { order, onArrived }) {
+  /**
+   * `order(state)`: the ids of the conversations, from top to bottom. `onArrived()`: one was opened without a click.
+   * `onWanted(channelId)`: one that was waited for is known, and has to be opened.
+   */
+  constructor(session, { order, onArrived, onWanted }) {
     this.#session = session
-    this.#options = { order, onArrived }
+    this.#options = { order, onArrived, onWanted }
   }
 
   /** Show a channel, and one of its messages. */
@@ -24,11 +28,17 @@ export class Navigation {
     if (!channel) return null // a notification's, which is gone
     const path = pathOf(state, channelId, messageId)
     if (push && location.pathname !== path) history.pushState(null, '', path)
-    this.gone = null
+    this.gone = this.#wanted = null
     if (channel.guildId === this.#left) this.#left = null // the user is back
     this.#note(state, channel)
     writeValue(placeName(state), { guildId: channel.guildId, channelId })
     return this.#session.open(channelId, messageId)
+  }
+
+  /** Show a channel of a guild that was just entered, and comes by itself; unless another one is opened meanwhile. */
+  openOnceKnown(channelId) {
+    this.#wanted = channelId
+    this.settle()
   }
 
   /** The user leaves a guild. */
@@ -49,6 +59,10 @@ export class Navigation {
   settle() {
     const { state } = this.#session.store
     if (!state.isReady) return
+    if (state.channels.has(this.#wanted)) {
+      this.#options.onWanted(this.#wanted)
+      return
+    }
     const { channelId } = state.view
     const channel = state.channels.get(channelId)
     if (channel) {
