@@ -167,3 +167,9 @@ def test_the_fields_of_status_are_listed() -> None:
     assert [name for name in listed if name in FIELDS] == list(FIELDS)
     shared = {field.name for field in dataclasses.fields(Listing)}
     assert set(FIELDS) - shared == {"kind", "listen"}
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in (ROOT / "packages").iterdir()))
+def test_it_is_said_how_each_distribution_is_installed_from_a_checkout(name: str) -> None:
+    texts = [document.read_text("utf-8") for document in DOCUMENTS]
+    assert any(re.search(rf"install [^\n]*packages/{name}(?![\w-])", text) for text in texts)
