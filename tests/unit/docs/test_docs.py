@@ -173,3 +173,10 @@ def test_the_fields_of_status_are_listed() -> None:
 def test_it_is_said_how_each_distribution_is_installed_from_a_checkout(name: str) -> None:
     texts = [document.read_text("utf-8") for document in DOCUMENTS]
     assert any(re.search(rf"install [^\n]*packages/{name}(?![\w-])", text) for text in texts)
+
+
+def test_the_first_example_of_a_cluster_imports_what_it_uses() -> None:
+    (example, *_) = re.findall(r"^```py\n(.*?)^```", read("docs/cluster.md"), re.DOTALL | re.MULTILINE)
+    imported: dict[str, object] = {}
+    exec("\n".join(line for line in example.splitlines() if re.match("import |from ", line)), imported)  # noqa: S102 - our own document
+    assert {"onesocket", "RedisCoordinator"} <= imported.keys()
