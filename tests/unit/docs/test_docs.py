@@ -180,3 +180,13 @@ def test_the_first_example_of_a_cluster_imports_what_it_uses() -> None:
     imported: dict[str, object] = {}
     exec("\n".join(line for line in example.splitlines() if re.match("import |from ", line)), imported)  # noqa: S102 - our own document
     assert {"onesocket", "RedisCoordinator"} <= imported.keys()
+
+
+def test_the_parts_of_the_chat_are_where_its_document_says() -> None:
+    chat = ROOT / "packages/onesocket-chat/src/onesocket_chat"
+    table = read("docs/chat.md").partition("| in `onesocket_chat` |")[2].partition("\n\n")[0]
+    for place, parts, *_ in rows(table)[1:]:
+        for name in re.findall(r"`([^`]+)`", place):
+            assert (chat / name).exists(), name
+        if place.endswith("/`") and "," not in place:
+            assert all((chat / place.strip("`") / name).is_dir() for name in re.findall(r"`(\w+/)`", parts)), place
