@@ -27,17 +27,20 @@ export async function confirm(title, text, action) {
   return answer === true
 }
 
+let shown = 0 // dialogs so far: one may be over another, and each is named by its own title
+
 /** Show something in a dialog. `content(done)` makes it; resolves with what `done` is called with, or null. */
 export function show(title, content, { wide = false } = {}) {
   return new Promise((resolve) => {
     let result = null
+    const titleId = `dialog-title-${++shown}`
     const before = document.activeElement
     const done = (value) => {
       result = value
       dialog.close()
     }
-    const dialog = h(wide ? 'dialog.dialog.is-wide' : 'dialog.dialog', { 'aria-labelledby': 'dialog-title', onclose: closed, onclick: (event) => event.target === dialog && done(null) })
-    append(dialog, [h('div.dialog-head', {}, h('h2', { id: 'dialog-title' }, title), iconButton('close', 'Close', () => done(null))), h('div.dialog-body', {}, content(done))])
+    const dialog = h(wide ? 'dialog.dialog.is-wide' : 'dialog.dialog', { 'aria-labelledby': titleId, onclose: closed, onclick: (event) => event.target === dialog && done(null) })
+    append(dialog, [h('div.dialog-head', {}, h('h2', { id: titleId }, title), iconButton('close', 'Close', () => done(null))), h('div.dialog-body', {}, content(done))])
     document.body.append(dialog)
     dialog.showModal()
     dialog.querySelector('input, .dialog-body button')?.focus()
