@@ -68,7 +68,7 @@ function showLogins(session, onSignOut) {
     const answer = await session.attempt('logins', () => session.api.get('/auth/sessions'))
     fill(list, (answer?.user_sessions ?? []).map((one) => h('li', {},
       h('span', {}, programOf(one.client_info?.user_agent), one.current && ' (here)', h('br'), h('span.hint', {}, `last used on ${dayOf(Date.parse(one.approx_last_used_time))}`)),
-      one.current || h('button', { type: 'button', onclick: () => end(one.id_hash) }, 'End'))))
+      !one.current && h('button', { type: 'button', onclick: () => end(one.id_hash) }, 'End'))))
   }
 
   async function end(hash) {
