@@ -36,3 +36,22 @@ async def test_the_login_that_one_is_in_is_named_and_others_can_be_ended(server:
         await logins.filter(has_not_text="(here)").get_by_role("button", name="End").click()
         await expect(logins).to_have_count(1)
         await expect(other.page.get_by_role("alert")).to_contain_text("You were signed out")
+
+
+async def test_signing_out_asks_before_it_forgets_what_was_being_written(server: ChatServer, chromium: Browser) -> None:
+    async with person(chromium, server.page_url) as ada:
+        await ada.sign_in("ada", new=True)
+        question = ada.page.get_by_role("dialog", name="Sign out?")
+        for answer in ("Cancel", "Sign out"):
+            await ada.field.fill("half a thought")
+            await ada.page.get_by_role("button", name="Settings").click()
+            await ada.page.get_by_role("button", name="Sign out").click()
+            await expect(question).to_contain_text("What you were writing was not sent, and will be discarded.")
+            await question.get_by_role("button", name=answer).click()
+            if answer == "Cancel":
+                await expect(ada.field).to_have_value("half a thought")
+        await expect(ada.page.get_by_role("heading", name="Sign in")).to_be_visible()
+        await ada.sign_in_here("ada")
+        await ada.page.get_by_role("button", name="Settings").click()
+        await ada.page.get_by_role("button", name="Sign out").click()  # nothing was written
+        await expect(ada.page.get_by_role("heading", name="Sign in")).to_be_visible()

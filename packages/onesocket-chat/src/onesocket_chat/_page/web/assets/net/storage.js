@@ -166,6 +166,12 @@ export function writeDraft(name, text) {
   if (own !== ofThisTab && (text || before === readValue(name, ''))) writeValue(name, text || null)
 }
 
+/** True if an account has a text that is being written, in this tab or kept for a tab to come. */
+export function hasDraft(userId) {
+  const kept = [ofThisTab, lasting].flatMap((storage) => namesIn(storage, `${PREFIX}text.${userId}.`))
+  return kept.some((key) => readDraft(key.slice(PREFIX.length)).trim())
+}
+
 /** Forget what is kept of an account besides its login: its drafts, what waits, and where it was. */
 export function forgetAccount(userId) {
   for (const storage of [ofThisTab, lasting]) {

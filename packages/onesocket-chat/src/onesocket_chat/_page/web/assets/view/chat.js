@@ -257,6 +257,7 @@ export class ChatView {
   }
 
   settings() {
+    this.#composer.keep() // signing out asks whether something was written
     showSettings(this.#session, { onToken: () => location.reload(), onSignOut: this.#options.onSignOut })
   }
 

@@ -65,6 +65,11 @@ export class Composer {
     return (this.#drafts.get(channelId)?.text ?? readDraft(this.#nameOf(channelId))).trim()
   }
 
+  /** Keep what is being written now, not in a moment. */
+  keep() {
+    this.#save()
+  }
+
   /** Leave the page: what is being written is kept. */
   close() {
     this.#save()

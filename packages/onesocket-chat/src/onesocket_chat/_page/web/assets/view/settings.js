@@ -1,6 +1,6 @@
 // Settings of this browser and of the account.
 
-import { login } from '../net/storage.js'
+import { hasDraft, login } from '../net/storage.js'
 import { dayOf, plural } from '../text/format.js'
 import { askFor, confirm, show, showKeys } from './dialogs.js'
 import { fill, h } from './dom.js'
@@ -37,9 +37,11 @@ export function showSettings(session, { onToken, onSignOut }) {
 }
 
 async function signOut(session, onSignOut) {
-  const count = session.store.state.outbox.length
-  const text = `${plural(count, 'message')} of yours ${count === 1 ? 'was' : 'were'} not sent, and will be discarded.`
-  if (!count || (await confirm('Sign out?', text, 'Sign out'))) onSignOut()
+  const { me, outbox: { length: count } } = session.store.state
+  const text = count
+    ? `${plural(count, 'message')} of yours ${count === 1 ? 'was' : 'were'} not sent, and will be discarded.`
+    : 'What you were writing was not sent, and will be discarded.'
+  if ((!count && !hasDraft(me?.id)) || (await confirm('Sign out?', text, 'Sign out'))) onSignOut()
 }
 
 async function changePassword(session, onToken) {
