@@ -200,10 +200,13 @@ async def test_the_page_has_strict_headers_and_is_not_sent_twice(server: ChatSer
         assert int(headers["Content-Length"]) < len(body) / 2
         async with http.get(f"{server.page_url}channels/@me/1", headers={"If-None-Match": headers["ETag"]}) as answer:
             assert (answer.status, await answer.read()) == (304, b"")
-        async with http.get(server.page_url, headers={"Accept-Encoding": "identity"}) as answer:
-            assert "Content-Encoding" not in answer.headers
-            assert (answer.headers["ETag"], await answer.read()) == (f'"{digest}"', body)
-            assert answer.headers["Vary"] == "Accept-Encoding"
+        for accepted in ("identity", "br, GZIP; q=0.0, x-gzip"):
+            async with http.get(server.page_url, headers={"Accept-Encoding": accepted}) as answer:
+                assert "Content-Encoding" not in answer.headers
+                assert (answer.headers["ETag"], await answer.read()) == (f'"{digest}"', body)
+                assert answer.headers["Vary"] == "Accept-Encoding"
+        async with http.get(server.page_url, headers={"Accept-Encoding": "br, Gzip;q=0.5"}) as answer:
+            assert answer.headers["Content-Encoding"] == "gzip"
         # Its files have addresses with their version: they are asked for once.
         (main,) = re.findall(r'src="/(assets/[0-9a-f]{16}/main.js)"', body.decode())
         for address, policy_of in ((main, "immutable"), (f"assets/{'0' * 16}/main.js", "no-cache")):

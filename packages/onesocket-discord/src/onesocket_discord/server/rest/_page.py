@@ -98,7 +98,7 @@ class StaticPage:
             file = self._files.get(name)
             if file is None:
                 return web.Response(status=404, text=_MISSING, headers=_HEADERS)
-            takes_gzip = "gzip" in request.headers.get("Accept-Encoding", "")
+            takes_gzip = _takes_gzip(request.headers.get("Accept-Encoding", ""))
             etag = f'"{file.digest}{"-gzip" if takes_gzip else ""}"'
             headers = {**_HEADERS, "ETag": etag}
             if etag in request.headers.get("If-None-Match", ""):
@@ -109,6 +109,15 @@ class StaticPage:
             return web.Response(body=_compressed(file.body), headers={**headers, "Content-Encoding": "gzip"})
 
         return handler
+
+
+def _takes_gzip(accepted: str) -> bool:
+    """Return whether a header `Accept-Encoding` names gzip, with a weight other than 0."""
+    for part in accepted.lower().split(","):
+        coding, _, weight = (each.strip() for each in part.partition(";"))
+        if coding == "gzip":
+            return not weight or weight.removeprefix("q=").strip("0.") != ""
+    return False
 
 
 def _read_file(name: str, body: bytes) -> _PageFile:
