@@ -58,6 +58,7 @@ class GatewayOptions:
         for name in (
             *("heartbeat_interval", "identify_timeout", "close_timeout", "handshake_timeout"),
             *("rate_limit", "replay_count", "max_concurrency"),
+            *("max_connections", "max_per_address", "max_http_per_address", "max_sessions_per_user"),
         ):
             if not getattr(self, name) > 0:
                 raise InvalidOption(f"{name} must be more than 0, not {getattr(self, name)!r}")
