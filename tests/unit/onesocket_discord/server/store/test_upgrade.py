@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import create_engine, func, insert, select, update
 
 from onesocket_discord.server._ports import Account
-from onesocket_discord.server.store import Store
+from onesocket_discord.server.store import Store, _migration
 from onesocket_discord.server.store._migration import MIGRATIONS, StoreTooNew
-from onesocket_discord.server.store._tables import messages
+from onesocket_discord.server.store._tables import METADATA, messages, users
 from tests.support.postgresql import PostgresqlServer
 from tests.unit.onesocket_discord.server.service_fixture import ServiceFixture, expect_api_error, running_service
 from tests.unit.onesocket_discord.server.store.test_store import shape
@@ -258,3 +258,19 @@ async def test_servers_that_begin_the_upgrade_at_once_do_it_once(old: OldDatabas
     async with asyncio.timeout(_DEADLINE):
         assert set(await asyncio.gather(count(), count(), count())) == {5}
     assert old.stored_version() == _LATEST
+
+
+def test_a_name_that_is_changed_meanwhile_keeps_the_skeleton_of_the_new_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = create_engine("sqlite://")
+    METADATA.create_all(engine)
+    with engine.begin() as connection:
+
+        def rename(name: str) -> str:
+            connection.execute(update(users).values(username="bob", username_skeleton="of bob"))
+            return f"of {name}"
+
+        connection.execute(insert(users).values(id=1, username="ann", username_key="ann", bot=False))
+        monkeypatch.setattr(_migration, "name_skeleton", rename)
+        _migration._refresh_skeletons(connection)
+        assert connection.scalar(select(users.c.username_skeleton)) == "of bob"
+    engine.dispose()

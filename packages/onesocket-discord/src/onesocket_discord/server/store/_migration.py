@@ -142,10 +142,15 @@ def _refresh_skeletons(connection: Connection) -> None:
     if stored == wanted:
         return
     rows = connection.execute(select(users.c.id, users.c.username, users.c.username_skeleton)).all()
-    made = [{"of": row.id, "skeleton": name_skeleton(row.username), "before": row.username_skeleton} for row in rows]
-    changed = [{"of": one["of"], "skeleton": one["skeleton"]} for one in made if one["skeleton"] != one["before"]]
+    made = [(row, name_skeleton(row.username)) for row in rows]
+    changed = [
+        {"of": row.id, "named": row.username, "skeleton": skeleton}
+        for row, skeleton in made
+        if skeleton != row.username_skeleton
+    ]
     if changed:
-        one = update(users).where(users.c.id == bindparam("of"))
+        # Another server of the cluster may rename an account meanwhile, and stores the new name's skeleton itself.
+        one = update(users).where(users.c.id == bindparam("of"), users.c.username == bindparam("named"))
         connection.execute(one.values(username_skeleton=bindparam("skeleton")), changed)
     if stored is None:
         connection.execute(insert(settings).values(name=_SKELETONS, value=wanted))
