@@ -68,6 +68,32 @@ async def test_the_search_follows_what_is_typed_and_gives_its_place_back(server:
         await expect(ada.page.get_by_role("complementary")).to_be_hidden()
 
 
+async def test_more_of_what_was_found_is_of_the_same_server(server: ChatServer, chromium: Browser) -> None:
+    token = await server.create_user("ada", PASSWORD)
+    asked: list[tuple[str, str]] = []
+
+    async def answer(route: Route) -> None:
+        asked.append(re.findall(r"guilds/([0-9]+)/.*offset=([0-9]+)", route.request.url)[0])
+        await route.fulfill(json={"total_results": 30, "messages": []})
+
+    async with person(chromium, server.page_url) as ada, Rest(token, api_url=server.api_url, token_type=None) as rest:
+        first = (await rest.guilds())[0]["id"]
+        await rest.create_guild("Other place")
+        await ada.sign_in("ada")
+        await ada.page.route("**/messages/search?*", answer)
+        await ada.page.locator("nav.sidebar section").first.locator("a.channel").first.click()
+        await ada.page.keyboard.press("Control+f")
+        await ada.page.keyboard.type("boat")
+        more = ada.page.get_by_role("button", name="More", exact=True)
+        await expect(more).to_be_visible()
+        shown = ada.page.url
+        await ada.page.locator("nav.sidebar section").nth(1).locator("a.channel").first.click()
+        await ada.page.wait_for_function("(before) => location.href !== before", arg=shown)
+        async with ada.page.expect_response("**/messages/search?*"):
+            await more.click()
+        assert asked == [(first, "0"), (first, "25")]
+
+
 async def test_the_buttons_of_a_message_cover_no_field_and_go_with_the_focus(
     server: ChatServer, chromium: Browser
 ) -> None:

@@ -57,7 +57,9 @@ export class SearchView {
     this.#searched = this.#field.value.trim()
     fill(this.#results)
     this.#summary.textContent = ''
-    if (this.#searched) this.#find(this.#searched, 0)
+    const { state } = this.#session.store
+    const channel = state.channels.get(state.view.channelId)
+    if (this.#searched && channel) this.#find(channel, this.#searched, 0)
   }
 
   /** What was asked for before is not wanted any more. */
@@ -67,10 +69,8 @@ export class SearchView {
     this.#searched = ''
   }
 
-  async #find(text, offset) {
-    const { state } = this.#session.store
-    const channel = state.channels.get(state.view.channelId)
-    if (!channel) return
+  /** `channel`: the one that was open when the search began, and so its place, also if another one is open by now. */
+  async #find(channel, text, offset) {
     this.#controller?.abort()
     const { signal } = (this.#controller = new AbortController())
     this.#summary.textContent = 'Searching…'
@@ -86,7 +86,7 @@ export class SearchView {
     this.#results.querySelector('.more')?.remove()
     for (const [found] of messages) this.#results.append(this.#result(messageOf(found), text))
     if (offset + PAGE < total) {
-      this.#results.append(h('li.more', {}, h('button', { type: 'button', onclick: () => this.#find(text, offset + PAGE) }, 'More')))
+      this.#results.append(h('li.more', {}, h('button', { type: 'button', onclick: () => this.#find(channel, text, offset + PAGE) }, 'More')))
     }
   }
 
