@@ -104,3 +104,9 @@ async def test_people_of_a_large_server(server: ChatServer, chromium: Browser) -
         # Everyone can be mentioned, not only those who are drawn.
         await ada.field.press_sequentially("@zo")
         await expect(ada.page.get_by_role("option", name="zoe")).to_be_visible()
+        # A new session begins with some of them alone.
+        await server.faults.invalid_session(user="ada", resumable=False)
+        await server.wait_for(lambda stats: stats.identifies == 2)
+        await ada.connected()
+        await ada.field.fill("")
+        await expect(panel.get_by_role("heading", name="Offline — 301")).to_be_visible()

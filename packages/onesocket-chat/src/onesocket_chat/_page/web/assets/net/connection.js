@@ -79,12 +79,10 @@ export class Connection {
     if (this.state === 'waiting') this.connect()
   }
 
-  /** Ask for the members of a guild; they come as GUILD_MEMBERS_CHUNK. Returns false while there is no connection. */
+  /** Ask for the members of a guild; they come as GUILD_MEMBERS_CHUNK. Rejects if it isn't known that this was sent. */
   requestMembers(guildId) {
-    if (this.state !== 'connected') return false
     const d = { guild_id: guildId, query: '', limit: 0, presences: true }
-    this.#client.send({ op: REQUEST_MEMBERS, d }).catch(() => {}) // asked for again on the next connection
-    return true
+    return this.#client.send({ op: REQUEST_MEMBERS, d })
   }
 
   async #giveToken(previous, error) {

@@ -18,6 +18,7 @@ export class Session {
   #sender = null
   #lastTyping = new Map()
   #acknowledged = new Map()
+  #askedForMembers = new Set() // ids of guilds, until it is told anew of one, with some of its members
   #listeners = new Map()
   #loads = 0
   #presences = new PresenceBuffer()
@@ -188,8 +189,11 @@ export class Session {
 
   // --- guilds, channels and people ----------------------------------------------------------------------------------
 
+  /** Ask for all members of a large guild, unless that is done. */
   requestMembers(guildId) {
-    return this.#connection.requestMembers(guildId)
+    if (this.#connection.state !== 'connected' || this.#askedForMembers.has(guildId)) return
+    this.#askedForMembers.add(guildId)
+    this.#connection.requestMembers(guildId).catch(() => this.#askedForMembers.delete(guildId)) // the next change asks again
   }
 
   /** Perform a request; a failure becomes a notice, which goes when the same kind succeeds. Returns null then. */
@@ -255,6 +259,7 @@ export class Session {
       return
     }
     if (this.#presences.precedes(name)) this.#applyPresences()
+    if (name === 'GUILD_CREATE') this.#askedForMembers.delete(data.id)
     this.store.dispatch({ type: 'dispatch', name, data, now: Date.now() })
     if (name === 'READY') this.#begun(data.user.id)
     for (const listener of this.#listeners.get(name) ?? []) listener(data, this.store.state)
@@ -263,6 +268,7 @@ export class Session {
   /** This tab has joined a connection of others: what they were told is told at once. */
   #snapshotCame(parts) {
     this.#applyPresences()
+    this.#askedForMembers.clear()
     this.store.dispatch({ type: 'snapshot', parts })
     this.#begun(parts.me.id)
   }

@@ -18,7 +18,6 @@ export class MembersView {
   #sorted = [] // what the people were sorted by
   #people = []
   #known = new Map()
-  #requested = new Map() // guild id -> the session's users when it was asked for
 
   constructor(session, chat) {
     this.#session = session
@@ -30,9 +29,7 @@ export class MembersView {
   update(state) {
     const channel = state.channels.get(state.view.channelId)
     const guild = state.guilds.get(channel?.guildId)
-    if (guild?.isLarge && state.connection.state === 'connected' && !this.#requested.has(guild.id) && this.#session.requestMembers(guild.id)) {
-      this.#requested.set(guild.id, true)
-    }
+    if (guild?.isLarge) this.#session.requestMembers(guild.id)
     const now = [channel?.guildId ?? channel?.id, state.members.get(channel?.guildId), state.users, state.presences]
     if (now.every((value, at) => value === this.#shown[at])) return
     if (now[0] !== this.#shown[0]) this.#list.reset()
