@@ -522,3 +522,20 @@ async def test_what_a_tab_that_leaves_has_passed_on_may_have_been_sent(page: Nod
         return [await unposted, ...await Promise.all(fates)];
         """
     ) == ["ClientClosed", "DeliveryUnknown", "RequestLost", "ClientClosed"]
+
+
+async def test_a_stream_of_answers_of_a_tab_that_was_refused_ends_with_the_reason(page: NodePage) -> None:
+    assert (
+        await page.run(
+            """
+        globalThis.BroadcastChannel = class { constructor() { throw new DOMException('blocked', 'SecurityError'); } };
+        const client = kept.join();
+        const refused = await nameOf(client.connect());
+        let last = 'it waits';
+        nameOf((async () => client.requestStream({n: 1}).next())()).then((name) => { last = name; });
+        for (let turns = 0; turns < 20; turns += 1) await turn();
+        return [refused, last];
+        """
+        )
+        == ["UsageError"] * 2
+    )

@@ -310,12 +310,16 @@ export class SharedClient extends MessageClient {
   // --- calls ------------------------------------------------------------------------------------------------------------
 
   async #call(name, about) {
-    if (this.#isClosed) throw new ClientClosed();
-    if (this.#refusal !== null) {
-      if (this.#owner === null) throw this.#refusal.copy();
-      this.#postJoin();
-    }
+    this.#checkMember();
     return this.#calls.add(name, about);
+  }
+
+  /** Throws if this tab has left, or can't be a member; an owner that has refused it is asked again. */
+  #checkMember() {
+    if (this.#isClosed) throw new ClientClosed();
+    if (this.#refusal === null) return;
+    if (this.#owner === null) throw this.#refusal.copy();
+    this.#postJoin();
   }
 
   #post(message) {
@@ -381,9 +385,10 @@ export class SharedClient extends MessageClient {
   async request(message, { timeout = REQUEST_TIMEOUT, resend = false, signal } = {}) {
     return this.#call('request', { message, options: { timeout, resend }, signal });
   }
+
   /** As `Client.requestStream()`: a stream of this tab. */
   requestStream(message, { limit, overflow, resend = false } = {}) {
-    if (this.#isClosed) throw new ClientClosed();
+    this.#checkMember();
     return this.#streams.open(message, { limit, overflow, resend });
   }
 }
