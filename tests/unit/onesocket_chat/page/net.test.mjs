@@ -92,6 +92,23 @@ test('a server, or a proxy before it, that has to be waited for is asked no soon
   assert.deepEqual(posted, ['one', 'one', 'one', 'one', 'two'])
 })
 
+test('a server that takes no more for months is left alone, and the message waits no longer than any other', async (context) => {
+  context.mock.timers.enable({ apis: ['setTimeout', 'Date'] })
+  let posts = 0
+  const { sender, store, hasFailed } = sending(async () => {
+    posts += 1
+    throw new ApiError('Too many tries.', { status: 429, retryAfter: 90 * 86_400 }) // more than a timer can wait
+  })
+  sender.send({ channelId: '10', content: 'in a while' })
+  while (!store.state.outbox[0].error) await new Promise((done) => setImmediate(done))
+  context.mock.timers.tick(60_000)
+  for (let turns = 0; turns < 20; turns += 1) await new Promise((done) => setImmediate(done))
+  assert.deepEqual([posts, store.state.outbox[0].state], [1, 'waiting'])
+  context.mock.timers.tick(30 * 60_000)
+  assert.equal((await hasFailed).error, 'It waited too long. Send it again?')
+  assert.equal(posts, 1)
+})
+
 test('a message that found no network is tried again as soon as it is back', async (context) => {
   context.mock.timers.enable({ apis: ['setTimeout'] })
   let isOnline = false

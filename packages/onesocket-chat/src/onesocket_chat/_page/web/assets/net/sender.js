@@ -171,9 +171,12 @@ export class Sender {
     while (!this.#isConnected && !this.#isClosed) await new Promise((resolve) => this.#waiters.add(resolve))
   }
 
-  /** Wait until the network is back, or for `pause` ms; in any case until the server has said that it may be asked again. */
+  /**
+   * Wait until the network is back, or for `pause` ms; in any case until the server has said that it may be asked again, or
+   * the message is too old for that.
+   */
   async #pause(pause, least) {
-    if (least > 0) return new Promise((resolve) => setTimeout(resolve, least))
+    if (least > 0) return new Promise((resolve) => setTimeout(resolve, Math.min(least, MAX_AGE_MS + 1)))
     return new Promise((resolve) => {
       const timer = setTimeout(resolve, pause)
       this.#waiters.add(() => (clearTimeout(timer), resolve()))
