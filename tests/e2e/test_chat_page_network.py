@@ -77,6 +77,21 @@ async def test_what_fails_without_a_network_is_done_as_soon_as_it_is_back(
         assert [one["content"] for one in await bob.messages(plans)] == ["written without a network", "first plan"]
 
 
+async def test_the_last_keys_before_a_page_is_left_are_kept_too(server: ChatServer, chromium: Browser) -> None:
+    async with person(chromium, server.page_url) as ada:
+        await ada.sign_in("ada", new=True)
+        async with ada.page.expect_navigation():
+            await ada.field.evaluate(
+                """(field) => {
+                field.value = 'the last keys'
+                field.dispatchEvent(new Event('input', { bubbles: true }))
+                location.reload()
+            }"""
+            )
+        await ada.connected()
+        await expect(ada.field).to_have_value("the last keys")
+
+
 @pytest.mark.parametrize("mode", MODES)
 async def test_back_and_forward_come_to_a_live_page_with_one_connection(mode: str, server: ChatServer) -> None:
     await server.create_user("ada", PASSWORD)
