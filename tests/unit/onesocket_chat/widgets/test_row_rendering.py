@@ -76,6 +76,24 @@ def test_a_quote_is_plain_text(content: str, shown: str) -> None:
     assert lines.splitlines()[2] == f"↳ bob: {shown}"
 
 
+@pytest.mark.parametrize(
+    ("size", "text"),
+    [
+        (0, "0 B"),
+        (11, "11 B"),
+        (999, "999 B"),
+        (1_000, "1 kB"),
+        (999_499, "999 kB"),
+        (999_500, "1.0 MB"),
+        (25e6, "25.0 MB"),
+    ],
+)
+def test_the_size_of_a_file_is_in_the_unit_that_fits(size: int, text: str) -> None:
+    file = {"id": "9", "filename": "x", "size": size, "url": "https://chat.example/x"}
+    (view,) = views_of([message(1, attachments=[file])], initial_state())
+    assert f"file x, {text}  https" in render_row(view).plain
+
+
 def test_files_are_named_below_the_text_with_their_addresses() -> None:
     files = [
         {"id": "9", "filename": "cat\x1b[2J\n.png", "size": 129_400, "url": "https://chat.example/files/9/cat.png"},

@@ -101,7 +101,9 @@ def _attachment_line(file: Attachment) -> Content:
 
 
 def _format_size(size: int) -> str:
-    return f"{size / 1e6:.1f} MB" if size >= 1e6 else f"{max(1, round(size / 1e3))} kB"
+    if size < 1_000:
+        return f"{size} B"
+    return f"{size / 1e6:.1f} MB" if size >= 999_500 else f"{round(size / 1e3)} kB"
 
 
 def _message_lines(message: Message, view: RowView) -> list[Content]:
