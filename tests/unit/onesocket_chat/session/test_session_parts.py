@@ -284,7 +284,7 @@ def test_a_refusal_fails_one_message_and_not_those_behind_it() -> None:
         assert bench.shown == {}  # withdrawn by the success after it; the draft itself says why
         draft = bench.store.state.outbox.find(nonce)
         assert draft is not None
-        assert (draft.fate, draft.reason) == (DraftState.FAILED, "no")
+        assert (draft.fate, draft.reason) == (DraftState.FAILED, "you may not do this here")
         bench.api.on_send = store
         bench.sender.retry(nonce)
         await asyncio.sleep(1)
@@ -478,7 +478,7 @@ def test_request_errors_of_the_connection_go_with_it_and_others_stay() -> None:
         errors.failed("edit", Forbidden("no", status=403))
         errors.failed("delete", RequestLost("gone", retryable=True))
         errors.connection_restored()
-        assert bench.shown == {"request-edit": "no"}
+        assert bench.shown == {"request-edit": "you may not do this here"}
         errors.dismiss()
         assert bench.shown == {}
 

@@ -6,7 +6,9 @@ import re
 from typing import Final
 
 from onesocket import OnesocketError
-from onesocket_discord.rest import RestError
+from onesocket_discord.rest import BadAnswer, NotFound, RateLimited, RestError, ServerTrouble
+
+from ._request_texts import request_error_text
 
 _SENTENCES: Final = {
     "INVALID_LOGIN": "The name or the password is wrong.",
@@ -25,14 +27,16 @@ _PROBLEM: Final = re.compile(r"(?P<field>\w+): (?P<text>.*?)(?: \((?P<code>\w+)\
 
 
 def sign_in_error_text(error: OnesocketError) -> str:
-    """The error in a sentence, without HTTP; that of the error itself if there is none for it."""
-    if not isinstance(error, RestError):
-        return str(error)
+    """The error in a sentence, without the API's words for it."""
+    if not isinstance(error, RestError) or isinstance(error, RateLimited | ServerTrouble):
+        return request_error_text(error)
+    if isinstance(error, NotFound | BadAnswer):
+        return "There is no chat server at this address: check it."
     if error.code == _CLOSED:
         return "This server takes no new accounts. Ask its owner for one."
     found = _PROBLEM.fullmatch(error.problems[0]) if error.problems else None
     if found is None:
-        return str(error)
+        return f"The server refused it (HTTP {error.status})."
     if found["code"] in _SENTENCES:
         return _SENTENCES[found["code"]]
     return f"{'The password' if 'password' in found['field'] else 'The name'}: {found['text']}"
