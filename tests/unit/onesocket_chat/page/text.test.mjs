@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { parseMarkdown, plainText } from '../../../../packages/onesocket-chat/src/onesocket_chat/_page/web/assets/text/markdown.js'
 import { completionAt, decodeMentions, encodeMentions } from '../../../../packages/onesocket-chat/src/onesocket_chat/_page/web/assets/text/mentions.js'
+import { inviteCode } from '../../../../packages/onesocket-chat/src/onesocket_chat/_page/web/assets/text/invite.js'
 import { EMOJI, findEmoji, isOnlyEmoji } from '../../../../packages/onesocket-chat/src/onesocket_chat/_page/web/assets/text/emoji.js'
 
 /** A short form: `strong(em(x))`. */
@@ -82,4 +83,11 @@ test('emoji', () => {
   assert.ok(isOnlyEmoji('👨‍👩‍👧‍👦 ❤️ 👍🏽 🇫🇷'))
   assert.ok(!isOnlyEmoji('👍 yes'))
   assert.ok(!isOnlyEmoji('12'))
+})
+
+test('the code of an invite is found alone and in a link', () => {
+  for (const text of ['AbC-1_2', '  AbC-1_2\n', 'https://chat.example/invite/AbC-1_2', 'https://chat.example/invite/AbC-1_2/', 'chat.example/AbC-1_2?from=ada#top']) {
+    assert.equal(inviteCode(text), 'AbC-1_2', text)
+  }
+  assert.equal(inviteCode('no code'), 'no code')
 })

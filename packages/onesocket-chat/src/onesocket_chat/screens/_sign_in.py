@@ -50,7 +50,7 @@ class SignInScreen(Screen[None]):
             yield Input(id="password", password=True, max_length=256)
             with Vertical(id="invited"):
                 yield Static("Invite", classes="label")
-                yield Input(id="invite", max_length=64)
+                yield Input(id="invite", max_length=200)
             with Horizontal(id="buttons"):
                 yield Button("Sign in", id="go", variant="primary")
                 yield Button("Register", id="register")

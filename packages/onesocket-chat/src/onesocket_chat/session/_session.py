@@ -29,6 +29,7 @@ from ._connection_monitor import ConnectionMonitor
 from ._draft_files import DraftFiles
 from ._drafts import Drafts
 from ._history_loader import HistoryLoader
+from ._invite_code import invite_code
 from ._message_search import MessageSearch
 from ._message_sender import MessageSender
 from ._moderation import Moderation
@@ -87,7 +88,7 @@ async def sign_in(
     """Register an account, or sign in; returns the token. Raises the errors of `Accounts`."""
     accounts = Accounts(server.api_url, timeout=timeout, user_agent=USER_AGENT)
     if register:
-        return await accounts.register(name, password, invite or None)
+        return await accounts.register(name, password, invite_code(invite) or None)
     return await accounts.login(name, password)
 
 
@@ -261,8 +262,8 @@ class ChatSession:
         return code if isinstance(code, str) else None
 
     async def accept(self, code: str) -> int | None:
-        """Join a guild by an invite; returns the guild's id."""
-        entered = await self.request_errors.guard("join", self._rest.accept_invite(code))
+        """Join a guild by an invite, given by its code or link; returns the guild's id."""
+        entered = await self.request_errors.guard("join", self._rest.accept_invite(invite_code(code)))
         guild = self.request_errors.read("join", (entered or {}).get("guild"), Guild)
         return None if guild is None else guild.id
 

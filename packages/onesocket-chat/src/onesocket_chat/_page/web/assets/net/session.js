@@ -196,8 +196,11 @@ export class Session {
     this.#connection.requestMembers(guildId).catch(() => this.#askedForMembers.delete(guildId)) // the next change asks again
   }
 
-  /** Perform a request; a failure becomes a notice, which goes when the same kind succeeds. Returns null then. */
-  async attempt(action, request) {
+  /**
+   * Perform a request; a failure becomes a notice, which goes when the same kind succeeds, or is told to `refuse(sentence)`.
+   * Returns null then.
+   */
+  async attempt(action, request, refuse = null) {
     try {
       const answer = await request()
       this.store.dispatch({ type: 'notice-withdrawn', id: `request-${action}` })
@@ -208,7 +211,8 @@ export class Session {
       if (error.isUnauthorized) {
         if (action !== 'password') await this.#newToken
         this.onSignedOut('You were signed out.')
-      } else this.notify({ id: `request-${action}`, kind: 'error', title: TITLES[action] ?? 'That did not work', text: error.message })
+      } else if (refuse) refuse(error.message)
+      else this.notify({ id: `request-${action}`, kind: 'error', title: TITLES[action] ?? 'That did not work', text: error.message })
       return null
     }
   }

@@ -1,5 +1,6 @@
 // The whole page of a signed-in account.
 
+import { inviteCode } from '../text/invite.js'
 import { Attention } from './attention.js'
 import { Composer } from './composer.js'
 import { askFor, confirm, show, showKeys } from './dialogs.js'
@@ -229,8 +230,9 @@ export class ChatView {
   }
 
   async join() {
-    const given = await askFor('Use an invite', [{ name: 'code', label: 'The code', autocomplete: 'off' }], { action: 'Join' })
-    const invite = given && (await this.#session.attempt('join', () => this.#session.api.post(`/invites/${encodeURIComponent(given.code.trim())}`)))
+    const attempt = ({ code }, refuse) => this.#session.attempt('join', () => this.#session.api.post(`/invites/${encodeURIComponent(inviteCode(code))}`), refuse)
+    const field = { name: 'code', label: 'The code, or the whole link', autocomplete: 'off', autocapitalize: 'none', spellcheck: 'false' }
+    const invite = await askFor('Use an invite', [field], { action: 'Join', attempt })
     if (invite?.channel?.id) this.#navigation.openOnceKnown(invite.channel.id)
   }
 

@@ -1,19 +1,39 @@
 import { append, h, iconButton } from './dom.js'
 
-/** Ask for one or several texts. Resolves with the values by name, or null. */
-export function askFor(title, fields, { action = 'OK', text = '' } = {}) {
+/**
+ * Ask for one or several texts. Resolves with the values by name, or null. With `attempt(values, refuse)` it resolves with
+ * that one's answer; without an answer the dialog stays, with the sentence that `refuse` was called with.
+ */
+export function askFor(title, fields, { action = 'OK', text = '', attempt = null } = {}) {
   const inputs = fields.map(({ name, label, type = 'text', ...more }) => {
     const input = h('input', { id: `ask-${name}`, name, type, required: true, ...more })
     return [h('label', { for: input.id }, label), input]
   })
   return show(title, (done) => {
-    const form = h('form', { onsubmit: submit }, text && h('p', {}, text), inputs,
-      h('div.dialog-buttons', {}, h('button', { type: 'button', onclick: () => done(null) }, 'Cancel'), h('button.primary', { type: 'submit' }, action)))
+    const error = h('p.form-error', { id: 'ask-error', role: 'alert' })
+    const button = h('button.primary', { type: 'submit' }, action)
+    const form = h('form', { onsubmit: submit }, text && h('p', {}, text), inputs, error,
+      h('div.dialog-buttons', {}, h('button', { type: 'button', onclick: () => done(null) }, 'Cancel'), button))
     return form
 
-    function submit(event) {
+    async function submit(event) {
       event.preventDefault()
-      done(Object.fromEntries(new FormData(form)))
+      const values = Object.fromEntries(new FormData(form))
+      if (!attempt) return done(values)
+      if (button.disabled) return
+      error.textContent = ''
+      button.disabled = true
+      const answer = await attempt(values, refuse)
+      button.disabled = false
+      if (answer !== null || !error.textContent) done(answer) // nothing to say: the login has ended
+    }
+
+    function refuse(sentence) {
+      const [, field] = inputs[0]
+      error.textContent = sentence
+      field.setAttribute('aria-invalid', 'true')
+      field.setAttribute('aria-describedby', error.id)
+      field.select()
     }
   })
 }

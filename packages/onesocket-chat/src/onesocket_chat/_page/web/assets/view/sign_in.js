@@ -1,9 +1,10 @@
 import { Api, ApiError } from '../net/api.js'
 import { login } from '../net/storage.js'
+import { inviteCode } from '../text/invite.js'
 import { fill, h } from './dom.js'
 
 const REGISTRATION = {
-  invite: 'This server takes new accounts by invite only. Paste the code of yours below.',
+  invite: 'This server takes new accounts by invite only. Paste yours below: its code, or the whole link.',
   closed: 'This server takes no new accounts. Ask its owner for one.',
 }
 
@@ -15,7 +16,7 @@ export function signInView(root, { onLogin, message = '' }) {
   const password = h('input', { id: 'password', name: 'password', type: 'password', autocomplete: 'current-password', required: true, maxlength: '256' })
   const hint = h('p.hint', { id: 'password-hint', hidden: true }, 'At least 8 characters, and none of those that everybody would guess.')
   const notice = h('p.hint', { id: 'registration-hint', role: 'status', hidden: true })
-  const invite = h('input', { id: 'invite', name: 'invite', autocomplete: 'off', maxlength: '64', autocapitalize: 'none', spellcheck: 'false' })
+  const invite = h('input', { id: 'invite', name: 'invite', autocomplete: 'off', maxlength: '200', autocapitalize: 'none', spellcheck: 'false' })
   const inviteLabel = h('label', { for: 'invite' }, 'Invite')
   const remember = h('input', { type: 'checkbox', id: 'remember', 'aria-describedby': 'remember-hint' })
   const submit = h('button.primary', { type: 'submit' }, 'Sign in')
@@ -95,7 +96,7 @@ export function signInView(root, { onLogin, message = '' }) {
   }
 
   function registration() {
-    const code = invite.hidden ? '' : invite.value.trim()
+    const code = invite.hidden ? '' : inviteCode(invite.value)
     return { username: name.value.trim(), password: password.value, ...(code && { invite: code }) }
   }
 
