@@ -26,6 +26,7 @@ from ._attention import Attention
 from ._chat_config import ChatConfig, InvalidConfig
 from ._credentials import Credentials, forget, load, save, state_directory
 from ._input_order import InputOrder, InputSettled
+from ._notice_expiry import NoticeExpiry
 from ._toast_sink import ToastSink
 from .screens._chat import ChatScreen
 from .screens._dialogs import ConfirmDialog
@@ -94,6 +95,7 @@ class ChatApp(App[None]):
         self.session: ChatSession | None = None
         self.toasts = ToastSink(self)
         self.notices = Notices(self.toasts)
+        self.notices.add(NoticeExpiry(self, self.notices))
         self.input_order = InputOrder(self, super().on_event)
         self._attention = Attention(self, self._config, self._write_to_terminal)
 
@@ -352,10 +354,10 @@ class ChatApp(App[None]):
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         """The commands of the command palette."""
         if isinstance(screen, ChatScreen):
-            yield SystemCommand("New guild", "Make a guild, with one channel", screen.create_guild)
-            yield SystemCommand("New channel", "In the guild of the active panel", screen.create_channel)
-            yield SystemCommand("Invite", "Make a code by which others enter this guild", screen.create_invite)
-            yield SystemCommand("Enter a guild", "By the code of an invite", screen.accept_invite)
+            yield SystemCommand("New server", "Make a server, with one channel", screen.create_guild)
+            yield SystemCommand("New channel", "In the server of the active panel", screen.create_channel)
+            yield SystemCommand("Invite people", "Make a code by which others enter this server", screen.create_invite)
+            yield SystemCommand("Use an invite", "Enter a server, by the code or the link", screen.accept_invite)
             yield SystemCommand("Timeline", "The changes of the connection's state", screen.action_timeline)
             yield SystemCommand("Logins…", "Where you are signed in; end one, or all", screen.show_logins)
             yield SystemCommand("Change password…", "All other logins end with the old one", screen.change_password)

@@ -24,6 +24,12 @@ _MAX_TEXT_LENGTH: Final = 300
 """Characters of one toast, so that a server's long text leaves room for others."""
 _TOAST_HEIGHT: Final = 9
 """Lines of a toast at most, with its margin; the style sheet says so too."""
+_ROOMY: Final = (100, 24)
+"""Columns and lines from which toasts have a title of their own and room around them."""
+_BRIEF_LENGTH: Final = 66
+"""Characters of a toast in a smaller terminal: two lines of the width in the style sheet, with what wrapping takes."""
+_NEEDED_WHOLE: Final = "sign-in-failed"
+"""Shown on the form, where it covers no messages."""
 
 
 class ToastSink:
@@ -76,17 +82,26 @@ class ToastSink:
                 screen.query(ToastHolder).remove()
         self._on_screen = wanted
         for notice in new:
-            self._app.post_message(Notify(_toast(notice)))
+            self._app.post_message(Notify(_toast(notice, self._text_length(notice))))
+
+    def _text_length(self, notice: Notice) -> int:
+        size = self._app.size
+        if notice.id == _NEEDED_WHOLE or (size.width >= _ROOMY[0] and size.height >= _ROOMY[1]):
+            return _MAX_TEXT_LENGTH
+        return max(10, min(_BRIEF_LENGTH, 2 * size.width - 14))
 
 
-def _shorten(text: str) -> str:
-    return text if len(text) <= _MAX_TEXT_LENGTH else text[: _MAX_TEXT_LENGTH - 1] + "…"
+def _shorten(text: str, most: int) -> str:
+    return text if len(text) <= most else text[: most - 1] + "…"
 
 
-def _toast(notice: Notice) -> Notification:
+def _toast(notice: Notice, most: int) -> Notification:
+    title, text = sanitize(notice.title), sanitize(notice.text)
+    if most < _MAX_TEXT_LENGTH:
+        title, text = "", f"{title}: {text}"
     return Notification(
-        _shorten(sanitize(notice.text)),
-        title=sanitize(notice.title),
+        _shorten(text, most),
+        title=title,
         severity=_SEVERITY[notice.level],
         timeout=_NO_TIMEOUT,
         markup=False,  # a server's text may look like markup
