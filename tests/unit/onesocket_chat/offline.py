@@ -21,6 +21,22 @@ async def _joined(_: ChatSession) -> Outcome:
 
 
 @asynccontextmanager
+async def offline_screen(
+    size: tuple[int, int], state: ChatState, app: ChatApp | None = None, **options: Any
+) -> AsyncIterator[AppDriver]:
+    """The chat of this state in a terminal of this size; `options`: of `ChatScreen`."""
+    with mock.patch.object(ChatSession, "join", _joined):
+        async with running_app(app or ChatApp("127.0.0.1:1"), size) as driver:
+            session = ChatSession(ServerAddress("http://127.0.0.1:1/api/v10"), "t.o.ken", driver.app.notices)
+            driver.app.session = session
+            session.store.state = state
+            screen = ChatScreen(session, **options)
+            driver.app.call_later(driver.app.push_screen, screen)
+            await driver.until(lambda: driver.app.screen is screen)
+            yield driver
+
+
+@asynccontextmanager
 async def offline_chat(
     size: tuple[int, int] = (100, 30),
     *,
@@ -30,13 +46,7 @@ async def offline_chat(
     **options: Any,
 ) -> AsyncIterator[AppDriver]:
     """A chat in a terminal of this size, with these messages in #general, which is open; `options`: of `ChatScreen`."""
-    with mock.patch.object(ChatSession, "join", _joined):
-        async with running_app(app or ChatApp("127.0.0.1:1"), size) as driver:
-            session = ChatSession(ServerAddress("http://127.0.0.1:1/api/v10"), "t.o.ken", driver.app.notices)
-            driver.app.session = session
-            session.store.state = renew_history(state or initial_state(), GENERAL, messages, since=0)
-            screen = ChatScreen(session, **options)
-            driver.app.call_later(driver.app.push_screen, screen)
-            await driver.until(lambda: driver.app.screen is screen)
-            await driver.until(lambda: screen.active_channel == GENERAL and len(driver.said) == len(messages))
-            yield driver
+    world = renew_history(state or initial_state(), GENERAL, messages, since=0)
+    async with offline_screen(size, world, app, **options) as driver:
+        await driver.until(lambda: driver.chat.active_channel == GENERAL and len(driver.said) == len(messages))
+        yield driver

@@ -85,7 +85,7 @@ async def test_a_message_is_reported_with_a_reason_and_not_without(done: list[An
         for reason in ("", "it is rude"):
             await driver.press("m")
             await choose(driver, "enter")
-            await driver.until_shown("The owner of this server sees the message as it is now, and")
+            await driver.until_shown("Whoever runs this chat sees the message as it is now, and")
             await driver.answer(reason)
         await driver.until_toast("reported")
         assert done == [("report", MESSAGES[0], "it is rude")]

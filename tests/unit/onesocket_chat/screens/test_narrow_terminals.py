@@ -178,11 +178,11 @@ async def test_the_form_and_the_questions_live_in_every_size(seed: int) -> None:
         await driver.until(lambda: driver.is_drawn("ada") and driver.is_drawn("••••••") and driver.is_drawn("Register"))
     async with chatting((80, 24), GENERAL) as driver:
         await driver.do(driver.chat.create_guild)
-        await driver.until(lambda: driver.is_drawn("Name of the new guild"))
+        await driver.until(lambda: driver.is_drawn("Name of the new server"))
         for _ in range(15):
             await driver.pilot.resize_terminal(chance.randint(1, 100), chance.randint(1, 30))
         await driver.resize(40, 12)
-        await driver.until(lambda: driver.is_drawn("Name of the new guild"))
+        await driver.until(lambda: driver.is_drawn("Name of the new server"))
 
 
 @pytest.mark.parametrize("seed", range(2))

@@ -19,6 +19,8 @@ class ChatState(Struct, frozen=True):
 
     me: User | None = None
     guilds: Mapping[int, Guild] = {}
+    awaited: frozenset[int] = frozenset()
+    """The ids of the guilds that are announced, and were not received yet."""
     channels: Mapping[int, Channel] = {}
     people: Mapping[int, User] = {}
     members: Mapping[int, frozenset[int]] = {}

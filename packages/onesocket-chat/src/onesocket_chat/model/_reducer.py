@@ -122,6 +122,7 @@ def _ready(state: ChatState, data: Json, _now: float) -> ChatState:
         me=me,
         people={**state.people, **met, me.id: me},
         guilds={key: guild for key, guild in state.guilds.items() if key in still},
+        awaited=frozenset(still - state.guilds.keys()),
         channels=kept | {channel.id: channel for channel in direct},
         presences={},
         blocked=blocked_users(data.get("relationships") or []),
@@ -137,6 +138,7 @@ def _guild_create(state: ChatState, data: Json, _now: float) -> ChatState:
     return replace(
         state,
         guilds=with_entry(state.guilds, guild.id, guild),
+        awaited=state.awaited - {guild.id},
         channels=others | {channel.id: channel for channel in channels},
         people={**state.people, **{person.id: person for person in people}},
         members=with_entry(state.members, guild.id, frozenset(person.id for person in people)),
@@ -152,12 +154,14 @@ def _guild_update(state: ChatState, data: Json, _now: float) -> ChatState:
 
 def _guild_delete(state: ChatState, data: Json, _now: float) -> ChatState:
     gone = from_json(data, Guild).id
-    if data.get("unavailable"):
-        return state  # an outage: the membership remains
+    awaited = state.awaited - {gone}
+    if data.get("unavailable"):  # an outage: the membership remains, and nothing waits for its end
+        return replace(state, awaited=awaited) if gone in state.awaited else state
     lost = {key for key, channel in state.channels.items() if channel.guild_id == gone}
     return replace(
         state,
         guilds=without_entry(state.guilds, gone),
+        awaited=awaited,
         members=without_entry(state.members, gone),
         member_roles=without_entry(state.member_roles, gone),
         mentions={key: count for key, count in state.mentions.items() if key not in lost},

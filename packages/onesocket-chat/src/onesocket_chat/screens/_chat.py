@@ -21,6 +21,7 @@ from ..model._models import Message
 from ..session._session import ChatSession
 from ..widgets._channel_panel import ChannelPanel
 from ..widgets._member_list import MemberList
+from ..widgets._no_channel import NoChannel
 from ..widgets._sidebar import Sidebar
 from ..widgets._status_bar import StatusBar
 from ..widgets._welcome_hint import WelcomeHint
@@ -91,7 +92,7 @@ class ChatScreen(Screen[None]):
         """Compose three columns, the status bar and the keys."""
         with Horizontal(id="columns"):
             yield Sidebar()
-            yield Horizontal(id="panels")
+            yield Horizontal(NoChannel(), id="panels")
             yield MemberList()
         if self._is_first_run:
             yield WelcomeHint()
@@ -149,6 +150,8 @@ class ChatScreen(Screen[None]):
         self.query_one(Sidebar).show(state, frozenset(panel.channel_id for panel in self.panels))
         for panel in self.panels:
             panel.show(state)
+        self.query_one(NoChannel).show(state, is_needed=not (self.panels or self.query_one(Sidebar).has_class("over")))
+        self.query(WelcomeHint).set(display=bool(self.panels))  # its keys are those of a channel
         self.query_one(MemberList).show(state, self.active_channel)
         self.query_one(StatusBar).show(self.session)
         self._on_shown(self)
@@ -356,7 +359,7 @@ class ChatScreen(Screen[None]):
     @work
     async def create_guild(self) -> None:
         """Ask for a name and create a guild."""
-        name = await ask_dialog(self, PromptDialog("Name of the new guild", hint="2 to 100 characters"))
+        name = await ask_dialog(self, PromptDialog("Name of the new server", hint="2 to 100 characters"))
         if name:
             await self.session.create_guild(name)
 
@@ -383,8 +386,8 @@ class ChatScreen(Screen[None]):
 
     @work
     async def accept_invite(self) -> None:
-        """Ask for a code and join the guild."""
-        code = await ask_dialog(self, PromptDialog("Code of the invite", hint="or the whole link"))
+        """Ask for an invite and join its guild."""
+        code = await ask_dialog(self, PromptDialog("Invite", hint="its code, or the whole link"))
         if code:
             await self.session.accept(code)
 

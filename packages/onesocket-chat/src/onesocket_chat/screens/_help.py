@@ -19,7 +19,7 @@ KEYS: Final = (
             ("F1, ?", "these keys (? where nothing is written)"),
             ("Ctrl-K", "go to a channel or a person"),
             ("Ctrl-R, /", "search messages (/ where nothing is written)"),
-            ("Ctrl-P", "commands: guilds, channels, invites, logins, password, colours, sign out"),
+            ("Ctrl-P", "commands: servers, channels, invites, logins, password, colours, sign out"),
             ("F2", "the next channel with something new"),
             ("F3", "the connection: its state, numbers and changes"),
             ("F4, F7", "the channels, the people; from there, back"),

@@ -72,9 +72,9 @@ async def _agrees(node: DOMNode, question: str) -> bool:
 
 
 async def _report(node: DOMNode, session: ChatSession, message: Message) -> None:
-    hint = "The owner of this server sees the message as it is now, and your name."
+    hint = "Whoever runs this chat sees the message as it is now, and your name."
     question = "Report this message? What is wrong with it?"
     reason = await ask_dialog(node, PromptDialog(question, hint=hint, most=_MAX_REASON))
     if reason and await session.moderation.report(message, reason):
-        session.notices.post("reported", NoticeLevel.INFO, "Reported", "The owner of this server will see it.")
+        session.notices.post("reported", NoticeLevel.INFO, "Reported", "Whoever runs this chat will see it.")
         app_of(node).set_timer(_SHOWN_SECONDS, lambda: session.notices.withdraw("reported"))

@@ -23,7 +23,7 @@ _TITLES: Final = {
     "edit": "Not Edited",
     "delete": "Not Deleted",
     "react": "No Reaction",
-    "guild": "No Guild",
+    "guild": "No Server",
     "channel": "No Channel",
     "invite": "No Invite",
     "join": "Not Joined",

@@ -88,7 +88,7 @@ def _rows(state: ChatState, open_channels: frozenset[int]) -> list[_Row]:
         lines.append(_Row("g0", "Direct messages"))
         lines += [_row(state, channel, open_channels) for channel in direct]
     if not lines and state.me is not None:
-        lines.append(_Row(_HINT, "No channels: Ctrl-P makes a guild, or enters one by an invite."))
+        lines.append(_Row(_HINT, "No channels: Ctrl-P makes a server, or enters one by an invite."))
     return lines
 
 
