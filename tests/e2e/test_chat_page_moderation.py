@@ -78,6 +78,58 @@ async def test_reporting_blocking_and_banning(server: ChatServer, chromium: Brow
         assert [one["user"]["username"] for one in bans] == ["bob"]
 
 
+async def test_a_ban_is_listed_and_lifted_and_an_invite_lets_in_again(server: ChatServer, chromium: Browser) -> None:
+    owner = await server.service.authenticate(await server.create_user("ada", PASSWORD))
+    assert owner is not None
+    guild = server.service.default_guild
+    for name in ("bob", "m" * 32):
+        await server.create_user(name, PASSWORD)
+        user_id = await server.service.accounts.user_id_of(name)
+        await server.service.bans.ban(owner, guild, user_id, {}, reason=None if name == "bob" else "x" * 200)
+    phone = {"viewport": {"width": 390, "height": 740}}
+    async with person(chromium, server.page_url, **phone) as ada, person(chromium, server.page_url) as bob:
+        await ada.sign_in("ada")
+        await bob.sign_in("bob")
+        invite = await server.service.invites.create_for_server(guild, max_age=600, max_uses=0)
+        general = bob.page.locator("nav.sidebar a.channel", has_text="general")
+
+        async def enter() -> None:
+            await bob.page.get_by_role("navigation").get_by_role("button", name="Use an invite").click()
+            await bob.page.get_by_label("The code").fill(invite["code"])
+            await bob.page.keyboard.press("Enter")
+
+        await enter()
+        await expect(bob.page.locator(".notice")).to_contain_text("You are banned from this server.")
+        await ada.page.get_by_role("button", name="Channels").click()
+        banned = ada.page.get_by_role("button", name="Banned people of onesocket")
+        await banned.press("Enter")
+        dialog = ada.page.get_by_role("dialog", name="Banned people of onesocket")
+        await expect(dialog.get_by_role("listitem")).to_have_count(2)
+        bobs = dialog.get_by_role("listitem").filter(has_text="bob")
+        await expect(bobs).to_contain_text("No reason was given")
+        await expect(dialog.get_by_role("listitem").filter(has_text="mmm")).to_contain_text("x" * 200)
+        assert await dialog.evaluate("dialog => dialog.scrollWidth <= dialog.clientWidth")
+        await expect(dialog.get_by_role("button", name="Close")).to_be_focused()
+        await ada.page.keyboard.press("Tab")
+        await expect(dialog.get_by_role("button", name="Lift the ban of bob")).to_be_focused()
+        await ada.page.keyboard.press("Enter")
+        await ada.page.keyboard.press("Enter")  # neither lifts another one
+        await expect(dialog.get_by_role("status")).to_contain_text("bob can come back with an invite.")
+        await expect(bobs.get_by_text("Lifted")).to_be_focused()
+        await enter()
+        await expect(general).to_be_visible()
+        await expect(bob.page.get_by_role("button", name="Leave onesocket")).to_be_visible()
+        await expect(bob.page.get_by_role("button", name="Banned people of")).to_have_count(0)
+        await ada.page.keyboard.press("Tab")
+        await ada.page.keyboard.press("Enter")
+        await expect(dialog.get_by_role("button", name="Lift the ban")).to_have_count(0)
+        await ada.page.keyboard.press("Escape")
+        await expect(banned).to_be_focused()
+        assert await server.service.bans.all(owner, guild) == []
+        await banned.click()
+        await expect(dialog.get_by_role("status")).to_have_text("Nobody is banned from onesocket.")
+
+
 async def test_a_moderator_makes_channels_and_a_member_does_not(server: ChatServer, chromium: Browser) -> None:
     await server.create_user("eve", PASSWORD)  # the owner
     async with person(chromium, server.page_url) as bob:

@@ -125,6 +125,7 @@ const CODES = {
   10006: 'This invite is not valid, or has expired.',
   10008: 'This message was deleted.',
   10013: 'There is no such person.',
+  10026: 'This ban is lifted already.',
   40007: 'You are banned from this server.',
   50001: 'You have no access here.',
   50005: 'Only its author can change a message.',

@@ -342,6 +342,8 @@ const TITLES = {
   invite: 'No invite',
   join: 'Not joined',
   direct: 'No conversation',
+  bans: 'Bans were not listed',
+  lift: 'The ban was not lifted',
   logins: 'Logins were not listed',
   password: 'The password was not changed',
 }

@@ -2,6 +2,7 @@
 
 import { inviteCode } from '../text/invite.js'
 import { Attention } from './attention.js'
+import { showBans } from './bans.js'
 import { Composer } from './composer.js'
 import { askFor, confirm, show, showKeys } from './dialogs.js'
 import { copyText, fill, h, iconButton } from './dom.js'
@@ -241,6 +242,10 @@ export class ChatView {
       this.#navigation.leaves(guild)
       await this.#session.attempt('guild', () => this.#session.api.delete(`/users/@me/guilds/${guild.id}`))
     }
+  }
+
+  bans(guild) {
+    showBans(this.#session, guild)
   }
 
   /** Open the conversation with a person. */

@@ -77,11 +77,13 @@ export class Sidebar {
   #guildButtons(state, guild) {
     const isOwner = guild.ownerId === state.me?.id
     const mayMake = may(state, guild.id, PERMISSIONS.channels)
+    const mayBan = may(state, guild.id, PERMISSIONS.ban)
     return {
-      key: `${guild.name} ${isOwner} ${mayMake}`,
+      key: `${guild.name} ${isOwner} ${mayMake} ${mayBan}`,
       make: () => [
         iconButton('people', `Invite people to ${guild.name}`, () => this.#chat.invite(guild)),
         mayMake && iconButton('plus', `New channel in ${guild.name}`, () => this.#chat.newChannel(guild)),
+        mayBan && iconButton('ban', `Banned people of ${guild.name}`, () => this.#chat.bans(guild)),
         !isOwner && iconButton('leave', `Leave ${guild.name}`, () => this.#chat.leave(guild)),
       ],
     }
