@@ -16,7 +16,7 @@ async def choose(driver: AppDriver, number: int) -> None:
     await driver.press(*("down" for _ in range(number)), "enter")
 
 
-async def test_a_message_is_reported_and_its_author_blocked_and_banned(chat_server: ChatServer) -> None:
+async def test_a_message_is_reported_and_its_author_blocked_banned_and_let_in_again(chat_server: ChatServer) -> None:
     async with signed_in(chat_server, "ada", "bob") as (ada, bob):
         assert ada.world.me is not None
         assert bob.world.me is not None
@@ -46,6 +46,14 @@ async def test_a_message_is_reported_and_its_author_blocked_and_banned(chat_serv
         await bob.until(lambda: not bob.world.guilds)
         await ada.until_said()
         assert await stored(chat_server, general) == []
+        code = await ada.session.invite(general)
+        assert code is not None
+        assert await bob.session.accept(code) is None
+        await ada.do(ada.chat.show_bans)
+        await ada.until_shown("bob: no reason was given")
+        await ada.press("enter")
+        await ada.until_toast("bans")
+        assert await bob.session.accept(code) is not None
 
 
 async def test_mentions_are_counted_from_before_and_after_the_sign_in(chat_server: ChatServer) -> None:

@@ -358,6 +358,7 @@ class ChatApp(App[None]):
             yield SystemCommand("New channel", "In the server of the active panel", screen.create_channel)
             yield SystemCommand("Invite people", "Make a code by which others enter this server", screen.create_invite)
             yield SystemCommand("Use an invite", "Enter a server, by the code or the link", screen.accept_invite)
+            yield SystemCommand("Banned people…", "Of this server; lift a ban, as far as you may", screen.show_bans)
             yield SystemCommand("Timeline", "The changes of the connection's state", screen.action_timeline)
             yield SystemCommand("Logins…", "Where you are signed in; end one, or all", screen.show_logins)
             yield SystemCommand("Change password…", "All other logins end with the old one", screen.change_password)

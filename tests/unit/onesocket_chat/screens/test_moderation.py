@@ -5,7 +5,9 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from onesocket_chat import ChatApp
 from onesocket_chat.model._chat_state import ChatState
+from onesocket_chat.model._models import Ban, User
 from onesocket_chat.screens._menu import MenuScreen
 from onesocket_chat.screens._moderation import possible_actions
 from onesocket_chat.session._moderation import Moderation
@@ -36,7 +38,7 @@ def done(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
         return call
 
-    for name in ("block", "unblock", "kick", "ban", "report"):
+    for name in ("block", "unblock", "kick", "ban", "lift_ban", "report"):
         monkeypatch.setattr(Moderation, name, record(name))
     return calls
 
@@ -77,6 +79,40 @@ async def test_an_author_is_banned_after_a_question(done: list[Any]) -> None:
         await driver.confirm("y")
         await driver.until(lambda: done)
         assert done == [("ban", GUILD, BOB)]
+
+
+async def test_a_ban_is_chosen_from_the_list_and_lifted(done: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    banned = [Ban(User(7, "mallory"), "rude"), Ban(User(8, "eve"))]
+
+    async def bans(_: Moderation, guild_id: int) -> list[Ban]:
+        assert guild_id == GUILD
+        return banned
+
+    monkeypatch.setattr(Moderation, "bans", bans)
+    async with offline_chat(messages=MESSAGES) as driver:
+        await driver.do(driver.chat.show_bans)
+        await driver.until_shown("mallory: rude")
+        await choose(driver, "escape")
+        assert done == []
+        await driver.do(driver.chat.show_bans)
+        await driver.until_shown("eve: no reason was given")
+        await choose(driver, "down", "enter")
+        await driver.until_toast("bans")
+        assert done == [("lift_ban", GUILD, 8)]
+        assert driver.toasts["bans"] == "eve can come back with an invite."
+        banned.clear()
+        await driver.do(driver.chat.show_bans)
+        await driver.until(lambda: driver.toasts.get("bans") == "Nobody is banned from the guild.")
+
+
+async def test_the_bans_are_for_those_who_may_lift_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    bells: list[bool] = []
+    monkeypatch.setattr(ChatApp, "bell", lambda _: bells.append(True))
+    state = state_after(("GUILD_CREATE", guild(owner_id=str(BOB))), world=initial_state())
+    async with offline_chat(messages=MESSAGES, state=state) as driver:
+        await driver.do(driver.chat.show_bans)
+        await driver.until(lambda: bells)
+        assert driver.app.screen is driver.chat
 
 
 async def test_a_message_is_reported_with_a_reason_and_not_without(done: list[Any]) -> None:

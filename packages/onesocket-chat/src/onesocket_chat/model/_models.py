@@ -22,6 +22,13 @@ class User(Struct, frozen=True):
     bot: bool = False
 
 
+class Ban(Struct, frozen=True):
+    """A ban from a guild."""
+
+    user: User
+    reason: str | None = None
+
+
 class Emoji(Struct, frozen=True):
     """An emoji of Unicode (`name` alone), or a guild's own."""
 

@@ -29,7 +29,7 @@ from ._dialogs import PromptDialog, app_of, ask_dialog
 from ._help import HelpScreen
 from ._jump import JumpScreen, JumpTarget
 from ._logins import LoginsScreen
-from ._moderation import show_actions
+from ._moderation import show_actions, show_bans
 from ._password import PasswordScreen
 from ._search import SearchScreen
 from ._timeline import TimelineScreen
@@ -383,6 +383,11 @@ class ChatScreen(Screen[None]):
         if code is not None:
             text = f"Others enter with the code {code}; it is good for a day"
             self.session.notices.post("invite-made", NoticeLevel.INFO, "Invite", text)
+
+    @work
+    async def show_bans(self) -> None:
+        """Show who is banned from the guild of the active panel."""
+        await show_bans(self, self.session, self._guild())
 
     @work
     async def accept_invite(self) -> None:

@@ -1,4 +1,4 @@
-"""The menu of actions about another user, with a question before those that others notice."""
+"""The menu of actions about another user, with a question before those that others notice; the list of bans."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from textual.dom import DOMNode
 from onesocket.notices import NoticeLevel
 
 from ..model._chat_state import ChatState
-from ..model._models import Message, User
-from ..model._permissions import Permission, may_to
+from ..model._models import Ban, Message, User
+from ..model._permissions import Permission, may, may_to
 from ..model._safe_text import one_line
 from ..session._session import ChatSession
 from ._dialogs import ConfirmDialog, PromptDialog, app_of, ask_dialog
@@ -43,7 +43,7 @@ async def show_actions(
     if not actions:
         app_of(node).bell()
         return
-    name = one_line(user.username, 32) or "somebody"
+    name = _name_of(user)
     guild = state.guilds.get(guild_id or 0)
     place = one_line(guild.name, 40) if guild is not None else ""
     match await ask_dialog(node, MenuScreen(f"More about {name}", actions)):
@@ -67,6 +67,39 @@ async def show_actions(
             pass
 
 
+async def show_bans(node: DOMNode, session: ChatSession, guild_id: int | None) -> None:
+    """Show who is banned from a guild, and lift the ban that is chosen; the bell without the permission."""
+    guild = session.store.state.guilds.get(guild_id or 0)
+    if guild is None or not may(session.store.state, guild.id, Permission.BAN):
+        app_of(node).bell()
+        return
+    bans = await session.moderation.bans(guild.id)
+    if bans is None:
+        return
+    place = one_line(guild.name, 40)
+    if not bans:
+        _say(node, session, "bans", "Bans", f"Nobody is banned from {place}.")
+        return
+    rows = {str(one.user.id): _row_of(one) for one in bans}
+    chosen = await ask_dialog(node, MenuScreen(f"Banned people of {place}: lift the ban of", rows))
+    if chosen is not None and await session.moderation.lift_ban(guild.id, int(chosen)):
+        name = next(_name_of(one.user) for one in bans if str(one.user.id) == chosen)
+        _say(node, session, "bans", "Ban Lifted", f"{name} can come back with an invite.")
+
+
+def _row_of(ban: Ban) -> str:
+    return f"{_name_of(ban.user)}: {one_line(ban.reason or '', _MAX_REASON) or 'no reason was given'}"
+
+
+def _name_of(user: User) -> str:
+    return one_line(user.username, 32) or "somebody"
+
+
+def _say(node: DOMNode, session: ChatSession, notice_id: str, title: str, text: str) -> None:
+    session.notices.post(notice_id, NoticeLevel.INFO, title, text)
+    app_of(node).set_timer(_SHOWN_SECONDS, lambda: session.notices.withdraw(notice_id))
+
+
 async def _agrees(node: DOMNode, question: str) -> bool:
     return await ask_dialog(node, ConfirmDialog(question)) is True
 
@@ -76,5 +109,4 @@ async def _report(node: DOMNode, session: ChatSession, message: Message) -> None
     question = "Report this message? What is wrong with it?"
     reason = await ask_dialog(node, PromptDialog(question, hint=hint, most=_MAX_REASON))
     if reason and await session.moderation.report(message, reason):
-        session.notices.post("reported", NoticeLevel.INFO, "Reported", "Whoever runs this chat will see it.")
-        app_of(node).set_timer(_SHOWN_SECONDS, lambda: session.notices.withdraw("reported"))
+        _say(node, session, "reported", "Reported", "Whoever runs this chat will see it.")

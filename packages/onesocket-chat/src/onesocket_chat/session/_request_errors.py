@@ -32,6 +32,8 @@ _TITLES: Final = {
     "unblock": "Not Unblocked",
     "kick": "Not Removed",
     "ban": "Not Banned",
+    "bans": "Bans Not Listed",
+    "lift-ban": "Ban Not Lifted",
     "report": "Not Reported",
     "read": "Not Marked as Read",
     "account": "Not Signed In",
