@@ -15,13 +15,14 @@ from .chat_browser import person
 pytestmark = pytest.mark.timeout(240)
 
 MESSAGES = 10_000
-# Answers for the history in place of the server's: the page's own work is what counts here.
+# Answers for the history in place of the server's: the page's own work is what counts here. Its ids are lower than any
+# that the server gives, so that a message that comes is the newest.
 HISTORY = """
 (() => {
   const words = 'one socket however many ask for it and every panel joins what is there'.split(' ')
   const author = (number) => ({ id: String(100 + number), username: ['ada', 'bob', 'carol', 'dave'][number] })
   const all = Array.from({ length: COUNT }, (_, at) => ({
-    id: String(2_000_000_000_000_000_000n + BigInt(at)), channel_id: '', author: author((at >> 2) % 4),
+    id: String(1_000_000_000_000_000_000n + BigInt(at)), channel_id: '', author: author((at >> 2) % 4),
     content: `**${at}** ` + Array.from({ length: 3 + (at * 7) % 40 }, (_, word) => words[(at + word) % 14])
       .join(' ')
       + (at % 9 === 0 ? '\\n```js\\nconst answer = 42\\n```' : '') + (at % 5 === 0 ? ' :tada:' : ''),
