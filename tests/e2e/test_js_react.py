@@ -195,6 +195,8 @@ async def test_keys_of_components_are_subscribed_to_while_one_of_them_wants_them
         async def asked() -> list[object]:
             """The frames about keys since the last time: a message that is sent now comes behind them."""
             nonlocal seen
+            # Effects of a rendering come after it has been painted.
+            await page.evaluate("() => new Promise((done) => requestAnimationFrame(() => setTimeout(done)))")
             await page.evaluate("n => connection.send({type: 'mark', n})", seen)
             await server.wait_until(lambda _: json.loads(server.received[-1]) == {"type": "mark", "n": seen})
             frames = [json.loads(frame) for frame in server.received[seen:-1]]

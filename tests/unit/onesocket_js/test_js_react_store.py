@@ -39,3 +39,22 @@ async def test_a_message_without_a_user_is_refused(page: NodePage) -> None:
         )
         == "UsageError"
     )
+
+
+async def test_what_a_component_asked_for_goes_on_though_its_provider_is_unmounted_at_once(page: NodePage) -> None:
+    """React calls the effects of a tree just before it unmounts it for another one, in the same turn."""
+    assert await page.run(
+        """
+        const {ConnectionStore} = await import(data);
+        const store = new ConnectionStore();
+        const early = [store.connect(), store.send('early')];
+        store.attach({
+          client: {status: {state: one.State.CONNECTED}, send: (message) => `sent ${message}`},
+          connectIfAuthenticated: () => 'joined', status: {isConnecting: false}, onChange: () => () => {},
+          notices: {add: () => () => {}, active: []},
+        });
+        store.detach();
+        return Promise.all(early);
+        """,
+        MODULE.as_uri(),
+    ) == ["joined", "sent early"]

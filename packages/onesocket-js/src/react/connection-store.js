@@ -52,21 +52,22 @@ export class ConnectionStore {
   logout = async () => (await this.#required()).logout();
 
   send = async (message, options) => {
-    if (this.#client === null) await this.#attached.promise; // a provider that is mounted anew has one
-    if (this.#client === null) throw new UsageError('there is no client yet: no user is signed in');
-    return this.#client.send(message, options);
+    const client = this.#client ?? (await this.#attached.promise)?.client ?? null; // a provider that is mounted anew has one
+    if (client === null) throw new UsageError('there is no client yet: no user is signed in');
+    return client.send(message, options);
   };
 
   async #required() {
-    await this.#attached.promise; // effects of a component below are called before those of the provider
-    if (this.#provider === null) throw new UsageError('<WebSocketProvider> is not mounted');
-    return this.#provider;
+    // Effects of a component below are called before those of the provider, which may be unmounted again in the same turn.
+    const provider = await this.#attached.promise;
+    if (provider === null) throw new UsageError('<WebSocketProvider> is not mounted');
+    return provider;
   }
 
   /** The component is mounted: its provider is this one. */
   attach(provider) {
     this.#provider = provider;
-    this.#attached.resolve();
+    this.#attached.resolve(provider);
     const update = () => this.#update();
     this.#detach = [provider.onChange(update), provider.notices.add({ show: update, withdraw: update })];
     this.#update();
@@ -77,7 +78,7 @@ export class ConnectionStore {
     for (const detach of this.#detach.splice(0)) detach();
     this.#provider = null;
     this.#attached = deferred();
-    setTimeout(this.#attached.resolve, REMOUNT_SECONDS * 1000);
+    setTimeout(this.#attached.resolve, REMOUNT_SECONDS * 1000, null);
     this.#update();
   }
 
