@@ -1,6 +1,7 @@
 """Coordination of a cluster by a real NATS server."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -8,7 +9,6 @@ from typing import Any
 
 import pytest
 from nats.aio.client import Client
-from nats.aio.msg import Msg
 from nats.js.errors import NotFoundError
 
 from onesocket import Raw
@@ -34,6 +34,7 @@ from tests.support.coordinator_checks import CHECKS, LONG, EngineUnderTest, clos
 from tests.support.engine_members import KEY
 from tests.support.engine_members import NATS_BASE as BASE
 from tests.support.engine_members import NATS_STREAM as STREAM
+from tests.support.holding_relay import HoldingRelay
 from tests.support.nats_members import WRITTEN, lose_answer, pair, payloads, through_relay
 from tests.support.nats_server import NatsServer, ask, delete_streams, nats_server
 
@@ -189,32 +190,24 @@ async def kinds(client: Client) -> list[str]:
         sequence = message.seq
 
 
-async def test_a_hand_over_takes_two_writes_to_release_and_two_to_acquire(server: NatsServer, raw: Client) -> None:
-    a, b = pair(server)
-    e = await lead(a)
-    await b.lease()
-    requests: list[str] = []
-    last = asyncio.Event()
+def asked(relay: HoldingRelay, since: int) -> list[str]:
+    """The subjects that a member has written to over its one connection, from a byte of it on."""
+    (connection,) = relay.connections
+    assert b"Nats-Batch-Id" not in connection.asked
+    subjects = re.findall(rb"^H?PUB (\S+)", connection.asked[since:], re.MULTILINE)
+    return [each.decode().removesuffix(STREAM).removeprefix(BASE) for each in subjects]
 
-    async def came(message: Msg) -> None:
-        """The server passes on what both ask it, in its order."""
-        assert "Nats-Batch-Id" not in (message.headers or {})
-        requests.append(message.subject.removesuffix(STREAM).removeprefix(BASE))
-        if message.subject == "last":
-            last.set()
 
-    for subject in (BASE + ">", "$JS.API.>", "last"):
-        await raw.subscribe(subject, cb=came)
-    await raw.flush()
-    await a.release(Position(e, 1))
-    await lead(b, e, PreviousEpoch.RELEASED)
-    await raw.publish("last")
-    await asyncio.wait_for(last.wait(), 10)
-    get = "$JS.API.STREAM.MSG.GET."
-    assert sorted(requests[:-1]) == sorted(
-        ["lease", "feed", *(get, "$JS.API.STREAM.INFO.", "lease"), *(get, "feed")],
-    )
-    await close(a, b)
+async def test_a_hand_over_takes_two_writes_to_release_and_two_to_acquire(server: NatsServer) -> None:
+    async with through_relay(server) as (before, a), through_relay(server, "b") as (after, b):
+        e = await lead(a)
+        await b.lease()
+        ((led,), (looked,)) = ([len(each.asked) for each in relay.connections] for relay in (before, after))
+        await a.release(Position(e, 1))
+        await lead(b, e, PreviousEpoch.RELEASED)
+        assert asked(before, led) == ["lease", "feed"]
+        get = "$JS.API.STREAM.MSG.GET."
+        assert asked(after, looked) == [get, "$JS.API.STREAM.INFO.", "lease", get, "feed"]
 
 
 class LateError(Exception):
