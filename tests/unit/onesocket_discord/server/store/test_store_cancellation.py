@@ -1,6 +1,8 @@
 """The store goes on after cancelled readers and callbacks that fail."""
 
 import asyncio
+import threading
+from pathlib import Path
 
 import pytest
 from sqlalchemy import func, insert, select
@@ -54,6 +56,23 @@ async def test_a_writer_that_is_cancelled_at_any_turn_harms_nobody(where: str) -
             await asyncio.gather(writer, return_exceptions=True)
             assert await count(store) == 1
         await store.write(rename)
+
+
+async def test_no_thread_of_a_connection_outlives_its_store(tmp_path: Path) -> None:
+    """One that does has no event loop to answer to, and prints a traceback at the end of the program."""
+
+    def threads() -> set[threading.Thread]:
+        return {each for each in threading.enumerate() if not each.name.startswith("asyncio_")}
+
+    before = threads()
+    for turns in range(60):
+        async with Store.open(tmp_path / "chat.db") as store:
+            reader = asyncio.ensure_future(count(store))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            reader.cancel()
+            await asyncio.gather(reader, return_exceptions=True)
+        assert threads() == before
 
 
 async def test_a_callback_that_fails_harms_neither_the_operation_nor_the_next(

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import os
 import sqlite3
-from collections.abc import Generator
+from collections.abc import AsyncGenerator, Generator
 from pathlib import Path
 
 from sqlalchemy import URL, Connection, ExceptionContext, event
@@ -14,6 +14,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import StaticPool
 
 from onesocket.errors import InvalidOption, UsageError
+
+from ._sqlite_driver import SqliteDriver
 
 _BUSY_MS = 10_000
 """Milliseconds for which a statement waits for a lock of another program."""
@@ -27,19 +29,28 @@ class StoreBroken(UsageError):
     """The file is not a database, or is damaged."""
 
 
-def create_engines(url: URL) -> tuple[AsyncEngine, AsyncEngine]:
-    """Return the engine for the one writer and the one for readers; in memory both are the same."""
-    if url.database in {None, "", ":memory:"}:
-        only = _engine(url, "BEGIN IMMEDIATE", (), poolclass=StaticPool)
-        return only, only
-    writer = _engine(url, "BEGIN IMMEDIATE", ("journal_mode=WAL",), pool_size=1, max_overflow=0)
-    reader = _engine(url, "BEGIN", ("query_only=ON",), pool_size=4, max_overflow=0, pool_timeout=60)
-    return writer, reader
+@contextlib.asynccontextmanager
+async def engines(url: URL) -> AsyncGenerator[tuple[AsyncEngine, AsyncEngine]]:
+    """Yield the engine for the one writer and the one for readers; in memory both are the same."""
+    async with contextlib.AsyncExitStack() as stack:
+        if url.database in {None, "", ":memory:"}:
+            only = _engine(stack, url, "BEGIN IMMEDIATE", (), poolclass=StaticPool)
+            yield only, only
+        else:
+            pragmas = ("journal_mode=WAL",)
+            writer = _engine(stack, url, "BEGIN IMMEDIATE", pragmas, pool_size=1, max_overflow=0)
+            reader = _engine(stack, url, "BEGIN", ("query_only=ON",), pool_size=4, max_overflow=0, pool_timeout=60)
+            yield writer, reader
 
 
-def _engine(url: URL, begin: str, pragmas: tuple[str, ...], **options: object) -> AsyncEngine:
+def _engine(
+    stack: contextlib.AsyncExitStack, url: URL, begin: str, pragmas: tuple[str, ...], **options: object
+) -> AsyncEngine:
+    driver = SqliteDriver(lambda: engine.dialect.create_connect_args(url))
     # Transactions are begun here: the driver's own would begin too late for a read, and not at all for a savepoint.
-    engine = create_async_engine(url, hide_parameters=True, connect_args={"isolation_level": None}, **options)
+    engine = create_async_engine(url, hide_parameters=True, async_creator=driver.connect, **options)
+    stack.push_async_callback(driver.wait_ended)
+    stack.push_async_callback(engine.dispose)
     settings = ("foreign_keys=ON", "synchronous=FULL", f"busy_timeout={_BUSY_MS}", *pragmas)
 
     def prepare(connection: sqlite3.Connection, _record: object) -> None:

@@ -69,9 +69,7 @@ class Store:
         if shared:
             raise InvalidOption("servers can't share an SQLite database; name one on PostgreSQL")
         stack.enter_context(sqlite.exclusive_lock(url))
-        writing, reading = sqlite.create_engines(url)
-        stack.push_async_callback(writing.dispose)
-        stack.push_async_callback(reading.dispose)
+        writing, reading = await stack.enter_async_context(sqlite.engines(url))
         async with asyncio.timeout(_OPERATION_TIMEOUT), writing.begin() as connection:
             await connection.run_sync(upgrade)
         # One connection can't be in two transactions: a single one is used in turns.
