@@ -271,10 +271,19 @@ async def test_a_session_moves_while_its_old_connection_is_open_and_back(nodes: 
             assert await messages(third, 1) == [(seq + 4, "c")]
 
 
-async def test_a_session_that_can_not_be_resumed_is_said_so(nodes: Nodes) -> None:
+async def test_a_session_that_can_not_be_resumed_is_said_so(nodes: Nodes, monkeypatch: pytest.MonkeyPatch) -> None:
+    records = cluster_of(nodes.one).sessions._records
+    end, is_recorded = records.end, asyncio.Event()
+
+    async def recorded(session_id: str) -> None:
+        await end(session_id)
+        is_recorded.set()
+
+    monkeypatch.setattr(records, "end", recorded)
     async with dial(nodes.one.gateway_url) as client:
         ready = await log_in(client, nodes.bot)
         await client.close(1000)
+    await is_recorded.wait()  # the server answers the close first
     async with dial(nodes.other.gateway_url) as client:  # ended by its client
         assert (await resumed(client, ready, 1, nodes.bot))[-1]["op"] == 9
     async with dial(nodes.one.gateway_url) as client:
