@@ -12,7 +12,7 @@ from onesocket_discord.server._address_counter import UNCOUNTED, AddressCounter
 from onesocket_discord.server._trusted_proxies import TrustedProxies
 from tests.support.waiting import until
 
-DEADLINE = 10.0
+DEADLINE = 30.0
 GET = b"GET /api/v10/gateway HTTP/1.1\r\nHost: x\r\n%b\r\n"
 SLOW = b"POST /api/v10/auth/login HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n%b\r\n{"
 Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]

@@ -18,7 +18,7 @@ from onesocket_discord.server.rest import HttpConnectionLimiter, make_app
 from tests.support.waiting import until
 from tests.unit.onesocket_discord.server.service_fixture import running_service
 
-DEADLINE = 10.0
+DEADLINE = 30.0
 FORM = json.dumps({"username": "mallory", "password": "correct horse"}).encode()
 
 

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 
-DEADLINE = 10.0
+DEADLINE = 30.0
 """Seconds that a wait may take."""
 
 

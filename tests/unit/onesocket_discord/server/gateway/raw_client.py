@@ -16,7 +16,7 @@ from onesocket_discord.protocol._zstd import zstd
 from onesocket_discord.server._ports import Account, Json, ReadyData
 from onesocket_discord.server.gateway import GatewayOptions, GatewayServer
 
-DEADLINE = 10.0
+DEADLINE = 30.0
 ALL_INTENTS = 53608447
 BOT_TOKEN = "t1"
 GUILD = 1 << 22

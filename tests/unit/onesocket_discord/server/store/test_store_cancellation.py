@@ -10,7 +10,7 @@ from sqlalchemy import func, insert, select
 from onesocket_discord.server.store import Store, UnitOfWork
 from onesocket_discord.server.store._tables import users
 
-DEADLINE = 10.0
+DEADLINE = 30.0
 
 
 async def add(work: UnitOfWork) -> None:
