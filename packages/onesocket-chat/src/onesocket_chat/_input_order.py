@@ -11,6 +11,8 @@ from textual import events
 from textual.app import App
 from textual.dom import DOMNode
 
+from .model._safe_text import JOINERS
+
 _SETTLE_ROUNDS: Final = 3
 """Times that `InputSettled` travels from the focused widget to the application: a key becomes an action, the action a
 message, and the message another one that opens a channel."""
@@ -63,6 +65,8 @@ class InputOrder:
 
     async def take(self, event: events.Event) -> None:
         """Handle an event, now or after the events before it."""
+        if isinstance(event, events.Key) and event.character is not None and event.character in JOINERS:
+            event = events.Paste(event.character)  # a field would drop the key, as Python calls it not printable
         self._waiting.append(event)
         await self._dispatch_all()
 

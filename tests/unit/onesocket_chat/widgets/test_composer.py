@@ -5,6 +5,7 @@ from unittest import mock
 
 import pytest
 from textual import events, on
+from textual._xterm_parser import XTermParser
 from textual.app import App, ComposeResult
 from textual.geometry import Region
 from textual.pilot import Pilot
@@ -163,7 +164,14 @@ async def test_tab_completes_a_name_and_leaves_the_composer_otherwise() -> None:
     [
         ((*"two", "ctrl+a", *"one ", "ctrl+e", "!"), "one two!"),
         ((*"ac", "ctrl+b", "b", "ctrl+f", "d"), "abcd"),
-        ((*"one two three", "ctrl+w", "ctrl+w", "ctrl+y", "ctrl+y"), "one two two "),
+        ((*"one two three", "ctrl+w", "ctrl+w", "ctrl+y", "ctrl+y"), "one two threetwo three"),
+        ((*"one two three", "ctrl+w", "x", "ctrl+w", "ctrl+w", "ctrl+y"), "one two x"),
+        ((*"one two", "ctrl+a", "alt+d", "alt+d", "ctrl+y", "ctrl+y"), "one twoone two"),
+        ((*"one two", "alt+b", "ctrl+u", "alt+k", "ctrl+y"), "one two"),
+        ((*"above", "\n", *("word " * 40), "ctrl+a", *"1 ", "ctrl+e", *"2"), f"above\n1 {'word ' * 40}2"),
+        ((*"above", "\n", *("word " * 40), "ctrl+u", *"below"), "above\nbelow"),
+        ((*"above", "\n", "ctrl+u", *"!"), "above!"),
+        ((*("word " * 40), "ctrl+a", "alt+k", "\n", "ctrl+y"), f"\n{'word ' * 40}"),
         ((*"one two", "ctrl+u", *"zero ", "ctrl+y"), "zero one two"),
         ((*"one two", "alt+b", "alt+k", *"2 ", "ctrl+y"), "one 2 two"),
         ((*"one two", "ctrl+a", "alt+d", "ctrl+e", "ctrl+y"), " twoone"),
@@ -185,3 +193,17 @@ async def test_ctrl_w_closes_the_panel_if_nothing_is_written_and_not_by_one_word
         assert [panel.query_one(Composer).text for panel in driver.chat.panels] == [""]
         await driver.type("x", "\x7f", "ctrl+w")
         await driver.until(lambda: not driver.chat.panels)
+
+
+async def test_joiners_that_are_typed_stay_in_the_text_and_in_a_search() -> None:
+    text = (
+        "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645 \U0001f469\u200d\U0001f467"  # a Persian word, an emoji of two
+    )
+    async with offline_chat() as driver:
+        for places in ("message", "search"):
+            for event in XTermParser(debug=False).feed(text):
+                driver.app.post_message(event)
+            await driver.until(lambda: driver.app.input_order.is_idle)
+            field = driver.app.focused
+            assert (field.text if isinstance(field, Composer) else getattr(field, "value", None)) == text, places
+            await driver.type("ctrl+r")

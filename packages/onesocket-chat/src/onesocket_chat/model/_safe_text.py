@@ -8,9 +8,9 @@ from typing import Final
 
 _REPLACEMENTS = "\ufffd"
 _LINE_BREAKS = {"\u2028": "\n", "\u2029": "\n", "\x85": "\n", "\v": "\n", "\f": "\n"}
-_JOINERS: Final = "\u200c\u200d"
+JOINERS: Final = "\u200c\u200d"
 """ZWNJ, which Persian and Indic words need, and ZWJ, which holds an emoji of several together."""
-_JOINER = re.compile(rf"(?<=[^\s{_JOINERS}])[{_JOINERS}](?=[^\s{_JOINERS}])")
+_JOINER = re.compile(rf"(?<=[^\s{JOINERS}])[{JOINERS}](?=[^\s{JOINERS}])")
 _LOOKED_AT: Final = 20
 """Characters of a text that are looked at for each one of its line: most may be invisible."""
 _MARKS_ON_ONE_CHARACTER: Final = 6
@@ -27,7 +27,7 @@ def sanitize(text: str) -> str:
     if text.isascii() and text.isprintable():
         return text
     visible = "".join(map(_visible, text))
-    return _without_towers(_joined(visible) if any(one in visible for one in _JOINERS) else visible)
+    return _without_towers(_joined(visible) if any(one in visible for one in JOINERS) else visible)
 
 
 def clip(text: str, most: int) -> str:
@@ -50,7 +50,7 @@ def _visible(character: str) -> str:
         return character
     if character in _LINE_BREAKS:
         return "\n"
-    if character in _JOINERS:
+    if character in JOINERS:
         return character
     match unicodedata.category(character):
         case "Zs":
@@ -64,7 +64,7 @@ def _visible(character: str) -> str:
 def _joined(text: str) -> str:
     """Drop the joiners that join nothing."""
     kept = {found.start() for found in _JOINER.finditer(text)}
-    return "".join(one for number, one in enumerate(text) if one not in _JOINERS or number in kept)
+    return "".join(one for number, one in enumerate(text) if one not in JOINERS or number in kept)
 
 
 def _without_towers(text: str) -> str:
