@@ -222,6 +222,24 @@ async def test_the_highlight_stays_with_its_message() -> None:
         assert row_id(app.messages.rows[highlighted]) == "m1061"
 
 
+async def test_the_keys_act_on_a_message_that_is_seen_when_the_list_is_entered_again() -> None:
+    app = MessageListApp(*range(1, 41))
+    async with shown(app) as pilot:
+        app.messages.focus()
+        await pilot.press("up", "up")
+        place = app.messages.highlighted
+        app.set_focus(None)
+        app.messages.focus()
+        await drawn(pilot)
+        assert app.messages.highlighted == place  # as it is in sight
+        app.set_focus(None)
+        app.put(*range(41, 61))
+        app.messages.focus()
+        await drawn(pilot)
+        assert row_id(app.messages.rows[app.messages.highlighted or 0]) == "m60"
+        assert app.messages.is_at_end
+
+
 async def test_replies_and_other_changes_of_one_message_are_drawn() -> None:
     app = MessageListApp(1, 2)
     async with shown(app) as pilot:

@@ -307,10 +307,14 @@ class MessageList(OptionList):
         self._look_at_bottom()
 
     def on_focus(self) -> None:
-        """Highlight the newest visible row."""
-        if self.highlighted is None and self._rows:
+        """Highlight the newest visible row, unless one in sight is: a key must not act on what is not seen."""
+        if self._rows and not self._is_in_sight(self.highlighted):
             with self._position_kept():
                 self.highlighted = self._lowest_in_sight()
+
+    def _is_in_sight(self, number: int | None) -> bool:
+        top = self.scroll_offset.y
+        return any(line[0] == number for line in self._lines[top : top + self.scrollable_content_region.height])
 
     def _lowest_in_sight(self) -> int:
         bottom = self.scroll_offset.y + self.scrollable_content_region.height - 1
