@@ -26,8 +26,9 @@ export class OnesocketError extends Error {
   /** Whether errors of this class are retryable where nothing else is said. */
   static retryable = false;
 
+  /** The name of its class, also where a bundler has given the class a shorter one. */
   get name() {
-    return this.constructor.name;
+    return NAMES.get(this.constructor) ?? this.constructor.name;
   }
 
   /** Returns an equal error: each caller that joined an attempt gets its own. */
@@ -216,3 +217,50 @@ export class RequestTimeout extends Abandoned {
 export class AuthTimeout extends Abandoned {
   static retryable = true;
 }
+
+// Keys of an object keep their names where those of classes don't. A class of the program has no entry.
+const NAMES = new Map(
+  Object.entries({
+    OnesocketError,
+    UsageError,
+    InvalidURL,
+    InvalidOption,
+    OptionConflict,
+    EncodeError,
+    TokenFailed,
+    SessionExpired,
+    URLFailed,
+    ManuallyDisconnected,
+    ClientClosed,
+    NoCurrentProvider,
+    PeerError,
+    HandshakeRejected,
+    VersionMismatch,
+    DecodeError,
+    SubscriptionRefused,
+    RequestRefused,
+    LoginRefused,
+    ServerBusy,
+    ConnectionFailure,
+    ConnectFailed,
+    ConnectionRefused,
+    OpenTimeout,
+    OwnerSilent,
+    ClosedByPeer,
+    ConnectionReset,
+    PingTimeout,
+    SilenceTimeout,
+    DeliveryUnknown,
+    RequestLost,
+    OwnerLost,
+    Abandoned,
+    ConnectAborted,
+    RetriesExhausted,
+    OutboxFull,
+    MessageExpired,
+    SlowConsumer,
+    WaitTimeout,
+    RequestTimeout,
+    AuthTimeout,
+  }).map(([name, kind]) => [kind, name]),
+);

@@ -1,4 +1,4 @@
-// What the library takes from the browser or from Node.js: clocks, timers, chance, and the class of sockets.
+// What the library takes from the browser or from Node.js: clocks, timers, chance, and news of the network.
 
 const MAX_TIMER_MS = 2 ** 31 - 1;
 
@@ -15,6 +15,13 @@ export const platform = {
     return () => clearTimeout(id);
   },
   random: Math.random,
+  /** Calls the function whenever the browser says that the network is back; returns the function that ends that. */
+  onOnline(call) {
+    if (typeof globalThis.addEventListener !== 'function') return () => {}; // Node.js says nothing of it
+    const heard = () => call();
+    globalThis.addEventListener('online', heard);
+    return () => globalThis.removeEventListener('online', heard);
+  },
 };
 
 /** Reports an error that no caller gets: to the console of a browser, and its `error` event. */

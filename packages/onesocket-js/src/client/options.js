@@ -44,6 +44,7 @@ export function checkOptions(
     openTimeout = 10,
     closeTimeout = 5,
     silenceTimeout = null,
+    silenceOf = null,
     reconnect = new ReconnectPolicy(),
     rotation = null,
     outbox = new OutboxLimits(),
@@ -64,6 +65,10 @@ export function checkOptions(
   if (reconnect !== null) checkKind('reconnect', reconnect, ReconnectPolicy);
   if (outbox !== null) checkKind('outbox', outbox, OutboxLimits);
   if (silenceTimeout !== null) checkSeconds('silenceTimeout', silenceTimeout);
+  if (silenceOf !== null && typeof silenceOf !== 'function') {
+    throw new InvalidOption('silenceOf must be a function of a message, or null');
+  }
+  if (silenceOf !== null && silenceTimeout === null) throw new InvalidOption('silenceOf has no effect without silenceTimeout');
   return {
     url: typeof url === 'function' ? url : checkUrl(url),
     token,
@@ -72,6 +77,7 @@ export function checkOptions(
     openTimeout: checkSeconds('openTimeout', openTimeout),
     closeTimeout: checkSeconds('closeTimeout', closeTimeout),
     silenceTimeout,
+    silenceOf,
     reconnect,
     rotation: checkRotation(rotation, protocol),
     outbox: outbox ?? new OutboxLimits(NO_OUTBOX),

@@ -1,6 +1,6 @@
 // Passes events to the machine and performs its effects; all decisions are the machine's.
 
-import { ClientClosed, ManuallyDisconnected, ServerBusy } from '../errors.js';
+import { ClientClosed, ClosedByPeer, ConnectionFailure, ManuallyDisconnected, ServerBusy } from '../errors.js';
 import * as events from '../lifecycle/events.js';
 import { Machine } from '../lifecycle/machine.js';
 import { AfterClose, GapReason, Side, State, Verdict } from '../lifecycle/table.js';
@@ -27,6 +27,8 @@ export class Runner {
   #isBusy = false;
   #cancelTimer = null;
   #cancelSideTimer = null;
+  /** Ends the wait for the network, while BACKING_OFF. */
+  #cancelOnline = null;
   #silence;
   #judge;
   #rotations = null;
@@ -51,7 +53,7 @@ export class Runner {
     this.#platform = options.platform;
     this.#tokens = new TokenRequests(options.token);
     this.#client = client;
-    this.#silence = new SilenceWatch(options);
+    this.#silence = new SilenceWatch(options, client.report);
     this.#judge = new FailureJudge(options, { tokens: this.#tokens, report: client.report });
     this.machine = new Machine({
       openTimeout: options.openTimeout,
@@ -378,11 +380,25 @@ export class Runner {
     const refusal = this.refusal();
     if (refusal !== null) sender.rejectWaiting(refusal);
     if (change.old === State.FAILED) fanOut.forgetFailure();
+    this.#cancelOnline?.();
+    const backsOff = change.new === State.BACKING_OFF;
+    this.#cancelOnline = backsOff ? this.#platform.onOnline(() => this.#networkIsBack()) : null;
     // The failure of a first connect is raised in its callers; readers made before go on waiting.
     const isHeard = this.readied > 0 || !hasCallers;
     if (change.new === State.FAILED && change.error !== null && isHeard) fanOut.fail(change.error);
     this.callers.onChange();
     this.#changes.push(change);
+  }
+
+  /** Ends a back-off, unless the server itself has asked for it: the failures were those of a network that was away. */
+  #networkIsBack() {
+    const { state, error } = this.machine;
+    if (state !== State.BACKING_OFF || !(error instanceof ConnectionFailure) || error instanceof ClosedByPeer) return;
+    try {
+      this.#performAll(this.#ask(events.connect({ wait: false })).rest);
+    } catch (refusal) {
+      if (!(refusal instanceof ServerBusy)) throw refusal; // before a date that the server named
+    }
   }
 
   // --- reports of the attempt -------------------------------------------------------------------------------------------
@@ -425,6 +441,7 @@ export class Runner {
   /** Delivers a message; `hears`: it may be an answer about keys of the present connection. */
   #publish(message, { hears }) {
     this.#rotations?.watch.look(message);
+    this.#silence.received(message);
     if (this.#client.requests?.received(message)) return;
     if (hears) this.#client.keys?.received(message);
     this.#client.fanOut.publish(message);

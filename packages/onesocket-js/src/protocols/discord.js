@@ -36,7 +36,7 @@ const INVALID_SESSION_WAIT = [1, 5];
 /** Payloads that may be sent in 60 s, less some for heartbeats (Discord's documentation, "Rate Limiting"). */
 const PACE = [115, { per: 60 }];
 const MAX_PAYLOAD = 4096;
-/** Seconds: a heartbeat that comes later proves nothing, as the page was busy or throttled. */
+/** Seconds: a heartbeat that comes later proves nothing at first, as the page was busy or frozen, and the answer may wait. */
 const LATE = 1;
 const MIN_INTERVAL = 1;
 
@@ -56,6 +56,8 @@ export class Discord extends Protocol {
   #interval = null;
   #due = null;
   #unansweredSince = null;
+  /** True if a late heartbeat was excused: the next one counts, as each timer of a hidden page is late. */
+  #isExcused = false;
   #phase = 'new';
   #dialled = null;
   #avoidResumeUrl = false;
@@ -128,6 +130,7 @@ export class Discord extends Protocol {
         return this.#hello(d, now);
       case Opcode.HEARTBEAT_ACK:
         this.#unansweredSince = null;
+        this.#isExcused = false;
         return [];
       case Opcode.HEARTBEAT:
         return [this.#send(Opcode.HEARTBEAT, this.#sequence.last, now)];
@@ -142,10 +145,12 @@ export class Discord extends Protocol {
 
   wake(now) {
     if (this.#due === null || this.#due > now) return [wakeAt(this.#due)];
-    if (this.#unansweredSince !== null && now - this.#due < LATE) {
+    const isLate = now - this.#due >= LATE;
+    if (this.#unansweredSince !== null && (this.#isExcused || !isLate)) {
       const text = `no answer to a heartbeat within ${this.#interval} s: the connection is open, but dead`;
       return [this.#fail(new PingTimeout(text), { dead: true })];
     }
+    this.#isExcused = this.#unansweredSince !== null; // late, and without an answer
     this.#unansweredSince = now;
     this.#due = now + this.#interval;
     return [this.#send(Opcode.HEARTBEAT, this.#sequence.last, now), wakeAt(this.#due)];
@@ -164,6 +169,7 @@ export class Discord extends Protocol {
   #reset() {
     this.#token = null;
     this.#interval = this.#due = this.#unansweredSince = null;
+    this.#isExcused = false;
     this.#phase = 'new';
   }
 

@@ -5,7 +5,7 @@ import { fail, send, wakeAt } from './protocol.js';
 
 /** Neither 1000 nor 1001: the peer may keep the session of a connection that was not closed in order. */
 const CLOSE_CODE = 4000;
-/** Seconds: a check that comes later proves nothing, as the page was busy or throttled. */
+/** Seconds: a check that comes later proves nothing at first, as the page was busy or frozen, and the answer may wait. */
 const LATE = 0.25;
 
 /**
@@ -35,6 +35,8 @@ export class Heartbeat {
 export class HeartbeatSchedule {
   #due = null;
   #deadline = null;
+  /** True if a late check was excused: the next one counts, as each timer of a hidden page is late. */
+  #isExcused = false;
 
   constructor(heartbeat) {
     this.heartbeat = heartbeat;
@@ -42,6 +44,7 @@ export class HeartbeatSchedule {
 
   reset() {
     this.#due = this.#deadline = null;
+    this.#isExcused = false;
   }
 
   /** The login is complete: sends heartbeats from now on. */
@@ -55,6 +58,7 @@ export class HeartbeatSchedule {
     const { answer, reply } = this.heartbeat;
     if (answer?.(message)) {
       this.#deadline = null;
+      this.#isExcused = false;
       return [this.#next()];
     }
     const wanted = reply?.(message) ?? null;
@@ -64,11 +68,12 @@ export class HeartbeatSchedule {
   wake(now, encode) {
     const { message, interval, timeout } = this.heartbeat;
     if (this.#deadline !== null && this.#deadline <= now) {
-      if (now - this.#deadline < LATE) {
+      if (this.#isExcused || now - this.#deadline < LATE) {
         const text = `no answer to a heartbeat within ${timeout} s: the connection is open, but dead`;
         return [fail(new PingTimeout(text), { code: CLOSE_CODE, reason: 'no answer to a heartbeat', dead: true })];
       }
       this.#deadline = now + Math.min(timeout, LATE); // the answer may wait to be read
+      this.#isExcused = true;
     }
     const actions = [];
     if (this.#due !== null && this.#due <= now) {
