@@ -17,6 +17,7 @@ from onesocket.testing import Fault, FaultyServer
 from tests.support.node_script import NODE
 from tests.support.terminals import ROOT
 from tests.support.waiting import until
+from tests.support.web_app import serving as serving_app
 from tools.screenshots import browser
 
 PACKAGE = ROOT / "packages" / "onesocket-js"
@@ -48,14 +49,8 @@ async def serving(script: Path, html: str) -> AsyncIterator[str]:
     app = web.Application()
     app.router.add_get("/", page)
     app.router.add_get("/main.js", main)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    try:
-        host, port = runner.addresses[0][:2]
-        yield f"http://{host}:{port}/"
-    finally:
-        await runner.cleanup()
+    async with serving_app(app) as url:
+        yield url
 
 
 @pytest.fixture

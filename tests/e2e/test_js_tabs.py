@@ -11,6 +11,7 @@ from playwright.async_api import Browser, BrowserContext, Page
 
 from onesocket.testing import FaultyServer
 from tests.support.terminals import ROOT
+from tests.support.web_app import serving
 from tools.screenshots import browser
 
 TABS = 20
@@ -61,15 +62,8 @@ async def origin(server: FaultyServer) -> AsyncIterator[str]:
     app.router.add_get("/feed.js", module)
     app.router.add_get("/late.js", late_module)
     app.router.add_static("/src", Path(ROOT) / "packages" / "onesocket-js" / "src")
-    runner = web.AppRunner(app)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    try:
-        host, port = runner.addresses[0][:2]
-        yield f"http://{host}:{port}/"
-    finally:
-        await runner.cleanup()
+    async with serving(app) as address:
+        yield address
 
 
 async def open_tab(context: BrowserContext, url: str, mode: str) -> Page:

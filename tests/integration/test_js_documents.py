@@ -23,7 +23,7 @@ ITEM = {"symbol": "AAPL", "price": 1}
 
 
 def test_the_page_has_examples() -> None:
-    assert (len(EXAMPLES), len(OTHERS)) == (2, 4)
+    assert (len(EXAMPLES), len(OTHERS)) == (2, 6)
 
 
 def adapted(code: str, url: str) -> str:
@@ -46,10 +46,11 @@ async def test_an_example_prints_what_the_page_says(
 
 
 async def test_examples_that_show_what_comes_show_it(server: FaultyServer, tmp_path: Path) -> None:
-    subscriptions, rotation, feed, tab = OTHERS
+    subscriptions, rotation, feed, tab, _, bundled = OTHERS  # a test in a browser has a worker as this one
+    bundled = f"import {{ join }} from 'onesocket';\n{bundled}for await (const message of client) show(message);\n"
     (tmp_path / "feed.js").write_text(adapted(feed, server.url), "utf-8")
     connects = "await client.connect();\nfor await"
-    for number, code in enumerate([subscriptions, rotation, tab]):
+    for number, code in enumerate([subscriptions, rotation, tab, bundled]):
         script = tmp_path / f"example{number}.mjs"
         # Where the text leaves it out, the client is connected.
         whole = code if "connect()" in code else code.replace("for await", connects)

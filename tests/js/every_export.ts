@@ -11,6 +11,8 @@ import {
   type Change,
   Client,
   ClientClosed,
+  type ClientFactory,
+  type ClientModule,
   type ClientOptions,
   ClosedByPeer,
   type CodecOptions,
@@ -278,7 +280,10 @@ check(!providerStatus.isHeld, 'not held');
 await provider.close();
 
 const joining: JoinOptions = { key: 'mine', worker: null };
-const openTab = (): SharedClient<Note, Note> => join<Note, Note>('/feed.js', joining);
+const factory: ClientFactory<Note, Note> = (ask) => new Client<Note, Note>(url, { token: ask, protocol: new Json<Note, Note>(codec) });
+const module: ClientModule<Note, Note> = async () => ({ default: factory });
+const openTab = (isBundled: boolean): SharedClient<Note, Note> =>
+  isBundled ? join(module, { key: 'mine' }) : join<Note, Note>('/feed.js', joining);
 const any: MessageClient<string, string> = new Client(url, { protocol: new Plain(), logger: null });
 await any.connect();
 await any.close();

@@ -87,9 +87,19 @@ const provider = new Provider((token) => new Client('wss://feed.example/', { tok
 const client: Client<any, any> | null = provider.client;
 const shared = join<Trade>(new URL('./feed.js', 'https://page.example/'), { token: async () => 'token' });
 isTrue<Same<ReturnType<(typeof shared)[typeof Symbol.asyncIterator]>, Subscription<Trade | Gap>>>();
+const bundled = join(async () => ({ default: () => trades }), { key: 'trades' });
+isTrue<Same<ReturnType<(typeof bundled)[typeof Symbol.asyncIterator]>, Subscription<Trade | Gap>>>();
+// @ts-expect-error - by what would tabs know what they share?
+join(async () => ({ default: () => trades }));
+async function useOnce(): Promise<void> {
+  await using client = trades;
+  await using tab = bundled;
+  await using users = provider;
+  await Promise.all([client.connect(), tab.connect(), users.connectIfAuthenticated()]);
+}
 const connected: Promise<State> = shared.waitFor(State.CONNECTED, { timeout: 1 });
 const sharing = new Provider((token) => join('/feed.js', { token }), { auth: () => null });
 // @ts-expect-error - no identity
 void provider.login(5);
 
-export { client, connected, outcome, sent, sharing };
+export { client, connected, useOnce, outcome, sent, sharing };

@@ -1,3 +1,4 @@
+/// <reference lib="esnext.disposable" />
 // The types of the package. All durations are seconds, all times are Unix time in seconds.
 
 type Values<T> = T[keyof T];
@@ -399,6 +400,8 @@ export interface ClientOptions<M = Frame, S = OutgoingFrame> {
   closeTimeout?: number;
   /** Seconds without a message until a connection is replaced (default: null, never). */
   silenceTimeout?: number | null;
+  /** True of the messages whose absence counts (default: null, of all). */
+  silenceOf?: ((message: M) => boolean) | null;
   /** How a lost connection is resumed; null: it is not. */
   reconnect?: ReconnectPolicy | null;
   /** How a connection is replaced by a successor without a hole; null: it is not. */
@@ -419,6 +422,8 @@ export interface Platform {
   date(): number;
   setTimer(seconds: number, call: () => void): () => void;
   random(): number;
+  /** Calls the function whenever the network is back; returns the function that ends that. */
+  onOnline(call: () => void): () => void;
 }
 
 export interface Change {
@@ -545,6 +550,8 @@ export interface MessageClient<M, S> {
   on(call: (message: M | Gap) => unknown, options: CallbackOptions<M> & { gaps: true }): () => void;
   off(call: (message: any) => unknown): void;
   [Symbol.asyncIterator](): Subscription<M | Gap>;
+  /** `close()`, for `await using`. */
+  [Symbol.asyncDispose](): Promise<void>;
 }
 
 /** Exactly one WebSocket, however many ask for it. */
@@ -572,13 +579,20 @@ export declare class Client<M = Frame, S = OutgoingFrame> implements MessageClie
   on: MessageClient<M, S>['on'];
   off(call: (message: any) => unknown): void;
   [Symbol.asyncIterator](): Subscription<M | Gap>;
+  /** `close()`, for `await using`. */
+  [Symbol.asyncDispose](): Promise<void>;
 }
+
+/** Makes the client of a token function: the default export of the module of `join()`. */
+export type ClientFactory<M = any, S = any> = (token: TokenFunction) => Client<M, S>;
+/** Imports that module: `() => import('./feed.js')`. */
+export type ClientModule<M = any, S = any> = () => Promise<{ default: ClientFactory<M, S> }>;
 
 export interface JoinOptions {
   token?: ((previous: string | null, error: OnesocketError | null) => Maybe<string | null>) | null;
-  /** Tabs with the same key share (default: the module's URL). */
+  /** Tabs with the same key share (default: the module's URL; needed for a function). */
   key?: string;
-  /** Starts the shared worker; null: the tabs elect one of them instead. */
+  /** Starts the shared worker; null, the default for a function: the tabs elect one of them instead. */
   worker?: ((name: string) => SharedWorker) | null;
   onError?: (error: unknown) => void;
 }
@@ -586,6 +600,7 @@ export interface JoinOptions {
 /** One connection for all tabs of an origin. */
 export declare class SharedClient<M = any, S = any> implements MessageClient<M, S> {
   constructor(module: string | URL, options?: JoinOptions);
+  constructor(module: ClientModule<M, S>, options: JoinOptions & { key: string });
   connect(options?: CallOptions): Promise<Outcome>;
   reconnect(options?: CallOptions): Promise<Outcome>;
   rotate(options?: { signal?: AbortSignal }): Promise<Outcome>;
@@ -605,12 +620,18 @@ export declare class SharedClient<M = any, S = any> implements MessageClient<M, 
   on: MessageClient<M, S>['on'];
   off(call: (message: any) => unknown): void;
   [Symbol.asyncIterator](): Subscription<M | Gap>;
+  /** `close()`, for `await using`. */
+  [Symbol.asyncDispose](): Promise<void>;
 }
 /**
  * Returns a handle on the connection that all tabs of this origin share. `module`: the URL of a module whose default
- * export makes the client: `(token) => new Client(url, { token, … })`.
+ * export makes the client: `(token) => new Client(url, { token, … })`; or a function that imports it, with a `key`.
  */
 export declare function join<M = any, S = any>(module: string | URL, options?: JoinOptions): SharedClient<M, S>;
+export declare function join<M = any, S = any>(
+  module: ClientModule<M, S>,
+  options: JoinOptions & { key: string },
+): SharedClient<M, S>;
 
 // --- providers and notices --------------------------------------------------------------------------------------------------
 
@@ -683,4 +704,5 @@ export declare class Provider<C extends MessageClient<any, any> = Client> {
   login(identity?: Identity | string | null, options?: { signal?: AbortSignal }): Promise<Outcome>;
   logout(): Promise<void>;
   close(): Promise<void>;
+  [Symbol.asyncDispose](): Promise<void>;
 }

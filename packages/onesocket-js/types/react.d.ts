@@ -19,13 +19,13 @@ import type {
 
 export interface WebSocketProviderProps {
   /** A URL, or a function that makes a client (its own, or by `join()`) of a token function. */
-  client: string | ((token: TokenFunction) => MessageClient<any, any>);
+  client: string | URL | ((token: TokenFunction) => MessageClient<any, any>);
   /** Returns the signed-in identity, or a token, or null if no user is signed in. */
   auth: Auth;
   /** Providers with the same name share (default: the URL, or "default"). */
   name?: string;
   /** Key of the signed-in user; null: none is. When it changes, the provider logs in or out. */
-  user?: string | null;
+  user?: string | null | undefined;
   notices?: Notices | NoticeSink;
   service?: string;
   authTimeout?: number;
@@ -52,12 +52,12 @@ export declare function useConnection<S = any>(): Connection<S>;
 export declare function useSubscription<M = any>(
   event: string | null,
   call: (message: M) => void,
-  options?: { where?: ((message: M) => boolean) | null; keys?: string | string[] | null; gaps?: false },
+  options?: { where?: ((message: M) => boolean) | null; keys?: string | readonly string[] | null; gaps?: false },
 ): void;
 export declare function useSubscription<M = any>(
   event: string | null,
   call: (message: M | Gap) => void,
-  options: { where?: ((message: M) => boolean) | null; keys?: string | string[] | null; gaps: true },
+  options: { where?: ((message: M) => boolean) | null; keys?: string | readonly string[] | null; gaps: true },
 ): void;
 
 export declare function useNotices(): readonly Notice[];

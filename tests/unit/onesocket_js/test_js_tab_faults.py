@@ -539,3 +539,90 @@ async def test_a_stream_of_answers_of_a_tab_that_was_refused_ends_with_the_reaso
         )
         == ["UsageError"] * 2
     )
+
+
+@pytest.mark.parametrize("cause", ["'a text'", "cyclic", "Object.create(null)", "foreign"])
+async def test_an_error_of_the_program_with_any_cause_reaches_the_tab(page: NodePage, cause: str) -> None:
+    assert (
+        await page.run(
+            """
+            const cyclic = new TypeError('cyclic');
+            cyclic.cause = cyclic;
+            const odd = {data: () => {}, status: Symbol('s'), keys: new WeakMap()};
+            const foreign = Object.assign(new TypeError('foreign'), odd);
+            const cause = eval(data);
+            const put = () => { throw new one.TokenFailed('no place', {cause}); };
+            kept.options = {protocol: new one.Json({tokenPlace: {put}}), token: 'token'};
+            const tab = kept.join();
+            return nameOf(tab.connect());
+            """,
+            cause,
+        )
+        == "TokenFailed"
+    )
+
+
+async def test_a_module_may_be_imported_by_a_function_as_bundlers_know_it(page: NodePage) -> None:
+    assert await page.run(
+        """
+        let imports = 0;
+        const load = async () => { imports += 1; return {default: globalThis.makeShared}; };
+        const join = (options) => one.join(load, {platform: kept.platform, ...options});
+        const tabs = [join({key: 'feed'}), join({key: 'feed'})];
+        const other = one.join(kept.module, {key: 'feed', worker: null, platform: kept.platform});
+        const refusal = (options) => { try { join(options); } catch (error) { return error.name; } };
+        const refused = [{}, {key: ''}, {key: 5}].map(refusal);
+        return [await kept.open(tabs[0]), await tabs[1].connect(), imports, await nameOf(other.connect()), refused];
+        """
+    ) == ["opened", "already connected", 1, "OptionConflict", ["InvalidOption"] * 3]
+
+
+async def test_a_worker_of_the_program_serves_the_tabs(page: NodePage) -> None:
+    assert await page.run(
+        """
+        const {serve} = await import(data);
+        const started = [];
+        globalThis.name = 'feed';
+        serve((token) => globalThis.makeShared(token));
+        globalThis.SharedWorker = class {
+          constructor(name) {
+            started.push(name);
+            const {port1, port2} = new MessageChannel();
+            this.port = port1;
+            globalThis.onconnect({ports: [port2]});
+          }
+        };
+        const never = () => Promise.reject(new TypeError('not in this tab'));
+        const worker = (name) => new SharedWorker(name);
+        const tabs = [1, 2].map(() => one.join(never, {key: 'feed', worker, platform: kept.platform}));
+        const outcomes = [await kept.open(tabs[0]), await tabs[1].connect()];
+        const {held} = await navigator.locks.query();
+        return [outcomes, started, held.filter(({name}) => name === 'onesocket owner feed').length];
+        """,
+        (OWNER.parent / "serve.js").as_uri(),
+    ) == [["opened", "already connected"], ["feed", "feed"], 1]
+
+
+@pytest.mark.parametrize("made", ["undefined", "Promise.resolve(5)", "{connect() {}, on() {}, onChange() {}}"])
+async def test_a_module_that_makes_no_client_of_this_package_is_told_at_once(page: NodePage, made: str) -> None:
+    assert await page.run(
+        """
+        const makeIt = () => eval(`(${data})`);
+        const tab = one.join(async () => ({default: makeIt}), {key: 'feed', platform: kept.platform});
+        const error = await tab.connect().catch((failure) => failure);
+        return [error.name, error.message.includes('no Client')];
+        """,
+        made,
+    ) == ["UsageError", True]
+
+
+async def test_tabs_elect_a_leader_where_the_browser_has_no_shared_workers(page: NodePage) -> None:
+    assert (
+        await page.run(
+            """
+            globalThis.SharedWorker = undefined; // as Chrome for Android had none
+            return kept.open(kept.join({worker: (name) => new SharedWorker(name)}));
+            """
+        )
+        == "opened"
+    )

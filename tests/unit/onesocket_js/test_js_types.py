@@ -22,7 +22,7 @@ MEMBER = re.compile(r"^  (?:readonly |abstract )?(\w+)[?(<:]", re.MULTILINE)
 
 
 def test_the_types_have_every_export_and_no_other() -> None:
-    declared = DECLARED.findall(TYPES.read_text("utf-8"))
+    declared = {*DECLARED.findall(TYPES.read_text("utf-8"))}  # one with several signatures is there several times
     assert len(declared) > 60
     assert sorted(declared) == sorted(json.loads(run_script("list_exports.mjs")))
 

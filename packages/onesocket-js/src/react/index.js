@@ -36,7 +36,7 @@ function useNewest(value) {
  */
 export function WebSocketProvider({ client, auth, name, user, notices, service, authTimeout, onError, children }) {
   const [store] = useState(() => new ConnectionStore());
-  const shared = name ?? (typeof client === 'string' ? client : 'default');
+  const shared = name ?? (typeof client === 'function' ? 'default' : String(client));
   const newest = useNewest({ client, auth, options: { notices, service, authTimeout }, onError });
   const entry = useRef(null);
 

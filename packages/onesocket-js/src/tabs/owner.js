@@ -10,6 +10,9 @@ export const TAKE_OVER_SECONDS = 0.25;
 export const VERSION = 1;
 /** Seconds after which another tab is asked for a token, too, as the first one may be frozen. */
 const TOKEN_SECONDS = 2;
+const NO_CLIENT =
+  'the module of join() made no Client of the copy of this package that serves the tabs; a bundler makes two copies unless join() is given a function ' +
+  'that imports the module, and a worker that calls serve()';
 /** The calls of members that are made at the client as they are. */
 const CALLS = ['connect', 'reconnect', 'rotate', 'disconnect', 'send', 'request'];
 
@@ -113,6 +116,7 @@ export class Owner {
     await this.#closing; // never two at a time
     if (this.#module !== module) return; // all members have left meanwhile
     const client = makeClient((previous, error) => this.#askToken(previous, error));
+    if (typeof client?.[ADOPT] !== 'function') throw new UsageError(NO_CLIENT);
     this.#client = client;
     const tell = (message) => {
       if (this.#client === client) this.#broadcast({ ...message, owner: this.id });

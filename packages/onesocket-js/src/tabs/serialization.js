@@ -19,11 +19,36 @@ const FIELDS = [
   'keys',
 ];
 
-/** Returns an error as a plain object; null: there is none. */
-export function packError(error) {
+/** Causes of causes that are passed on: those of a program may lead back to themselves. */
+const MAX_CAUSES = 8;
+
+/** Returns an error as a plain object; null: there is none. A program may throw anything, as the cause of one of ours. */
+export function packError(error, causes = MAX_CAUSES) {
   if (error === null || error === undefined) return null;
-  const known = FIELDS.filter((name) => error[name] !== undefined).map((name) => [name, error[name]]);
-  return { name: error.name, text: error.message, cause: packError(error.cause), fields: Object.fromEntries(known) };
+  if (!(error instanceof Error)) return { name: 'Error', text: textOf(error), cause: null, fields: {} };
+  const known = FIELDS.filter((name) => isPlain(error[name])).map((name) => [name, error[name]]);
+  const cause = causes > 0 ? packError(error.cause, causes - 1) : null;
+  return { name: textOf(error.name), text: textOf(error.message), cause, fields: Object.fromEntries(known) };
+}
+
+function textOf(value) {
+  try {
+    return String(value);
+  } catch {
+    return `(${typeof value})`; // an object without a prototype
+  }
+}
+
+/** True if it can be sent to another tab. */
+function isPlain(value) {
+  if (value === undefined) return false;
+  if (value === null || typeof value !== 'object') return typeof value !== 'function' && typeof value !== 'symbol';
+  try {
+    structuredClone(value);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /** Returns the error that was packed. */

@@ -32,15 +32,21 @@ const NO_STATUS = Object.freeze({
 
 const startWorker = (name) => new SharedWorker(new URL('./worker.js', import.meta.url), { type: 'module', name });
 
+// Not for a bundler: it would look for the module when it builds.
+const importModule = (url) => import(/* @vite-ignore */ /* webpackIgnore: true */ url);
+
 /**
  * One connection for all tabs of an origin. `module`: the URL of a module whose default export makes the client of a
- * token function, `(token) => new Client(url, {token, …})`: it is imported where the connection is.
+ * token function, `(token) => new Client(url, {token, …})`: it is imported where the connection is. Or a function that
+ * imports it, `() => import('./feed.js')`, as bundlers know it.
  *
  * Options: `token(previous, error)`; `key`: tabs with the same one share (default: the module's URL); `worker`: a
- * function of a name that starts the shared worker, null: the tabs elect one of them instead.
+ * function of a name that starts the shared worker, null: the tabs elect one of them instead. For a module that a function
+ * imports, that is the default, and the worker one that calls `serve(makeClient)`.
  */
 export class SharedClient extends MessageClient {
   #module;
+  #load;
   #token;
   #fanOut;
   #report;
@@ -88,11 +94,16 @@ export class SharedClient extends MessageClient {
     this.#report = parts.report;
     this.#tell = parts.tell;
     this.#platform = parts.platform;
-    this.#module = String(new URL(module, globalThis.location?.href));
+    const isFunction = typeof module === 'function';
+    if (isFunction && (typeof key !== 'string' || key === '')) {
+      throw new InvalidOption('join() with a function needs key, by which tabs know what they share');
+    }
+    this.#module = isFunction ? `(a function of ${key})` : String(new URL(module, globalThis.location?.href));
+    this.#load = isFunction ? module : importModule;
     this.#token = token;
     const post = (message) => this.#post(message);
     this.#calls = new PendingCalls({ post, onWait: () => this.#askAgain(), platform: parts.platform });
-    this.#link = this.#makeLink(key ?? this.#module, worker);
+    this.#link = this.#makeLink(key ?? this.#module, isFunction ? (worker ?? null) : worker);
     this.#hold();
   }
 
@@ -101,9 +112,9 @@ export class SharedClient extends MessageClient {
       onMessage: (message) => this.#received(message),
       onFailure: (error) => this.#refused(error),
     };
-    const elect = () =>
-      new ChannelLink(key, { ...about, member: this.#member, load: async (url) => (await import(url)).default });
-    if (worker === null || (worker === undefined && typeof SharedWorker !== 'function')) return elect();
+    const load = async (url) => (await this.#load(url)).default;
+    const elect = () => new ChannelLink(key, { ...about, member: this.#member, load });
+    if (worker === null || typeof SharedWorker !== 'function') return elect();
     // Where the browser starts no worker for this page, the tabs elect one of them, unless the worker is the program's own.
     const onFailure = (error) => {
       if (worker !== undefined) return this.#refused(error);
