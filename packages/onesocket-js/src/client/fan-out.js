@@ -1,12 +1,11 @@
 // Delivers each message to all readers, and isolates their errors.
 
 import { InvalidOption } from '../errors.js';
-import { Gap, mergeGaps } from './gap.js';
-import { GapReason } from '../lifecycle/table.js';
+import { EarlyMessages } from './early-messages.js';
+import { Gap } from './gap.js';
 import { checkKeys } from '../protocols/subscriptions.js';
 import { Subscription } from './subscription.js';
 
-const MAX_EARLY = 1024;
 const NO_KEYS = Object.freeze([]);
 
 const isOfEvent = (reader, { event }) => reader.event === null || reader.event === event;
@@ -17,9 +16,7 @@ const isAbout = (reader, about) =>
 /** Delivers messages and gaps to subscriptions and callbacks; those before the first reader of everything wait. */
 export class FanOut {
   #readers = new Set();
-  #early = [];
-  #earlyDropped = 0;
-  #keepsEarly = true;
+  #early = new EarlyMessages();
   #failure = null;
   #isEnded = false;
   /** Readers of all keys, and those of each key. */
@@ -139,21 +136,17 @@ export class FanOut {
   #add(reader) {
     if (this.#isEnded) return;
     if (reader.keys !== null) this.#keys.add(reader, reader.keys); // may throw
-    const takesAll = reader.event === null && reader.where === null && reader.keys === null;
-    if (this.#keepsEarly) {
-      this.#insert(reader);
-      if (takesAll && this.#earlyDropped > 0) {
-        this.#deliver(reader, new Gap(GapReason.OVERFLOW, { epoch: this.epoch, missed: this.#earlyDropped }));
-      }
-      for (const { item, about } of this.#early) if (isAbout(reader, about)) this.#offer(reader, item);
-    } else if (this.#beginLate === null) {
-      this.#insert(reader);
-    } else {
+    const isFiltered = reader.where !== null || reader.keys !== null;
+    const isWanted = ({ item, about }) => isAbout(reader, about) && this.#selects(reader, item);
+    const wasCounted = this.#early.onlyCounts;
+    const waited = this.#early.take({ event: reader.event, isFiltered, isWanted, epoch: this.epoch });
+    if (this.#beginLate !== null && (waited === null || wasCounted)) {
       this.#beginLate((items) => this.#insertLate(reader, items));
+      return;
     }
-    if (takesAll) {
-      this.#keepsEarly = false;
-      this.#early = [];
+    this.#insert(reader);
+    for (const { item } of waited ?? []) {
+      if (!reader.isGone && (reader.gaps || !(item instanceof Gap))) this.#deliver(reader, item);
     }
   }
 
@@ -184,7 +177,7 @@ export class FanOut {
   describe(message, { isForOthers = false } = {}) {
     let keys = NO_KEYS;
     try {
-      if (this.#byKey.size > 0 || this.#keepsEarly || isForOthers) keys = this.#keysOf(message);
+      if (this.#byKey.size > 0 || this.#early.isKeeping || isForOthers) keys = this.#keysOf(message);
     } catch (error) {
       this.#reportError(error);
     }
@@ -194,7 +187,7 @@ export class FanOut {
   /** Delivers a message; `about`: as `describe` returns it. */
   publish(message, about = this.describe(message)) {
     this.delivered += 1;
-    this.#keep(message, about);
+    this.#early.put(message, about);
     this.#keeper?.put(message);
     // To the readers of this moment: the list is replaced where one comes or goes, and one that has gone gets no more.
     for (const reader of this.#open) if (isOfEvent(reader, about)) this.#offer(reader, message);
@@ -209,20 +202,9 @@ export class FanOut {
 
   /** Delivers a gap to all readers that take them. */
   announce(gap) {
-    this.#keep(gap, null);
+    this.#early.put(gap, null);
     this.#keeper?.lose(gap);
     for (const reader of [...this.#readers]) this.#offer(reader, gap);
-  }
-
-  #keep(item, about) {
-    if (!this.#keepsEarly) return;
-    const last = this.#early.at(-1);
-    if (item instanceof Gap && last?.item instanceof Gap) last.item = mergeGaps(last.item, item);
-    else this.#early.push({ item, about });
-    if (this.#early.length > MAX_EARLY) {
-      this.#early.shift();
-      this.#earlyDropped += 1;
-    }
   }
 
   #offer(reader, item) {
@@ -231,13 +213,16 @@ export class FanOut {
       if (reader.gaps) this.#deliver(reader, item);
       return;
     }
+    if (this.#selects(reader, item)) this.#deliver(reader, item);
+  }
+
+  #selects({ where }, message) {
     try {
-      if (reader.where !== null && !reader.where(item)) return;
+      return where === null || Boolean(where(message));
     } catch (error) {
       this.#reportError(error);
-      return;
+      return false;
     }
-    this.#deliver(reader, item);
   }
 
   #deliver(reader, item) {
@@ -285,8 +270,7 @@ export class FanOut {
     this.#readers.clear();
     this.#open = [];
     this.#byKey.clear();
-    this.#early = [];
-    this.#keepsEarly = false;
+    this.#early.end();
     this.#isEnded = true;
   }
 }
