@@ -22,7 +22,7 @@ export interface WebSocketProviderProps {
   client: string | URL | ((token: TokenFunction) => MessageClient<any, any>);
   /** Returns the signed-in identity, or a token, or null if no user is signed in. */
   auth: Auth;
-  /** Providers with the same name share (default: the URL, or "default"). */
+  /** Providers with the same name share (default: the URL, or the function itself). */
   name?: string;
   /** Key of the signed-in user; null: none is. When it changes, the provider logs in or out. */
   user?: string | null | undefined;

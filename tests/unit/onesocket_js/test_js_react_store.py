@@ -58,3 +58,52 @@ async def test_what_a_component_asked_for_goes_on_though_its_provider_is_unmount
         """,
         MODULE.as_uri(),
     ) == ["joined", "sent early"]
+
+
+REGISTRY = MODULE.parent / "provider-registry.js"
+REGISTERED = """
+const {acquire, release} = await import(data);
+const log = [];
+const warn = console.warn;
+console.warn = (text) => log.push(`warned: ${text.includes('name')}`);
+/** Mounts a component; returns its entry. */
+const mount = (name, client, {last = null, auth = async () => 'token'} = {}) => {
+  const make = (ask) => ({
+    ask,
+    close: async () => { log.push(`closing ${client}`); await turn(); log.push(`closed ${client}`); },
+  });
+  return acquire({name, client, last}, make, auth);
+};
+"""
+
+
+async def test_providers_without_a_name_share_by_their_function_alone(page: NodePage) -> None:
+    assert await page.run(
+        REGISTERED
+        + """
+        const [feed, chat] = [() => 'feed', () => 'chat'];
+        const first = mount(null, feed);
+        const same = [mount(null, feed) === first, mount(null, chat) === first];
+        const named = mount('feed', feed);
+        same.push(named === first, mount('feed', chat) === named);
+        return [same, log];
+        """,
+        REGISTRY.as_uri(),
+    ) == [[True, False, False, True], ["warned: true"]]
+
+
+async def test_a_provider_with_another_function_opens_nothing_before_the_last_one_has_ended(page: NodePage) -> None:
+    """A hot reload that mounts anew has another function, and so has the page that a router goes to."""
+    assert await page.run(
+        REGISTERED
+        + """
+        const first = mount(null, 'feed');
+        release(first);
+        const second = mount(null, 'chat', {auth: async () => { log.push('asked'); return 'token of chat'; }});
+        const token = await second.provider.ask(null, null);
+        release(second);
+        const remounted = mount(null, 'an inline function', {last: second});
+        return [second === first, token, remounted === second, log];
+        """,
+        REGISTRY.as_uri(),
+    ) == [False, "token of chat", True, ["closing feed", "closed feed", "asked"]]

@@ -31,26 +31,27 @@ function useNewest(value) {
  * Provides the components below it with the one connection of the signed-in user.
  *
  * `client`: a URL, or a function that makes a client of a token function; `auth`: as of `Provider`; `name`: providers with
- * the same one share (default: the URL, or "default"); `user`: the key of the signed-in user, null: none is signed in; when
+ * the same one share (default: the URL, or the function itself); `user`: the key of the signed-in user, null: none is signed in; when
  * it changes, the provider logs in or out. Without `user` the components call `login()` and `logout()`.
  */
 export function WebSocketProvider({ client, auth, name, user, notices, service, authTimeout, onError, children }) {
   const [store] = useState(() => new ConnectionStore());
-  const shared = name ?? (typeof client === 'function' ? 'default' : String(client));
+  const shared = name ?? (typeof client === 'function' ? null : String(client));
   const newest = useNewest({ client, auth, options: { notices, service, authTimeout }, onError });
   const entry = useRef(null);
+  const last = useRef(null);
 
   // No layout effect: React ends those while a component below is suspended, and the connection has to outlast that.
   useEffect(() => {
     const { client: makeClient, auth: first, options } = newest.current;
     const make = (ask) => new Provider(makeClient, { ...definedOf(options), auth: ask });
-    const acquired = acquire(shared, make, first);
-    entry.current = acquired;
+    const acquired = acquire({ name: shared, client: makeClient, last: last.current }, make, first);
+    entry.current = last.current = acquired;
     store.attach(acquired.provider);
     return () => {
       store.detach();
       entry.current = null;
-      release(shared, acquired);
+      release(acquired);
     };
   }, [store, shared]);
 
