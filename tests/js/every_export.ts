@@ -33,6 +33,7 @@ import {
   type Frame,
   Gap,
   GapReason,
+  type Handshake,
   HandshakeRejected,
   Heartbeat,
   Identity,
@@ -258,6 +259,8 @@ check((await client.rotate()) === Outcome.OPENED, 'rotated');
 check((await client.waitFor(State.CONNECTED)) === State.CONNECTED, 'connected');
 check(changes.some((change) => change.old === change.new), 'the rotation is told');
 const [status, stats]: [Status, Stats] = [client.status, client.stats];
+const handshake: Handshake | null = client.handshake;
+check(handshake?.subprotocol === null, 'no sub-protocol was offered');
 check(status.epoch === 2 && stats.gaps === 0 && GapReason.RECONNECTED === 'reconnected', 'no gap');
 stopReading();
 await client.close();

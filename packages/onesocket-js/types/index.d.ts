@@ -434,8 +434,15 @@ export interface Change {
   readonly cause: string;
   readonly error: OnesocketError | null;
 }
+/** The server's answer to the upgrade, as far as a page is told. */
+export interface Handshake {
+  /** The offered sub-protocol that the server has chosen; null: none. */
+  readonly subprotocol: string | null;
+}
 export interface Status {
   readonly url: string;
+  /** Of the present connection; null: there is none. */
+  readonly handshake: Handshake | null;
   readonly state: State;
   readonly epoch: number;
   /** Failures in a row since a connection last proved itself. */
@@ -532,10 +539,11 @@ export interface MessageClient<M, S> {
   readonly isShared: boolean;
   readonly state: State;
   readonly isConnected: boolean;
+  readonly handshake: Handshake | null;
   readonly status: Status;
   onChange(watcher: (change: Change) => void): () => void;
   changes(): Subscription<Change>;
-  waitFor(states: State | State[], options?: { timeout?: number | null }): Promise<State>;
+  waitFor(states: State | readonly State[], options?: { timeout?: number | null }): Promise<State>;
   send(message: S, options?: { resend?: boolean }): Promise<void>;
   request(message: S, options?: { timeout?: number | null; resend?: boolean; signal?: AbortSignal }): Promise<M>;
   requestStream(message: S, options?: StreamOptions): Subscription<M | Gap>;
@@ -566,11 +574,12 @@ export declare class Client<M = Frame, S = OutgoingFrame> implements MessageClie
   readonly isShared: boolean;
   readonly state: State;
   readonly isConnected: boolean;
+  readonly handshake: Handshake | null;
   readonly status: Status;
   readonly stats: Stats;
   onChange(watcher: (change: Change) => void): () => void;
   changes(): Subscription<Change>;
-  waitFor(states: State | State[], options?: { timeout?: number | null }): Promise<State>;
+  waitFor(states: State | readonly State[], options?: { timeout?: number | null }): Promise<State>;
   send(message: S, options?: { resend?: boolean }): Promise<void>;
   sendNowait(message: S, options?: { resend?: boolean }): Delivery;
   request(message: S, options?: { timeout?: number | null; resend?: boolean; signal?: AbortSignal }): Promise<M>;
@@ -609,10 +618,11 @@ export declare class SharedClient<M = any, S = any> implements MessageClient<M, 
   readonly isShared: boolean;
   readonly state: State;
   readonly isConnected: boolean;
+  readonly handshake: Handshake | null;
   readonly status: Status;
   onChange(watcher: (change: Change) => void): () => void;
   changes(): Subscription<Change>;
-  waitFor(states: State | State[], options?: { timeout?: number | null }): Promise<State>;
+  waitFor(states: State | readonly State[], options?: { timeout?: number | null }): Promise<State>;
   send(message: S, options?: { resend?: boolean }): Promise<void>;
   request(message: S, options?: { timeout?: number | null; resend?: boolean; signal?: AbortSignal }): Promise<M>;
   requestStream(message: S, options?: StreamOptions): Subscription<M | Gap>;

@@ -241,3 +241,26 @@ async def test_many_losses_are_one_gap_for_a_reader_that_does_not_read(page: Nod
 @pytest.mark.parametrize("script", ["random_lives.mjs", "random_users.mjs"])
 def test_random_lives_with_a_hostile_server_keep_every_promise(script: str) -> None:
     assert run_script(script, "1", "80") == "80 lives"
+
+
+async def test_the_handshake_names_the_sub_protocol_that_was_chosen_and_never_the_token(page: NodePage) -> None:
+    assert await page.run(
+        """
+        const protocol = new one.Json({subprotocols: ['v1'], tokenPlace: new one.TokenSubprotocol()});
+        const {client, sockets, pass} = make({protocol, subprotocols: ['v2'], token: 's3cret'});
+        const seen = [client.handshake];
+        for (const chosen of ['v1', 'v2', 'bearer.s3cret', '']) {
+          const outcome = client.reconnect();
+          await turn();
+          sockets.at(-1).protocol = chosen;
+          sockets.at(-1).open();
+          await outcome;
+          seen.push(client.handshake.subprotocol);
+          sockets.at(-1).closed(4000);
+          seen.push(client.status.handshake);
+          await pass(1);
+          if (client.state === 'connecting') sockets.at(-1).closed();
+        }
+        return seen;
+        """
+    ) == [None, "v1", None, "v2", None, None, None, None, None]

@@ -155,9 +155,10 @@ export class Client extends MessageClient {
 
   /** A frozen snapshot of this moment. Times are Unix time in seconds, durations are seconds. */
   get status() {
-    const { machine, connectedAt, lastConnectedAt, retryIn, callers, url } = this.#runner;
+    const { machine, connectedAt, lastConnectedAt, retryIn, callers, url, handshake } = this.#runner;
     return Object.freeze({
       url: url ?? this.#shownUrl(),
+      handshake,
       state: machine.state,
       epoch: machine.epoch,
       attempt: machine.failures,

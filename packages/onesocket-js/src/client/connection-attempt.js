@@ -73,6 +73,13 @@ export class ConnectionAttempt {
     return this.#readyAt === null ? 0 : this.#platform.now() - this.#readyAt;
   }
 
+  /** The offered sub-protocol that the server has chosen; null: none, or the one with the token. */
+  get subprotocol() {
+    const { subprotocols } = this.#options;
+    const chosen = this.socket?.protocol;
+    return [...subprotocols, ...this.protocol.subprotocols].includes(chosen) ? chosen : null;
+  }
+
   /** The URL without its secrets. */
   get shownUrl() {
     return this.address === null ? null : redact(this.address);

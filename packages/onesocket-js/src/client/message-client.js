@@ -45,6 +45,11 @@ export class MessageClient {
     return this.state === State.CONNECTED;
   }
 
+  /** The server's answer to the upgrade of the present connection: `subprotocol`, the one that it chose; null: none is open. */
+  get handshake() {
+    return this.status.handshake ?? null;
+  }
+
   /** Calls `watcher` with each change of the state, soon after it; returns the function that ends that. */
   onChange(watcher) {
     return this.#watchers.add(watcher);

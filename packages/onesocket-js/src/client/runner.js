@@ -83,6 +83,12 @@ export class Runner {
     return at === null ? null : Math.max(0, at - this.#platform.now());
   }
 
+  /** The server's answer to the upgrade of the present connection, as far as a page is told; null: there is none. */
+  get handshake() {
+    if (this.machine.state !== State.CONNECTED || this.attempt === null) return null;
+    return Object.freeze({ subprotocol: this.attempt.subprotocol });
+  }
+
   /** The error for a message that can't be accepted, as the client is stopped or closed; else null. */
   refusal() {
     const { state, afterClose } = this.machine;

@@ -17,6 +17,7 @@ const REQUEST_TIMEOUT = 10;
 /** The status before the owner has told its own. */
 const NO_STATUS = Object.freeze({
   url: '',
+  handshake: null,
   state: State.DISCONNECTED,
   epoch: 0,
   attempt: 0,
@@ -293,7 +294,8 @@ export class SharedClient extends MessageClient {
       const old = this.#status.state;
       if (this.#wasConnected) this.#loss ??= error;
       this.#lastLoss = error;
-      this.#status = Object.freeze({ ...this.#status, state: State.BACKING_OFF, lastError: error });
+      const { BACKING_OFF } = State;
+      this.#status = Object.freeze({ ...this.#status, state: BACKING_OFF, handshake: null, lastError: error });
       if (old !== State.BACKING_OFF) this.#tellChange(old, 'OwnerLost', error);
     }
   }
@@ -363,7 +365,7 @@ export class SharedClient extends MessageClient {
     this.#isClosed = true;
     if (this.#owner !== null) this.#post({ type: 'leave' });
     const old = this.#status.state;
-    this.#status = Object.freeze({ ...this.#status, state: State.CLOSED });
+    this.#status = Object.freeze({ ...this.#status, state: State.CLOSED, handshake: null });
     this.#calls.close();
     this.#streams.endAll();
     this.#tellChange(old, 'Close', null);
