@@ -97,9 +97,10 @@ async function useOnce(): Promise<void> {
   await using users = provider;
   await Promise.all([client.connect(), tab.connect(), users.connectIfAuthenticated()]);
 }
+const early: [Outcome, Delivery, number] = [shared.connectNowait(), shared.sendNowait('x'), shared.epoch];
 const connected: Promise<State> = shared.waitFor(State.CONNECTED, { timeout: 1 });
 const sharing = new Provider((token) => join('/feed.js', { token }), { auth: () => null });
 // @ts-expect-error - no identity
 void provider.login(5);
 
-export { client, connected, useOnce, outcome, sent, sharing };
+export { client, connected, early, useOnce, outcome, sent, sharing };

@@ -531,6 +531,7 @@ export interface CallOptions {
 /** What clients of one's own and clients that tabs share have in common. */
 export interface MessageClient<M, S> {
   connect(options?: CallOptions): Promise<Outcome>;
+  connectNowait(options?: { retry?: boolean | null }): Outcome;
   reconnect(options?: CallOptions): Promise<Outcome>;
   /** Replaces the connection by a successor, as the option `rotation` says; resolves when the old one is closed. */
   rotate(options?: { signal?: AbortSignal }): Promise<Outcome>;
@@ -539,12 +540,14 @@ export interface MessageClient<M, S> {
   readonly isShared: boolean;
   readonly state: State;
   readonly isConnected: boolean;
+  readonly epoch: number;
   readonly handshake: Handshake | null;
   readonly status: Status;
   onChange(watcher: (change: Change) => void): () => void;
   changes(): Subscription<Change>;
   waitFor(states: State | readonly State[], options?: { timeout?: number | null }): Promise<State>;
   send(message: S, options?: { resend?: boolean }): Promise<void>;
+  sendNowait(message: S, options?: { resend?: boolean }): Delivery;
   request(message: S, options?: { timeout?: number | null; resend?: boolean; signal?: AbortSignal }): Promise<M>;
   requestStream(message: S, options?: StreamOptions): Subscription<M | Gap>;
   subscribe(event: string | null | undefined, options: ReaderOptions<M> & { gaps: false }): Subscription<M>;
@@ -574,6 +577,7 @@ export declare class Client<M = Frame, S = OutgoingFrame> implements MessageClie
   readonly isShared: boolean;
   readonly state: State;
   readonly isConnected: boolean;
+  readonly epoch: number;
   readonly handshake: Handshake | null;
   readonly status: Status;
   readonly stats: Stats;
@@ -611,6 +615,7 @@ export declare class SharedClient<M = any, S = any> implements MessageClient<M, 
   constructor(module: string | URL, options?: JoinOptions);
   constructor(module: ClientModule<M, S>, options: JoinOptions & { key: string });
   connect(options?: CallOptions): Promise<Outcome>;
+  connectNowait(options?: { retry?: boolean | null }): Outcome;
   reconnect(options?: CallOptions): Promise<Outcome>;
   rotate(options?: { signal?: AbortSignal }): Promise<Outcome>;
   disconnect(): Promise<void>;
@@ -618,12 +623,14 @@ export declare class SharedClient<M = any, S = any> implements MessageClient<M, 
   readonly isShared: boolean;
   readonly state: State;
   readonly isConnected: boolean;
+  readonly epoch: number;
   readonly handshake: Handshake | null;
   readonly status: Status;
   onChange(watcher: (change: Change) => void): () => void;
   changes(): Subscription<Change>;
   waitFor(states: State | readonly State[], options?: { timeout?: number | null }): Promise<State>;
   send(message: S, options?: { resend?: boolean }): Promise<void>;
+  sendNowait(message: S, options?: { resend?: boolean }): Delivery;
   request(message: S, options?: { timeout?: number | null; resend?: boolean; signal?: AbortSignal }): Promise<M>;
   requestStream(message: S, options?: StreamOptions): Subscription<M | Gap>;
   subscribe: MessageClient<M, S>['subscribe'];

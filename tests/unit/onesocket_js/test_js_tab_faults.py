@@ -626,3 +626,41 @@ async def test_tabs_elect_a_leader_where_the_browser_has_no_shared_workers(page:
         )
         == "opened"
     )
+
+
+async def test_a_tab_connects_and_sends_without_waiting_as_a_client_does(page: NodePage) -> None:
+    assert await page.run(
+        """
+        const errors = [];
+        const tab = kept.join({onError: (error) => errors.push(error.name)});
+        const outcomes = [tab.connectNowait(), tab.handshake, tab.epoch];
+        await kept.until(() => kept.sockets.at(-1)?.readyState === 0);
+        await kept.until(() => tab.state === 'connecting');
+        outcomes.push(tab.connectNowait());
+        const delivery = tab.sendNowait({n: 1});
+        outcomes.push(delivery.done);
+        kept.sockets[0].open();
+        await kept.until(() => tab.isConnected);
+        outcomes.push(tab.connectNowait(), tab.epoch, tab.handshake);
+        await kept.until(() => kept.sockets[0].sent.length === 1);
+        kept.made.clock.advance(1);
+        await delivery;
+        outcomes.push(delivery.done, delivery.error);
+        tab.sendNowait(() => {}); // no structured clone
+        await kept.until(() => errors.length === 1);
+        const stopping = tab.disconnect();
+        await kept.until(() => tab.state === 'closing');
+        kept.sockets[0].closed(1000);
+        await stopping;
+        const refused = [() => tab.connectNowait(), () => tab.sendNowait(1)].map((call) => {
+          try { call(); } catch (error) { return error.name; }
+        });
+        await tab.close();
+        try { tab.sendNowait(1); } catch (error) { refused.push(error.name); }
+        return [outcomes, errors, refused];
+        """
+    ) == [
+        ["opened", None, 0, "joined", False, "already connected", 1, {"subprotocol": None}, True, None],
+        ["EncodeError"],
+        ["ManuallyDisconnected", "ManuallyDisconnected", "ClientClosed"],
+    ]

@@ -45,6 +45,11 @@ export class MessageClient {
     return this.state === State.CONNECTED;
   }
 
+  /** Number of the present connection, or of the last one. */
+  get epoch() {
+    return this.status.epoch;
+  }
+
   /** The server's answer to the upgrade of the present connection: `subprotocol`, the one that it chose; null: none is open. */
   get handshake() {
     return this.status.handshake ?? null;

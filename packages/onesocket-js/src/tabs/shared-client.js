@@ -1,9 +1,10 @@
 // The handle of one tab on a connection that all tabs of an origin share.
 
+import { Delivery } from '../client/delivery.js';
 import { Gap } from '../client/gap.js';
 import { makeParts, MessageClient } from '../client/message-client.js';
-import { ClientClosed, InvalidOption, OwnerLost, UsageError, VersionMismatch } from '../errors.js';
-import { GapReason, State } from '../lifecycle/table.js';
+import { ClientClosed, InvalidOption, ManuallyDisconnected, OwnerLost, UsageError, VersionMismatch } from '../errors.js';
+import { GapReason, Outcome, State } from '../lifecycle/table.js';
 import { platform as defaultPlatform, reportToConsole } from '../platform.js';
 import { AnswerStreams } from './answer-streams.js';
 import { ChannelLink } from './channel-link.js';
@@ -344,6 +345,25 @@ export class SharedClient extends MessageClient {
     return this.#call('connect', { options: { retry }, signal });
   }
 
+  /** Starts or finds the attempt, and returns the outcome so far as this tab knows it; a failure goes to `onError`. */
+  connectNowait({ retry = null } = {}) {
+    this.#checkOpen();
+    const { state } = this;
+    if (state === State.CONNECTED) return Outcome.ALREADY_CONNECTED;
+    this.#calls.add('connectNowait', { options: { retry } }).catch((error) => this.#reportUnless(error));
+    return state === State.CONNECTING ? Outcome.JOINED : Outcome.OPENED;
+  }
+
+  /** As `#checkMember`; throws `ManuallyDisconnected`, too. */
+  #checkOpen() {
+    this.#checkMember();
+    if (this.state === State.STOPPED) throw new ManuallyDisconnected();
+  }
+
+  #reportUnless(error) {
+    if (!(error instanceof ClientClosed)) this.#report(error);
+  }
+
   /** Lifts a `disconnect()`, closes the shared connection if it is open, and opens a new one: for all tabs. */
   async reconnect({ retry = null, signal } = {}) {
     return this.#call('reconnect', { options: { retry }, signal });
@@ -392,6 +412,19 @@ export class SharedClient extends MessageClient {
   /** Resolves when the browser has written the message. */
   async send(message, { resend = false } = {}) {
     await this.#call('send', { message, options: { resend } });
+  }
+
+  /** Accepts a message and returns its `Delivery`. Throws `OutboxFull`, and as a call that is not possible. */
+  sendNowait(message, { resend = false } = {}) {
+    this.#checkOpen();
+    const delivery = new Delivery(() => message, { resend });
+    const settle = (error = null) => {
+      const isHeard = delivery.isAwaited;
+      delivery.settle(error);
+      if (error !== null && !isHeard) this.#reportUnless(error);
+    };
+    this.#calls.add('send', { message, options: { resend } }).then(() => settle(), settle);
+    return delivery;
   }
 
   /** Sends a request and resolves with the answer to it. */
