@@ -10,6 +10,7 @@ from onesocket.errors import EngineUnavailable
 from onesocket.protocols import ReserveSlot
 from onesocket.sharing.cluster._coordinator import ClusterKey
 from onesocket.sharing.cluster._memory_engine import MemoryEngine
+from onesocket_discord import DiscordClient, Intents
 from onesocket_discord.client._fleet_slots import LATENESS, LOOK_AGAIN, PATIENCE
 from onesocket_discord.client._identify_budget import SessionStartLimit
 from onesocket_discord.client._identify_slots import IdentifySlots
@@ -137,6 +138,27 @@ async def test_an_engine_that_does_not_answer_holds_no_login_up() -> None:
     began = asyncio.get_running_loop().time()
     at = await Shard(MemoryEngine(), 0, reserve=reserve).identify()
     assert at - began == pytest.approx(PATIENCE, abs=LOOK_AGAIN)
+
+
+@on_virtual_time
+async def test_a_reservation_under_way_ends_with_its_client() -> None:
+    ended: list[float] = []
+    loop = asyncio.get_running_loop()
+
+    async def reserve(name: str, period: float, delay: float) -> float:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.append(loop.time())
+        return 0.0
+
+    client = DiscordClient("token", Intents.GUILDS, api_url="http://127.0.0.1:1/api")
+    client._identify_slots.share(reserve)
+    client._identify_slots.reserve(loop.time())
+    await asyncio.sleep(0)
+    began = loop.time()
+    await client.aclose()
+    assert ended == [began]
 
 
 def test_the_name_of_a_slot_is_that_of_token_api_and_bucket_and_shows_none_of_them() -> None:

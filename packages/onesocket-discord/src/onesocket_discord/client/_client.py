@@ -235,6 +235,13 @@ class DiscordClient(Client[Dispatch]):
         )
         return await request_members(self, request, check_seconds("timeout", timeout))
 
+    async def aclose(self) -> None:
+        """Close the client for good, as `Client.aclose`."""
+        try:
+            await super().aclose()
+        finally:
+            await self._identify_slots.aclose()
+
     # --- inside -----------------------------------------------------------------------------------------------------
 
     async def _prepared_token(self, previous: str | None, refusal: OnesocketError | None) -> str:

@@ -55,6 +55,13 @@ class FleetSlots:
         if self._answer is not None and self._answer.at is None:
             self._answer = None
 
+    async def aclose(self) -> None:
+        """Cancel the reservation that is under way: the client is closed."""
+        asking = self._asking
+        if asking is not None:
+            asking.cancel()
+            await asyncio.wait([asking])
+
     @staticmethod
     def _has_passed(answer: _Answer, now: float) -> bool:
         return answer.at is not None and now > answer.at + LATENESS
@@ -66,9 +73,9 @@ class FleetSlots:
             async with asyncio.timeout(PATIENCE):
                 wait = await self._reserve(name, IDENTIFY_PERIOD, max(0.0, earliest - loop.time()))
             at = loop.time() + wait
-        except (OnesocketError, TimeoutError) as error:
-            _log.warning(
-                "identifies are not spaced among the hosts of the cluster: %s", str(error) or "no answer in time"
-            )
+        except Exception as error:  # noqa: BLE001 - of the engine, or no memory: a login waits for no slot then
+            late = "no answer in time" if isinstance(error, TimeoutError) else type(error).__name__
+            text = str(error) if isinstance(error, OnesocketError) else late
+            _log.warning("identifies are not spaced among the hosts of the cluster: %s", text)
         finally:
             self._asking, self._answer = None, _Answer(name, at)

@@ -62,6 +62,11 @@ class IdentifySlots:
         if self._fleet is not None:
             self._fleet.released()
 
+    async def aclose(self) -> None:
+        """Cancel what is under way at the engine of a cluster: the client is closed."""
+        if self._fleet is not None:
+            await self._fleet.aclose()
+
     def spent(self) -> SpentIdentifies:
         """The identifies that were used up, for the next host of a cluster."""
         return self.token_state.budget.spent(self._shard, asyncio.get_running_loop().time(), time.time())
