@@ -46,7 +46,7 @@ def test_what_the_scenarios_check_is_promised() -> None:
 
 def test_each_promise_between_hosts_has_a_test_and_names_faults_that_are_dealt() -> None:
     promises = rows("Between hosts")
-    assert len(promises) == 7
+    assert len(promises) == 8
     for promise, tests, _ in promises:
         check_links(tests, promise)
     assert set(re.findall(r'"(the [^"]+)"', section("Between hosts").replace("\n", " "))) <= WEIGHTS.keys()

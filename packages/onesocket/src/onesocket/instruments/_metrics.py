@@ -355,7 +355,7 @@ METRICS: Final = (
         "onesocket.client.cluster.engine.errors",
         "{error}",
         MetricKind.COUNTER,
-        "Operations that the engine did not carry out, by error; they are repeated.",
+        "Operations that the engine did not carry out, and tasks that failed unexpectedly, by error; they go on.",
         _engine_errors,
         (ERROR,),
     ),

@@ -136,7 +136,7 @@ async def settle() -> None:
         await asyncio.sleep(0)
 
 
-async def stopped(task: asyncio.Task[None]) -> None:
+async def stopped(task: asyncio.Task[Any]) -> None:
     task.cancel()
     await asyncio.wait((task,))
 

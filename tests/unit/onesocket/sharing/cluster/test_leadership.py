@@ -23,6 +23,7 @@ from onesocket.sharing.cluster._lease_clock import LeaseClock
 from onesocket.sharing.cluster._memory_engine import MemoryEngine
 from onesocket.sharing.host._ipc_frames import MessageBatch, Shutdown, encode_ipc_frame
 from onesocket.testing import run_virtual
+from tests.unit.onesocket.sharing.cluster.test_following import stopped
 
 KEY = ClusterKey.of("0" * 64)
 TTL, MARGIN = 9.0, 2.0
@@ -63,11 +64,6 @@ class Leader:
         records = await self.other.follow(Position(1, 0), START, 0)
         frames = [frame for each in records for frame in reader.read(each.payload, 1)]
         return [message for frame in frames if isinstance(frame, MessageBatch) for message in frame.messages]
-
-
-async def stopped(task: asyncio.Task[LeadershipEnd]) -> None:
-    task.cancel()
-    await asyncio.wait((task,))
 
 
 def run_leader(main: Callable[[Leader], Awaitable[None]]) -> None:

@@ -228,10 +228,12 @@ def test_a_step_that_is_hindered_is_tried_again_at_its_date_or_when_somebody_ask
         assert election.handle(ElectionEvent.JOIN, now + 5) == []  # it's being looked at
 
 
-def test_a_follower_is_hindered_by_nothing() -> None:
+def test_a_follower_is_hindered_by_nothing_but_the_failure_of_its_role() -> None:
     election = following()
     assert election.handle(ElectionEvent.ATTEMPT_FAILED, 1.0, delay=5.0) == []
     assert election.phase is ElectionPhase.FOLLOWING
+    assert election.handle(ElectionEvent.ROLE_FAILED, 1.0, delay=5.0) == []
+    assert (election.phase, election.wake_at) == (ElectionPhase.LOOKING, 6.0)
     out = Election(RULES)
     assert out.handle(ElectionEvent.ATTEMPT_FAILED, 1.0) == []
     assert out.phase is ElectionPhase.IDLE

@@ -1,5 +1,6 @@
 """The feed of a follower: messages and gaps that the owner forwards."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -252,4 +253,21 @@ def test_a_batch_that_found_no_memory_leaves_a_marker_before_the_next_message(mo
         with pytest.raises(MemoryError):
             feed.on_messages(["1"])
     feed.on_messages(["2"])
+    assert seen.items == [(GapReason.OVERFLOW, None), [2]]
+
+
+async def test_what_waits_behind_a_batch_that_failed_follows_it_and_its_marker(monkeypatch: pytest.MonkeyPatch) -> None:
+    feed, seen = make_feed()
+    feed.hold()
+    feed.on_messages(["1"])
+    feed.on_messages(["2"])
+
+    def fail(*_: object) -> None:
+        raise MemoryError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(seen, "messages", fail)
+        with pytest.raises(MemoryError):
+            feed.release()
+    await asyncio.sleep(0)
     assert seen.items == [(GapReason.OVERFLOW, None), [2]]

@@ -440,3 +440,12 @@ def test_only_a_request_that_was_sent_before_outlasts_the_bounds() -> None:
         await owner.operations.finish()
 
     run_virtual(main)
+
+
+async def test_an_operation_that_fails_unexpectedly_has_a_result(owner: OwnerStub) -> None:
+    async def fail() -> None:
+        raise MemoryError
+
+    requester = RecordingRequester()
+    await owner.operations.start(requester, FIRST_REQUEST_NUMBER, fail)
+    assert requester.errors == [(FIRST_REQUEST_NUMBER, OnesocketError)]

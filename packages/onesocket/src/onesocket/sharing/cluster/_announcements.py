@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import socket
 from collections.abc import Callable, Hashable
@@ -15,6 +16,7 @@ from ...errors import OnesocketError
 from ._coordinator import Coordinator, Position
 from ._retrying import Adopt, end_tasks, start_task
 
+_log: Final = logging.getLogger("onesocket")
 _PER_LEASE: Final = 3
 """Announcements in the time of a lease, ..."""
 _MOST_PER_LEASE: Final = 30
@@ -87,6 +89,8 @@ class Announcer:
         self._known: Hashable = None
         self._is_announced = False
         """True if the engine holds the last announcement, as far as is known."""
+        self._failed_with: type[Exception] | None = None
+        """The unexpected exception that was logged."""
         self._running: asyncio.Task[None] | None = None
 
     def __repr__(self) -> str:
@@ -120,12 +124,15 @@ class Announcer:
         pause = self._ttl / _MOST_PER_LEASE
         while True:
             self._changed.clear()
-            told, feed = self._describe()
             try:
+                told, feed = self._describe()
                 await self._coordinator.announce(_encode(told), feed, self._ttl)
                 self._is_announced = True
-            except OnesocketError:
-                self._is_announced = False  # a lease and a feed don't depend on it: the next one is due soon
+            except Exception as error:  # noqa: BLE001 - no memory, or a bug: the next one is due soon, too
+                self._is_announced = False  # a lease and a feed don't depend on it
+                if not isinstance(error, OnesocketError) and type(error) is not self._failed_with:
+                    self._failed_with = type(error)
+                    _log.error("announcing a member of the cluster failed", exc_info=error)
             await asyncio.sleep(pause)
             try:
                 async with asyncio.timeout(self._ttl / _PER_LEASE - pause):

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
+from typing import Final
 
 from ...client._client import Client
 from ._retrying import Adopt, start_task
+
+_log: Final = logging.getLogger("onesocket")
 
 
 class ClientClose:
@@ -36,4 +40,6 @@ class ClientClose:
         closing = start_task(self._client.aclose(), self._adopt)
         await asyncio.wait([closing], timeout=timeout)
         self._client.internals.runner.abort()
-        await closing
+        await asyncio.wait([closing])
+        if not closing.cancelled() and (error := closing.exception()) is not None:
+            _log.error("closing the connection of the cluster failed: it was reset", exc_info=error)

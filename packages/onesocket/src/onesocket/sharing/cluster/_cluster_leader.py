@@ -108,7 +108,10 @@ class ClusterLeader:
         self.on_renewed()
 
     def _leadership_under(self, lease: Lease) -> Leadership:
-        return Leadership(self._coordinator, lease, self._clock, self._now, self._room, adopt=self._adopt)
+        faults = self._memory.faults
+        return Leadership(
+            self._coordinator, lease, self._clock, self._now, self._room, adopt=self._adopt, faults=faults
+        )
 
     async def run(self) -> LeadershipEnd:
         """Lead until the lease is lost or can't be renewed."""

@@ -75,7 +75,9 @@ class ClusterOwner(Owner):
         self._clock = LeaseClock(cluster.lease, cluster.margin)
         self._memory = memory
         name, memory.led_as = memory.led_as or new_member_name(), None
-        self._coordinator = CountedCoordinator(cluster.engine.open(cluster_key, name), memory.counters)
+        self._coordinator = CountedCoordinator(
+            cluster.engine.open(cluster_key, name), memory.counters, str(cluster.engine)
+        )
         self._requests = LeaseRequests(self._coordinator)
         self._report = MemberReport(self, memory.counters)
         self._announcer = Announcer(self._coordinator, self._describe, cluster.lease, adopt=self._adopt)
@@ -216,42 +218,61 @@ class ClusterOwner(Owner):
             self._running = start_task(self._run(), self._adopt, "onesocket cluster member")
 
     async def _run(self) -> None:
-        """Lead whenever the lease is free, and follow while it isn't."""
-        backoff = Backoff()
+        """Take part until this role is over; again after unexpected exceptions (no memory, a bug)."""
+        faults = self._memory.faults
         try:
-            await self._requests.check(self._on_engine_failed)
-            while self._phase_in_cluster is not ClusterPhase.OVER and not self.is_leaving:
-                await self._give_way()
-                requested_at = self._now()
+            while True:
+                await faults.wait()  # those of the role before count, too
                 try:
-                    got = await self._requests.acquire(self._clock.ttl, self.follower.epoch)
-                except (EngineUnavailable, EngineFull) as error:
-                    if isinstance(error, EngineUnavailable):
-                        self.leader.note_unsure()
-                    if not self._on_engine_failed(error):
-                        return
-                    await backoff.wait()
-                    continue
-                backoff.reset()
-                self._announcer.begin()
-                if isinstance(got, Lease):
-                    self._clock.granted(requested_at)
-                    await self._lead(got)
-                    continue
-                self.leader.note_held()
-                if self._phase_in_cluster is ClusterPhase.ALONE:
-                    self._end_leadership(LeadershipEnd.LEASE_LOST)  # another host leads
-                elif not self.is_leaving:
-                    await self.follower.run(got)
-        except OnesocketError as error:
-            self._fail(error)
-        except Exception as error:  # noqa: BLE001 - an engine's bug: its callers would wait for ever
-            failure = OnesocketError(f"the engine {self._cluster.engine} failed: {type(error).__name__}")
-            failure.__cause__ = error
-            self._fail(failure)
+                    await self._take_part()
+                except OnesocketError as error:
+                    self._fail(error)
+                except Exception as error:  # noqa: BLE001 - without this task, callers and readers would wait for ever
+                    faults.note(error, f"{self.status.url}: the member of the cluster")
+                    if self._phase_in_cluster is not ClusterPhase.OVER and self._goes_on_after(error):
+                        continue  # else the next role meets it, or the next call
+                return
         finally:
             if self._running is asyncio.current_task():
                 self._running = None
+
+    def _goes_on_after(self, error: Exception) -> bool:
+        """Report an unexpected exception to those that wait, if it's not the first one; returns True to go on."""
+        if not self._memory.faults.are_many:
+            return True
+        failure = EngineUnavailable(
+            f"this member of the cluster at {self._cluster.engine} failed: {type(error).__name__}"
+        )
+        failure.__cause__ = error
+        return self._on_engine_failed(failure)
+
+    async def _take_part(self) -> None:
+        """Lead whenever the lease is free, and follow while it isn't."""
+        backoff = Backoff()
+        await self._requests.check(self._on_engine_failed)
+        while self._phase_in_cluster is not ClusterPhase.OVER and not self.is_leaving:
+            await self._give_way()
+            requested_at = self._now()
+            try:
+                got = await self._requests.acquire(self._clock.ttl, self.follower.epoch)
+            except (EngineUnavailable, EngineFull) as error:
+                if isinstance(error, EngineUnavailable):
+                    self.leader.note_unsure()
+                if not self._on_engine_failed(error):
+                    return
+                await backoff.wait()
+                continue
+            backoff.reset()
+            self._announcer.begin()
+            if isinstance(got, Lease):
+                self._clock.granted(requested_at)
+                await self._lead(got)
+                continue
+            self.leader.note_held()
+            if self._phase_in_cluster is ClusterPhase.ALONE:
+                self._end_leadership(LeadershipEnd.LEASE_LOST)  # another host leads
+            elif not self.is_leaving:
+                await self.follower.run(got)
 
     async def _give_way(self) -> None:
         """Let a host have the lease first that may reach the server, or knows what late readers begin with."""
@@ -293,31 +314,43 @@ class ClusterOwner(Owner):
                 await asyncio.wait([running], timeout=FINISH_TIMEOUT)  # then it releases what it is given
             await end_tasks(running, again=FINISH_TIMEOUT)  # it ends tasks of its own
         self._relay.leader_gone(in_order=False)
-        await self.leader.finish()
-        await self._announcer.aclose()
-        await self._coordinator.aclose()
+        try:
+            await self.leader.finish()
+            await self._announcer.aclose()
+        finally:
+            await self._coordinator.aclose()
 
     # --- leading ----------------------------------------------------------------------------------------------------
 
     async def _lead(self, lease: Lease) -> None:
-        if self._phase_in_cluster is ClusterPhase.FOLLOWING:
-            # A host that begins anew logs in anew: it needs what a session begins with.
-            was_up = self.follower.heard.state in WANTED_STATES
-            await self._session.find(lease.epoch, self.follower.read_rest, self._clock.ttl / 3, searches=was_up)
-        self.follower.leads_itself(lease.epoch)
-        if self._phase_in_cluster is ClusterPhase.FOLLOWING:
-            if not await self.leader.begin(lease):
-                return
-            self._begin_leading()
-        else:
-            self._phase_in_cluster = ClusterPhase.LEADING
-            self.leader.go_on(lease)
+        if not await self._may_lead(lease):
+            return
         try:
+            if self._phase_in_cluster is ClusterPhase.FOLLOWING:
+                self._begin_leading()
+            else:
+                self._phase_in_cluster = ClusterPhase.LEADING
+                self.leader.go_on(lease)
             end = await self.leader.run()
         except Exception:
-            self._end_leadership(LeadershipEnd.LEASE_LOST)  # the engine can't serve any more
+            self._end_leadership(LeadershipEnd.LEASE_LOST)  # the engine can't serve any more, or this member can't
             raise
         self._end_leadership(end)
+
+    async def _may_lead(self, lease: Lease) -> bool:
+        """End the part as a follower, if there is one; returns False if the lease was given up before it was used."""
+        if self._phase_in_cluster is not ClusterPhase.FOLLOWING:
+            self.follower.leads_itself(lease.epoch)
+            return True
+        # A host that begins anew logs in anew: it needs what a session begins with.
+        was_up = self.follower.heard.state in WANTED_STATES
+        try:
+            await self._session.find(lease.epoch, self.follower.read_rest, self._clock.ttl / 3, searches=was_up)
+            self.follower.leads_itself(lease.epoch)
+            return await self.leader.begin(lease)
+        except Exception:
+            self.leader.note_unsure()  # this lease was granted, and not used
+            raise
 
     def _begin_leading(self) -> None:
         """Dial, and perform what the processes of this host wait for."""

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
-from typing import TypeVar
+import logging
+from collections.abc import Coroutine
+from typing import Any, Final, TypeVar
 
-from ...errors import Fenced, OnesocketError
+from ...errors import EngineUnavailable, Fenced, OnesocketError
 from ._coordinator import Coordinator, Lag, Lease, LeaseInfo, Position, Record, RecordKind, Submission
 
 T = TypeVar("T")
+_log: Final = logging.getLogger("onesocket")
 
 
 class ClusterCounters:
@@ -39,8 +41,8 @@ class ClusterCounters:
             self.leader_changes += self.epoch != 0
             self.epoch = epoch
 
-    def note_error(self, error: OnesocketError) -> None:
-        """Count an operation that failed."""
+    def note_error(self, error: Exception) -> None:
+        """Count an operation, or a task of a member, that failed."""
         if isinstance(error, Fenced):
             self.fenced_writes += 1
         else:
@@ -50,12 +52,16 @@ class ClusterCounters:
 
 
 class CountedCoordinator:
-    """A `Coordinator` that counts."""
+    """A `Coordinator` that counts, and whose unexpected exceptions (no memory, a library's bug) are typed errors."""
 
-    def __init__(self, coordinator: Coordinator, counters: ClusterCounters) -> None:
+    def __init__(self, coordinator: Coordinator, counters: ClusterCounters, engine: str = "of the cluster") -> None:
+        """`engine`: its address without secrets."""
         self._coordinator = coordinator
         self._counters = counters
+        self._engine = engine
         self.member = coordinator.member
+        self._failing: set[tuple[str, type[Exception]]] = set()
+        """Operations that fail unexpectedly, with the exceptions that were logged."""
 
     def __repr__(self) -> str:
         return repr(self._coordinator)
@@ -133,9 +139,21 @@ class CountedCoordinator:
         """As `Coordinator.aclose`."""
         await self._coordinator.aclose()
 
-    async def _counted(self, operation: Awaitable[T]) -> T:
+    async def _counted(self, operation: Coroutine[Any, Any, T]) -> T:
+        name = str(getattr(operation, "__name__", "an operation"))
         try:
-            return await operation
+            result = await operation
         except OnesocketError as error:
             self._counters.note_error(error)
             raise
+        except Exception as error:
+            self._counters.note_error(error)
+            # It may have been carried out, or not, as without a reply. Its text may show what the engine was sent.
+            failure = EngineUnavailable(f"the engine {self._engine} failed: {type(error).__name__}")
+            if (name, type(error)) not in self._failing:
+                self._failing.add((name, type(error)))
+                _log.error("%s, in %s; this is tried again", failure, name, exc_info=error)
+            raise failure from error
+        if self._failing:
+            self._failing = {each for each in self._failing if each[0] != name}
+        return result

@@ -24,8 +24,10 @@ from ..host._ipc_frames import (
     MessageBatch,
     OwnerHeartbeat,
     SessionBatch,
+    SnapshotAnswer,
     StatusUpdate,
     ToFollower,
+    Welcome,
     decode_owner_frame,
     encode_ipc_frame,
     split_by_size,
@@ -146,17 +148,18 @@ class FeedWriter:
         parts: list[bytes] = []
         size = 0
         expected = first.first
-        while self._pieces:
-            piece = self._pieces[0]
+        for piece in self._pieces:
             if parts and (size + len(piece.data) > most or piece.member != first.member or piece.first != expected):
                 break
             parts.append(piece.data)
             size += len(piece.data)
             expected += piece.messages
+        header = _HEADER.pack(_CONTINUES if first.continues else 0, first.first, len(name))
+        payload = b"".join((header, name, *parts))  # before they are taken: there may be no memory for it
+        for _ in parts:
             self._pieces.popleft()
         self._size -= size
-        header = _HEADER.pack(_CONTINUES if first.continues else 0, first.first, len(name))
-        return b"".join((header, name, *parts))
+        return payload
 
     def _add(self, data: bytes, *, messages: int = 0, member: str = "") -> None:
         pieces = [_Piece(data[at : at + PART_STRIDE], self.messages, member) for at in range(0, len(data), PART_STRIDE)]
@@ -195,6 +198,10 @@ class FeedReader:
         """Messages of the epoch so far; None: the first frame for this member is still to come."""
         self._splitters: dict[bool, FrameSplitter | None] = {}
         """For all, and for this member alone; None: a part of a frame is missing, up to the next frame."""
+        self._is_marker_due = False
+        """True if frames were lost here, of which the count of messages may tell nothing."""
+        self.has_lost_state = False
+        """True if a frame for this member alone was among them; set to False by who asks the leader again."""
 
     def __repr__(self) -> str:
         return f"<FeedReader messages={self._count}>"
@@ -208,6 +215,7 @@ class FeedReader:
         """Begin with the feed of an epoch: with its first message, or behind the first frame for this member."""
         self._splitters.clear()
         self._count = 0 if from_start else None
+        self._is_marker_due = self.has_lost_state = False
 
     def miss(self) -> None:
         """Note that payloads are missing."""
@@ -216,9 +224,36 @@ class FeedReader:
     def read(self, data: bytes, epoch: int) -> list[ToFollower]:
         """Return the frames that are complete with this payload. `epoch`: of the connection, for the marker.
 
-        Raises `IpcError`.
+        Raises `IpcError`. After an exception, a marker stands before the next frame.
         """
-        payload = decode_payload(data)
+        count, is_own = self._count, False
+        try:
+            payload = decode_payload(data)
+            is_own = payload.member == self._member
+            return self._read(payload, epoch)
+        except BaseException:
+            self._count = count
+            self.miss()
+            self._note_lost(is_own=is_own)
+            raise
+
+    def lose(self, frames: Iterable[ToFollower]) -> None:
+        """Note that the last frames of the payload read last did not reach all: the next marker counts their messages.
+
+        They were not passed on, or to some processes only.
+        """
+        for frame in frames:
+            if isinstance(frame, MessageBatch):
+                self._count = (self._count or 0) - len(frame.messages)
+            elif isinstance(frame, GapNotice):
+                self._count = (self._count or 0) - (frame.gap.missed or 0)
+            self._note_lost(is_own=isinstance(frame, Welcome | SnapshotAnswer))
+
+    def _note_lost(self, *, is_own: bool) -> None:
+        self._is_marker_due = True
+        self.has_lost_state |= is_own
+
+    def _read(self, payload: FeedPayload, epoch: int) -> list[ToFollower]:
         is_own = payload.member != ""
         if is_own:
             if payload.member != self._member:
@@ -233,8 +268,9 @@ class FeedReader:
                 return []
             splitter = self._splitters[is_own] = FrameSplitter()
         frames: list[ToFollower] = []
-        if payload.first > self._count:
-            frames.append(GapNotice(Gap(GapReason.OVERFLOW, epoch, payload.first - self._count)))
+        if payload.first > self._count or self._is_marker_due:
+            frames.append(GapNotice(Gap(GapReason.OVERFLOW, epoch, max(0, payload.first - self._count) or None)))
+            self._is_marker_due = False
         self._count = payload.first
         for body in splitter.feed(payload.body):
             frame = decode_owner_frame(body)

@@ -138,15 +138,21 @@ class Following:
         return self._submitter.idle()
 
     async def run(self, lease: LeaseInfo) -> None:
-        """Follow the member with this lease, until the lease is free, or may be."""
+        """Follow the member with this lease, until the lease is free, or may be.
+
+        After an unexpected exception (no memory, a bug) the next call goes on where this one was: what it may not have
+        passed on is marked as missing, and submissions without a result are of unknown fate.
+        """
         self._begin(lease)
-        tasks = [start_task(each, self._adopt) for each in (self._read_all(), self._submitter.run())]
+        reading, submitting = (start_task(each, self._adopt) for each in (self._read_all(), self._submitter.run()))
         try:
-            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait((reading, submitting), return_when=asyncio.FIRST_COMPLETED)
+            if submitting in done:  # unexpectedly: what it has taken from the relay has no other way to a result
+                self._attach_again()
             for task in done:
                 task.result()
         finally:
-            await end_tasks(*tasks)
+            await end_tasks(reading, submitting)
 
     def leads_itself(self, epoch: int) -> None:
         """Note that this member has the lease: the epoch before is over."""
@@ -183,12 +189,13 @@ class Following:
         self._end_epoch(OwnerLost("the host that held the connection let go of it, or is gone"), in_order=False)
         is_whole = not self._has_missed
         if not is_whole:
-            self._has_missed = False
             self._events.on_missed()
-        self.epoch, self._is_led, self._is_rejected = epoch, True, False
+            self._has_missed = False
+        self.epoch, self._is_rejected = epoch, False
         self._submitter.begin_epoch(epoch)
         self._reader.begin(from_start=from_start)
         self._introduce(is_known=from_start and is_whole)
+        self._is_led = True
 
     def _introduce(self, *, is_known: bool) -> None:
         """Have the leader take this member as a new one."""
@@ -198,12 +205,17 @@ class Following:
         self._submitter.introduce(encode_ipc_frame(hello))
 
     def _end_epoch(self, error: OnesocketError, *, in_order: bool) -> None:
-        if self._is_led:
-            self._is_led = False
+        if not self._is_led:
+            return
+        self._is_led = False
+        try:
             self._submitter.end_epoch()
             self._relay.leader_gone(in_order=in_order)
             self._events.on_leader_gone(error)
-            self._submitter.note_end()
+        except BaseException:
+            self._is_led = True  # it is done again
+            raise
+        self._submitter.note_end()
 
     # --- reading ----------------------------------------------------------------------------------------------------
 
@@ -245,7 +257,13 @@ class Following:
         if any(each.kind in _ENDS for each in records):
             await self._take_answers(records)
         for record in records:
-            self._on_record(record)
+            before = self._feed
+            try:
+                self._on_record(record)
+            except BaseException:
+                if record.kind in _ENDS:
+                    self._feed = before  # it is read once more
+                raise
 
     async def _take_answers(self, records: list[Record]) -> None:
         """Take the answers of an epoch that ends, before its end decides about what has none."""
@@ -276,16 +294,23 @@ class Following:
             self._on_batch(record.payload)
 
     def _on_batch(self, payload: bytes) -> None:
+        frames: list[ToFollower] = []
+        passed = 0
         try:
             frames = self._reader.read(payload, self.connection_epoch)
-        except IpcError:
-            self._reader.miss()
+            if frames:
+                self._has_missed = False
+            for frame in frames:
+                self._events.on_frame(frame)
+                passed += 1
+        except BaseException as error:
+            self._reader.lose(frames[passed:])
             self._has_missed = True
-            return
-        if frames:
-            self._has_missed = False
-        for frame in frames:
-            self._events.on_frame(frame)
+            if self._reader.has_lost_state:
+                self._reader.has_lost_state = False
+                self._attach_again(is_known=False)
+            if not isinstance(error, IpcError):
+                raise
 
     def _on_answer(self, record: Record) -> None:
         last = self._answers
@@ -299,12 +324,12 @@ class Following:
             if record.position.number != expected:
                 raise IpcError("answers of the leader are missing")
             bodies = self._answer_splitter.feed(record.payload)
-            frames = [decode_owner_frame(body) for body in bodies]
-        except IpcError:
+            for frame in [decode_owner_frame(body) for body in bodies]:
+                self._on_answer_frame(frame)
+        except BaseException as error:
             self._attach_again()
-            return
-        for frame in frames:
-            self._on_answer_frame(frame)
+            if not isinstance(error, IpcError):
+                raise
 
     def _on_answer_frame(self, frame: ToFollower) -> None:
         match frame:

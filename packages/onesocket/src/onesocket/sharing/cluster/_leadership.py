@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import enum
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Coroutine
+from typing import Any, Final
 
 from ..._task_end import leave_alone
 from ...errors import EngineFull, EngineUnavailable, Fenced, OnesocketError
 from ._byte_queue import ByteQueue
 from ._coordinator import Coordinator, Lease, Position, Submission
+from ._faults import Faults
 from ._feed_payload import FeedWriter
 from ._lease_clock import LeaseClock
 from ._retrying import Adopt, Backoff, end_tasks, start_task, until_done
@@ -43,8 +44,10 @@ class Leadership:
         room: int,
         *,
         adopt: Adopt = leave_alone,
+        faults: Faults | None = None,
     ) -> None:
         """`now`: the time by which `clock` counts; `room`: bytes that may wait for the engine."""
+        self._faults = Faults() if faults is None else faults
         self._coordinator = coordinator
         self.epoch = lease.epoch
         self._clock = clock
@@ -63,6 +66,8 @@ class Leadership:
         """Numbers of the newest answers."""
         self._answering: tuple[str, bytes] | None = None
         self._answers_changed = asyncio.Event()
+        self._taken = Position(lease.epoch, 0)
+        """Of the newest submission."""
 
     def __repr__(self) -> str:
         return f"<Leadership epoch={self.epoch} batches={self._position.number} {self.feed!r}>"
@@ -95,10 +100,18 @@ class Leadership:
             await end_tasks(renewing)
 
     async def run(self, on_submission: Callable[[Submission], None], on_renewed: Callable[[], None]) -> LeadershipEnd:
-        """Renew, publish, take and answer until the lease is lost or can't be renewed."""
+        """Renew, publish, take and answer until the lease is lost or can't be renewed.
+
+        Raises unexpected exceptions if many come in a row.
+        """
         tasks: list[asyncio.Task[LeadershipEnd]] = [
             start_task(each, self._adopt)
-            for each in (self._renew(on_renewed), self._publish(), self._take(on_submission), self._answer())
+            for each in (
+                self._renew(on_renewed),
+                self._going_on(self._publish),
+                self._going_on(lambda: self._take(on_submission)),
+                self._going_on(self._answer),
+            )
         ]
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -112,17 +125,41 @@ class Leadership:
         finally:
             await end_tasks(*tasks)
 
+    async def _going_on(self, work: Callable[[], Coroutine[Any, Any, LeadershipEnd]]) -> LeadershipEnd:
+        """Do a part of the work, and go on with it after unexpected exceptions."""
+        while True:
+            try:
+                return await work()
+            except OnesocketError:
+                raise
+            except Exception as error:
+                self._faults.note(error, "a task of the member that leads the cluster")
+                if self._faults.are_many:
+                    raise
+            await self._faults.wait()
+
     async def finish(self, timeout: float) -> None:
         """Publish and answer what waits, and release the lease: the connection is closed. Nothing else runs."""
-        with contextlib.suppress(OnesocketError, TimeoutError):  # else the lease ends by itself
-            async with asyncio.timeout(timeout):
-                while await self._publish_next():
-                    pass
-                while await self._answer_next():
-                    pass
-                end = Position(self.epoch, self._position.number + 1)
-                await until_done(lambda: self._coordinator.release(end))
-        self._clock.ended()
+        try:
+            with contextlib.suppress(OnesocketError, TimeoutError):  # else the lease ends by itself
+                async with asyncio.timeout(timeout):
+                    await self._flush()
+                    end = Position(self.epoch, self._position.number + 1)
+                    await until_done(lambda: self._coordinator.release(end))
+        finally:
+            self._clock.ended()
+
+    async def _flush(self) -> None:
+        """Publish and answer what waits."""
+        try:
+            while await self._publish_next():
+                pass
+            while await self._answer_next():
+                pass
+        except OnesocketError:
+            raise
+        except Exception as error:  # noqa: BLE001 - the lease is released all the same: readers see what is missing
+            self._faults.note(error, "a task of the member that leads the cluster")
 
     # --- the lease --------------------------------------------------------------------------------------------------
 
@@ -147,7 +184,10 @@ class Leadership:
                 clock.ended()
                 return LeadershipEnd.LEASE_LOST
             clock.granted(requested_at)
-            on_renewed()
+            try:
+                on_renewed()
+            except Exception as error:  # noqa: BLE001 - the lease is renewed all the same, and the next time is near
+                self._faults.note(error, "a renewal of the member that leads the cluster")
 
     # --- the feed ---------------------------------------------------------------------------------------------------
 
@@ -174,17 +214,16 @@ class Leadership:
     # --- other members ----------------------------------------------------------------------------------------------
 
     async def _take(self, on_submission: Callable[[Submission], None]) -> LeadershipEnd:
-        done = Position(self.epoch, 0)
         backoff = Backoff()
         while True:
             try:
-                taken = await self._coordinator.take(done, _WAIT)
+                taken = await self._coordinator.take(self._taken, _WAIT)
             except EngineUnavailable:
                 await backoff.wait()
                 continue
             backoff.reset()
             for submission in taken:
-                done = submission.position
+                self._taken = submission.position
                 on_submission(submission)
 
     async def _answer(self) -> LeadershipEnd:

@@ -62,8 +62,15 @@ class RemoteMembers:
                 self._on_frame(member, frame)
         except IpcError as error:
             _log.warning("cluster: %s", error)
-            self._drop(member)
-            member.send_frame(Shutdown())
+            self._send_away(member)
+        except Exception as error:  # noqa: BLE001 - no memory, or a bug that this submission has met: others go on
+            _log.error("cluster: a submission failed (%s)", type(error).__name__, exc_info=error)
+            self._send_away(member)
+
+    def _send_away(self, member: RemoteMember) -> None:
+        """Have a member introduce itself anew: part of what it submitted is not known, or was not performed."""
+        self._drop(member)
+        member.send_frame(Shutdown())
 
     def flush(self) -> None:
         """Report the results so far."""

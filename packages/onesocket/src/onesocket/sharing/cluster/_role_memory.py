@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from ...client._status import Status
 from ...lifecycle._states import State
 from ._counted_coordinator import ClusterCounters
+from ._faults import Faults
 from ._heard_outage import HeardOutage
 
 
@@ -21,11 +22,14 @@ class RoleMemory:
     has_passed: bool = False
     """True if the last role did."""
     outage: HeardOutage = field(default_factory=HeardOutage)
+    counters: ClusterCounters = field(default_factory=ClusterCounters)
+    faults: Faults = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.faults = Faults(self.counters)
 
     def note(self, status: Status, now: float) -> None:
         """Note a status of the leader, which may be this host."""
         self.outage.note(status, now)
         if status.state is State.CONNECTED:
             self.passes = 0
-
-    counters: ClusterCounters = field(default_factory=ClusterCounters)

@@ -56,6 +56,8 @@ class ElectionEvent(enum.Enum):
     RELEASED = "released"
     ATTEMPT_FAILED = "attempt failed"
     """A step could not be done: no descriptor is free, the disk is full, the directory gone."""
+    ROLE_FAILED = "role failed"
+    """This process can't use another one's connection, though it is attached: it has no memory, or met a bug."""
     LEAVE = "leave"
 
 
@@ -107,7 +109,7 @@ class Election:
     ) -> list[ElectionAction]:
         """Return the actions for an event, none if it is too late for the phase; `jitter` is a random number in [0, 1).
 
-        `delay`: for `ATTEMPT_FAILED`, the seconds until the next try.
+        `delay`: for `ATTEMPT_FAILED` and `ROLE_FAILED`, the seconds until the next try.
         """
         match self.phase, event:
             case ElectionPhase.FOLLOWING, ElectionEvent.HEARTBEAT:
@@ -122,7 +124,7 @@ class Election:
             case (
                 ElectionPhase.LOOKING | ElectionPhase.ATTACHING | ElectionPhase.TAKING_OVER | ElectionPhase.OWNING,
                 ElectionEvent.ATTEMPT_FAILED,
-            ):
+            ) | (ElectionPhase.FOLLOWING, ElectionEvent.ROLE_FAILED):
                 return self._look_again(now + delay)
             case (
                 ElectionPhase.LOOKING | ElectionPhase.TAKING_OVER | ElectionPhase.FOLLOWING,

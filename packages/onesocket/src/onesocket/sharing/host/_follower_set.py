@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 from collections.abc import Callable, Iterable
 from typing import Final
@@ -30,6 +31,7 @@ from ._join_credentials import JoinCredentials
 from ._message_ring import MessageRing
 from ._next_owner import preferrer
 
+_log: Final = logging.getLogger("onesocket")
 _MAX_UNATTACHED: Final = 512
 _LOOK_INTERVAL: Final = 0.02
 """Seconds between two looks at the followers for which the feed is held back."""
@@ -94,7 +96,14 @@ class FollowerSet:
             self._unattached.pop().abort()
         task = self._loop.create_task(self._loop.connect_accepted_socket(lambda: follower, sock))
         self._accepting.add(task)
-        task.add_done_callback(self._accepting.discard)
+        task.add_done_callback(lambda task: self._on_accepted(task, follower))
+
+    def _on_accepted(self, task: asyncio.Task[object], follower: FollowerConnection) -> None:
+        self._accepting.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:  # no memory: the process comes again
+            _log.warning("a process could not be accepted: %s", type(error).__name__)
+            self._unattached.discard(follower)
+            follower.abort()
 
     def attach(self, follower: FollowerConnection, welcome: Welcome, position: FeedPosition | None) -> None:
         """Accept a follower, or refuse it beyond `most_followers`. It goes on at `position`; None: with the newest."""

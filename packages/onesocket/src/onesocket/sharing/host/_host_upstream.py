@@ -535,9 +535,11 @@ class HostUpstream:
     async def _close(self) -> None:
         self._operations.begin_close()
         was_owner = isinstance(self._membership.role, Owner)
-        await self._membership.aclose(lambda: self._operations.drain(self._close_timeout), self._deadline)
-        self._operations.close(was_owner=was_owner)
-        self._local_status.enter(State.CLOSED, None, cause="Close")
+        try:
+            await self._membership.aclose(lambda: self._operations.drain(self._close_timeout), self._deadline)
+        finally:
+            self._operations.close(was_owner=was_owner)
+            self._local_status.enter(State.CLOSED, None, cause="Close")
 
 
 def _do_nothing() -> None:

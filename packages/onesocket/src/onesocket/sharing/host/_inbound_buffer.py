@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from collections.abc import Callable
 from typing import Any, Final
@@ -61,7 +62,7 @@ class InboundBuffer:
         if not self.is_held:
             try:
                 self._pass_on(batch)
-            except MemoryError:  # some readers may have it, others not
+            except Exception:  # no memory, or a bug: some readers may have it, others not
                 self.due = Gap(GapReason.OVERFLOW, self.epoch)
                 raise
             return
@@ -124,13 +125,13 @@ class InboundBuffer:
         self.is_held = False
         while self._waiting and not self.is_held:
             item = self._waiting.popleft()
-            if isinstance(item, Gap):
-                self.on_gap(item)
-            elif isinstance(item, SnapshotAnswer):
-                self._pass_on_answer(item)
-            else:
-                self._bytes -= _buffered_bytes(item)
-                self._pass_on(item)
+            try:
+                self._pass_on_waiting(item)
+            except Exception:  # as in `on_messages`; the others follow
+                if isinstance(item, list):
+                    self._waiting.appendleft(Gap(GapReason.OVERFLOW, self.epoch))
+                asyncio.get_running_loop().call_soon(self._go_on)
+                raise
         if not self._waiting and self._dropped is not None:
             dropped, self._dropped = self._dropped, None
             self.on_gap(dropped)
@@ -138,6 +139,19 @@ class InboundBuffer:
             for number in answers:
                 if self.ask_again is not None:
                     self.ask_again(number)
+
+    def _go_on(self) -> None:
+        if not self.is_held:
+            self.release()
+
+    def _pass_on_waiting(self, item: list[Data] | Gap | SnapshotAnswer) -> None:
+        if isinstance(item, Gap):
+            self.on_gap(item)
+        elif isinstance(item, SnapshotAnswer):
+            self._pass_on_answer(item)
+        else:
+            self._bytes -= _buffered_bytes(item)
+            self._pass_on(item)
 
     def _pass_on(self, batch: list[Data]) -> None:
         sink = self._sink

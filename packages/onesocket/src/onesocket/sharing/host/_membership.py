@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 import random
 from collections.abc import Callable, Coroutine, Iterable
@@ -33,6 +34,7 @@ from ._owner_lock import OwnerLock, ownership_id_of
 from ._owner_record import OwnerRecord
 from ._runtime_paths import RuntimePaths, translate_os_error
 
+_log: Final = logging.getLogger("onesocket")
 _FATAL_ERRORS: Final = (TokenMismatch, ForeignUser, VersionMismatch, OptionConflict)
 """Errors that keep a process out until a user changes something. All others may be over in a moment."""
 MISSING_AFTER: Final = 1.0
@@ -195,26 +197,31 @@ class Membership:
                 step.cancel()
             await asyncio.wait([step], timeout=timeout)
         role = self.role
-        if isinstance(role, Owner):
-            await role.hand_over()
-        elif isinstance(role, Follower):
-            await drain()
-            role.leave()
-        self.role = None
-        self._release_lock()
-        self._reserve.release()
+        try:
+            if isinstance(role, Owner):
+                await self._end_owner(role)
+            elif isinstance(role, Follower):
+                await drain()
+        finally:
+            if isinstance(role, Follower):
+                role.leave()
+            self.role = None
+            self._release_lock()
+            self._reserve.release()
 
     # --- the election -----------------------------------------------------------------------------------------------
 
     def handle_event(self, event: ElectionEvent, delay: float = 0.0) -> None:
         """Perform the election's actions for an event."""
         loop = asyncio.get_running_loop()
-        for action in self._election.handle(event, loop.time(), random.random(), delay=delay):
-            self._perform(action)
-        if self._timer is not None:
-            self._timer.cancel()
-        at = self._election.wake_at
-        self._timer = None if at is None else loop.call_at(at, self._on_timer)
+        try:
+            for action in self._election.handle(event, loop.time(), random.random(), delay=delay):
+                self._perform(action)
+        finally:  # whatever an action meets, the next tick comes
+            if self._timer is not None:
+                self._timer.cancel()
+            at = self._election.wake_at
+            self._timer = None if at is None else loop.call_at(at, self._on_timer)
 
     def _on_timer(self) -> None:
         # The owner's signs of life come with every read; the election gets the last one here.
@@ -256,7 +263,7 @@ class Membership:
             else:
                 self._on_step_failed(error)
             return
-        except MemoryError as error:
+        except Exception as error:  # noqa: BLE001 - no memory, or a bug: the election waits for what comes of this
             self._on_step_failed(_typed_error(error))
             return
         if lock is not None:
@@ -283,7 +290,7 @@ class Membership:
         except OSError as error:
             self._on_step_failed(translate_os_error(error, "the lock of a stopped owner can't be replaced"))
             return
-        except (OnesocketError, MemoryError) as error:
+        except Exception as error:  # noqa: BLE001 - as in `_try_lock`
             self._on_step_failed(_typed_error(error))
             return
         self._handle_soon(ElectionEvent.LOCK_BUSY if lock is None else ElectionEvent.LOCK_ACQUIRED)
@@ -312,7 +319,7 @@ class Membership:
             self.join_error = error
             self.handle_event(ElectionEvent.ATTACH_TIMED_OUT)
             return
-        except (OnesocketError, MemoryError) as error:
+        except Exception as error:  # noqa: BLE001 - as in `_try_lock`
             self._on_step_failed(_typed_error(error))
             return
         finally:
@@ -329,6 +336,9 @@ class Membership:
             self._take_role(follower)
         except OnesocketError as error:
             self._fail(error)  # the subscriptions of this process can't be sent to another
+        except Exception as error:  # noqa: BLE001 - as in `_try_lock`
+            self._detach()
+            self._try_later(_typed_error(error), ElectionEvent.ROLE_FAILED)
 
     def _note_missing_owner(self) -> None:
         now = asyncio.get_running_loop().time()
@@ -343,36 +353,52 @@ class Membership:
         if lock is None:
             return
         owner: Owner | None = None
+        is_taken = False
         try:
             await lock.predecessor_gone()
             owner = self._make_owner(lock, self._reserve)
             self.role = owner  # a forked child finds its sockets there
             owner.start()
+            is_taken = True
+            self._take_role(owner)
         except (Exception, asyncio.CancelledError) as error:
             self.role = self._lock = None
             if owner is not None:
-                await owner.hand_over()
+                await self._end_owner(owner)
             lock.release()
             if isinstance(error, asyncio.CancelledError):
                 raise
+            if is_taken:
+                self._emit(RoleLost(in_order=False))
             self._on_step_failed(_typed_error(error))
-            return
-        self._take_role(owner)
 
     async def _hand_over(self) -> None:
         owner = self.role
-        if isinstance(owner, Owner):
+        try:
+            if isinstance(owner, Owner):
+                in_order = await self._end_owner(owner)
+                self.role = None
+                self._release_lock()
+                self._emit(RoleLost(in_order=in_order))
+        finally:
+            self.handle_event(ElectionEvent.RELEASED)
+
+    async def _end_owner(self, owner: Owner) -> bool:
+        """Hand over; returns False if that failed, so that the connection was reset."""
+        try:
             await owner.hand_over()
-            self.role = self._lock = None
-            self._emit(RoleLost(in_order=True))
-        self.handle_event(ElectionEvent.RELEASED)
+        except Exception as error:  # noqa: BLE001 - no memory, or a bug: the lock is released all the same
+            _log.error("handing the connection over failed: it is reset", exc_info=error)
+            owner.break_off()
+            return False
+        return True
 
     def _take_role(self, role: Role) -> None:
         self.role = role
         self.join_error = None
         self._had_role = True
-        self._failures = 0
         self._emit(RoleTaken(role))
+        self._failures = 0
         for future in self._take_waiters():
             future.set_result(role)
 
@@ -386,6 +412,9 @@ class Membership:
         """Try again later, unless the error is fatal or the policy exhausted."""
         if self._election.phase is ElectionPhase.FOLLOWING:
             return  # a silent owner's lock is tried again with the next heartbeat
+        self._try_later(error)
+
+    def _try_later(self, error: OnesocketError, event: ElectionEvent = ElectionEvent.ATTEMPT_FAILED) -> None:
         self._failures += 1
         delay = None if isinstance(error, _FATAL_ERRORS) else self._retry_delay(error, self._failures)
         if delay is None:
@@ -394,7 +423,7 @@ class Membership:
         self.join_error = error
         self._release_lock()
         self._reject_waiters(error)
-        self.handle_event(ElectionEvent.ATTEMPT_FAILED, delay)
+        self.handle_event(event, delay)
 
     def _fail(self, error: OnesocketError) -> None:
         self._failures = 0

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import dataclasses
 import enum
+import logging
 import math
 import os
 import socket
@@ -54,6 +55,7 @@ from ._owner_lock import OwnerLock
 from ._owner_operations import OwnerOperations
 from ._owner_snapshot import OwnerSnapshot
 
+_log: Final = logging.getLogger("onesocket")
 _REFRESH_INTERVAL: Final = 600.0
 """Seconds between two touches of the lock file; cleaners take what is days old."""
 _LATE_TICK: Final = 1.5
@@ -262,6 +264,21 @@ class Owner:
         if self._heartbeat_timer is not None:
             self._heartbeat_timer.cancel()
         self._files.stop()
+        try:
+            await self._end_connection()
+        except Exception as error:  # noqa: BLE001 - no memory, or a bug: the other processes must not wait for ever
+            _log.error("%s: closing the connection failed: it is reset", self.status.url, exc_info=error)
+            self.break_off()
+            self.client.internals.runner.abort()
+            with contextlib.suppress(Exception):
+                await self.client.aclose()  # leaves nothing on the loop
+        followers = self._followers.attached
+        self._files.release(is_followed=bool(followers))
+        await self._followers.shut_down(self._next_owner if self._next_owner in followers else preferrer(followers))
+        self._emit(WatchChanged())
+
+    async def _end_connection(self) -> None:
+        """Close the connection in order, and settle what depends on it."""
         runner = self.client.internals.runner
         runner.end_with_loop()
         if self._lock.is_surrendered:
@@ -271,10 +288,6 @@ class Owner:
         self.forward_batch()
         await self._before_release()
         self._followers.send_heartbeat(self.connection_stats)  # the next owner counts on from there
-        self._files.release(is_followed=bool(self._followers))
-        followers = self._followers.attached
-        await self._followers.shut_down(self._next_owner if self._next_owner in followers else preferrer(followers))
-        self._emit(WatchChanged())
 
     async def _before_release(self) -> None:
         """Nothing: an owner in a cluster has its lease to release."""

@@ -324,8 +324,8 @@ class PendingOperations:
             outcome = await operation()
         except ClientClosed:
             return
-        except OnesocketError as error:
-            failure = error
+        except Exception as error:  # noqa: BLE001 - one of ours, or no memory, or a bug: its caller waits for a result
+            failure = _failure("request", error)
         # Freed before the result is reported: the requester may send it again at once, under the same number.
         self._tasks.pop(key, None)
         key[0].add_result(key[1], outcome, failure)
