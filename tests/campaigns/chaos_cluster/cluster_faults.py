@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager
 from typing import Final
 
 from tests.campaigns.chaos.findings import ChaosFindings
-from tests.campaigns.harness.director import FaultChooser
+from tests.campaigns.harness.director import FaultTable
 from tests.campaigns.harness.worker_process import WorkerFailure, WorkerProcess
 
 from .cluster_harness import LEASE, MARGIN, ClusterHarness, all_done
@@ -49,30 +49,6 @@ DATA_LOST: Final = "the engine is killed, and its data is lost"
 LEADER_CUT: Final = "the leader is cut off from the engine"
 UPSTREAM_CUT: Final = "the leader is cut off from the upstream server"
 UNREACHABLE: Final = "the leader does not reach the upstream server, until another host does"
-WEIGHTS: Final = {
-    LEADER_KILLED: 4,
-    LEADER_OFF: 4,
-    PROCESS_LEAVES: 3,
-    HOST_LEAVES: 3,
-    INTERRUPTED: 2,
-    "the leader stands still, and goes on in time": 2,
-    FROZEN: 2,
-    BLOCKED: 3,
-    LEADER_CUT: 4,
-    "a follower is cut off from the engine": 2,
-    UPSTREAM_CUT: 3,
-    UNREACHABLE: 2,
-    "a follower's process is killed": 1,
-    "a follower's host is powered off": 1,
-    FOLLOWER_INTERRUPTED: 1,
-    "the engine is killed and started again": 3,
-    DATA_LOST: 1,
-    "the engine stands still": 3,
-    "the engine is far away": 2,
-    ENGINE_FULL: 2,
-    "the upstream server drops the connection": 2,
-}
-"""Faults, and how often one is dealt."""
 _OF_LINKS: Final = (UPSTREAM_CUT, UNREACHABLE)
 """Faults of links that loopback doesn't have."""
 QUICK: Final = (LEADER_OFF, HOST_LEAVES, "the engine is killed and started again", FROZEN)
@@ -83,8 +59,7 @@ class ClusterFaults:
     """Deals the faults. For each process and host that ends, another one comes."""
 
     def __init__(self, harness: ClusterHarness, findings: ChaosFindings, seed: str, *, has_links: bool) -> None:
-        weights = {name: weight for name, weight in WEIGHTS.items() if has_links or name not in _OF_LINKS}
-        self._chooser = FaultChooser(seed, weights)
+        self._chooser = self.faults.chooser(seed, without=() if has_links else _OF_LINKS)
         self._chance = self._chooser.random
         self._harness = harness
         self._findings = findings
@@ -110,7 +85,7 @@ class ClusterFaults:
         await asyncio.sleep(self._chance.random() * _LONGEST_PAUSE)
         self._host, self._leader, self._connection = await self._harness.leader()
         try:
-            await self._deals[what](self, what)
+            await self.faults[what](self, what)
         except WorkerFailure as error:
             seen = await self._harness.describe()
             self._findings.broken(f"{str(error).splitlines()[0]} (leader {self._leader.name}; {seen})")
@@ -323,26 +298,28 @@ class ClusterFaults:
             for proxy in proxies:
                 proxy.delay = 0.0
 
-    _deals: Final[dict[str, Callable[[ClusterFaults, str], Awaitable[None]]]] = {
-        LEADER_KILLED: _kill,
-        LEADER_OFF: _power_off,
-        PROCESS_LEAVES: _leave,
-        HOST_LEAVES: _leave,
-        INTERRUPTED: _leave,
-        "the leader stands still, and goes on in time": _stop_leader,
-        FROZEN: _freeze,
-        BLOCKED: _block,
-        LEADER_CUT: _cut_engine,
-        "a follower is cut off from the engine": _cut_engine,
-        UPSTREAM_CUT: _cut_upstream,
-        UNREACHABLE: _keep_from_upstream,
-        "a follower's process is killed": _kill_follower,
-        "a follower's host is powered off": _kill_follower,
-        FOLLOWER_INTERRUPTED: _interrupt_follower,
-        "the engine is killed and started again": _restart_engine,
-        DATA_LOST: _restart_engine,
-        "the engine stands still": _stop_engine,
-        "the engine is far away": _delay_engine,
-        ENGINE_FULL: _fill_engine,
-        "the upstream server drops the connection": _drop,
-    }
+    faults: Final[FaultTable[Callable[[ClusterFaults, str], Awaitable[None]]]] = FaultTable(
+        {
+            LEADER_KILLED: (4, _kill),
+            LEADER_OFF: (4, _power_off),
+            PROCESS_LEAVES: (3, _leave),
+            HOST_LEAVES: (3, _leave),
+            INTERRUPTED: (2, _leave),
+            "the leader stands still, and goes on in time": (2, _stop_leader),
+            FROZEN: (2, _freeze),
+            BLOCKED: (3, _block),
+            LEADER_CUT: (4, _cut_engine),
+            "a follower is cut off from the engine": (2, _cut_engine),
+            UPSTREAM_CUT: (3, _cut_upstream),
+            UNREACHABLE: (2, _keep_from_upstream),
+            "a follower's process is killed": (1, _kill_follower),
+            "a follower's host is powered off": (1, _kill_follower),
+            FOLLOWER_INTERRUPTED: (1, _interrupt_follower),
+            "the engine is killed and started again": (3, _restart_engine),
+            DATA_LOST: (1, _restart_engine),
+            "the engine stands still": (3, _stop_engine),
+            "the engine is far away": (2, _delay_engine),
+            ENGINE_FULL: (2, _fill_engine),
+            "the upstream server drops the connection": (2, _drop),
+        }
+    )

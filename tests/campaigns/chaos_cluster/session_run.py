@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from tests.campaigns.chaos.findings import ChaosFindings
-from tests.campaigns.harness.director import FaultChooser
+from tests.campaigns.harness.director import FaultTable
 from tests.campaigns.harness.worker_process import WorkerFailure
 
 from .bot_fleet import BotFleet, BotHost
@@ -29,17 +29,6 @@ DROPPED: Final = "the server drops the connection"
 RECONNECT: Final = "the server asks for a reconnect"
 SESSION_ENDED: Final = "the server ends the session"
 ENGINE_RESTARTED: Final = "the engine is killed and started again"
-WEIGHTS: Final = {
-    KILLED: 4,
-    LEAVES: 4,
-    INTERRUPTED: 2,
-    BLOCKED: 3,
-    DROPPED: 1,
-    RECONNECT: 1,
-    SESSION_ENDED: 2,
-    ENGINE_RESTARTED: 1,
-}
-"""Faults, and how often one is dealt."""
 QUICK: Final = (KILLED, LEAVES, SESSION_ENDED)
 _NEXT_LEADER: Final = frozenset({KILLED, LEAVES, INTERRUPTED, BLOCKED})
 """Faults after which another host leads, and resumes."""
@@ -71,7 +60,7 @@ class SessionFaults:
     """Deals the faults. What the server has seen is compared with what had to happen after each."""
 
     def __init__(self, fleet: BotFleet, findings: ChaosFindings, seed: str) -> None:
-        self._chooser = FaultChooser(seed, WEIGHTS)
+        self._chooser = self.faults.chooser(seed)
         self._fleet = fleet
         self._findings = findings
         self._seen: Counter[str] = Counter()
@@ -91,7 +80,7 @@ class SessionFaults:
         gaps, resumes = await fleet.gaps(), fleet.server.stats.resumes
         others = [host for host in fleet.hosts if host is not leader]
         begun = time.monotonic()
-        finish = await self._deals[what](self, leader)
+        finish = await self.faults[what](self, leader)
         number = fleet.posted
         heard = await fleet.all_hear(others, number, _DEADLINE)
         if finish is not None:
@@ -164,13 +153,15 @@ class SessionFaults:
         await self._fleet.engine.kill()
         await self._fleet.engine.start()
 
-    _deals: Final[dict[str, Callable[[SessionFaults, BotHost], Awaitable[Awaitable[None] | None]]]] = {
-        KILLED: _kill,
-        LEAVES: _leave,
-        INTERRUPTED: _interrupt,
-        BLOCKED: _block,
-        DROPPED: _drop,
-        RECONNECT: _reconnect,
-        SESSION_ENDED: _end_session,
-        ENGINE_RESTARTED: _restart_engine,
-    }
+    faults: Final[FaultTable[Callable[[SessionFaults, BotHost], Awaitable[Awaitable[None] | None]]]] = FaultTable(
+        {
+            KILLED: (4, _kill),
+            LEAVES: (4, _leave),
+            INTERRUPTED: (2, _interrupt),
+            BLOCKED: (3, _block),
+            DROPPED: (1, _drop),
+            RECONNECT: (1, _reconnect),
+            SESSION_ENDED: (2, _end_session),
+            ENGINE_RESTARTED: (1, _restart_engine),
+        }
+    )

@@ -6,9 +6,11 @@ import argparse
 import random
 import signal
 import sys
-from collections.abc import Callable, Mapping
-from typing import Final
+from collections.abc import Callable, Collection, Mapping
+from collections.abc import Set as AbstractSet
+from typing import Final, Generic, TypeVar
 
+D = TypeVar("D")
 _EXIT_TERMINATED: Final = 128 + signal.SIGTERM
 
 
@@ -22,6 +24,27 @@ class FaultChooser:
     def choose(self) -> str:
         """The next fault."""
         return self.random.choices(list(self._weights), weights=list(self._weights.values()))[0]
+
+
+class FaultTable(Generic[D]):
+    """The faults of a campaign by name: how often each is dealt, and what deals it."""
+
+    def __init__(self, faults: Mapping[str, tuple[int, D]]) -> None:
+        """`faults`: the weight of each, and its function."""
+        self._faults = faults
+
+    @property
+    def names(self) -> AbstractSet[str]:
+        """All of them."""
+        return self._faults.keys()
+
+    def chooser(self, seed: int | str, *, without: Collection[str] = ()) -> FaultChooser:
+        """Chooses among them, but for those of `without`."""
+        return FaultChooser(seed, {name: weight for name, (weight, _) in self._faults.items() if name not in without})
+
+    def __getitem__(self, name: str) -> D:
+        """The function that deals a fault."""
+        return self._faults[name][1]
 
 
 def add_seed(parser: argparse.ArgumentParser) -> None:

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from tests.campaigns.chaos.scenarios import SCENARIOS
-from tests.campaigns.chaos_cluster.cluster_faults import WEIGHTS
+from tests.campaigns.chaos_cluster.cluster_faults import ClusterFaults
 
 ROOT = Path(__file__).resolve().parents[3]
 PAGE = (ROOT / "docs" / "guarantees.md").read_text("utf-8")
@@ -49,4 +49,4 @@ def test_each_promise_between_hosts_has_a_test_and_names_faults_that_are_dealt()
     assert len(promises) == 8
     for promise, tests, _ in promises:
         check_links(tests, promise)
-    assert set(re.findall(r'"(the [^"]+)"', section("Between hosts").replace("\n", " "))) <= WEIGHTS.keys()
+    assert set(re.findall(r'"(the [^"]+)"', section("Between hosts").replace("\n", " "))) <= ClusterFaults.faults.names

@@ -6,7 +6,7 @@ import pytest
 
 from onesocket import Gap
 from onesocket.client import GapReason
-from tests.campaigns.chaos_cluster.cluster_faults import QUICK, WEIGHTS, ClusterFaults
+from tests.campaigns.chaos_cluster.cluster_faults import _OF_LINKS, QUICK, ClusterFaults
 from tests.campaigns.chaos_cluster.engine_proxy import EngineProxy
 from tests.campaigns.chaos_cluster.window_census import WindowCensus, by_host
 from tests.campaigns.chaos_cluster.worker import ClusterReader
@@ -51,8 +51,10 @@ def test_a_marker_with_another_number_is_wrong(told: int, wrong: list[str]) -> N
 
 
 def test_each_fault_can_be_dealt() -> None:
-    assert ClusterFaults._deals.keys() == WEIGHTS.keys()
-    assert set(QUICK) <= WEIGHTS.keys()
+    faults = ClusterFaults.faults
+    assert {*QUICK, *_OF_LINKS} <= faults.names
+    assert {faults.chooser(seed).choose() for seed in range(1000)} == faults.names
+    assert {faults.chooser(seed, without=_OF_LINKS).choose() for seed in range(1000)} == faults.names - set(_OF_LINKS)
 
 
 def test_what_happens_in_a_window_counts_apart() -> None:
