@@ -1,6 +1,6 @@
 """The steps on a real NATS server do what `EngineModel` does: from every state, in random traces, as leases end.
 
-CI takes a part of the traces; ``ONESOCKET_TEST_REPLAY=all`` takes all of them (half a minute).
+CI takes a part of the traces; ``ONESOCKET_TEST_REPLAY=all`` takes all of them (some minutes).
 """
 
 import asyncio
@@ -18,6 +18,7 @@ from onesocket.sharing.cluster._nats_key import NatsKeyCoordinator
 from tests.model.cluster_engine_steps import MEMBERS
 from tests.support.engine_replay import Replay, ReplayedEngine, every_operation, random_operation, traces
 from tests.support.nats_server import NatsServer, ask, nats_server
+from tests.support.two_step_replay import TwoStepReplay, two_step_traces
 
 ALL = os.environ.get("ONESOCKET_TEST_REPLAY") == "all"
 SEEDS = 100 if ALL else 4
@@ -80,6 +81,19 @@ async def a_replay(server: NatsServer, raw: Client, *, restarts: bool = False) -
         await engine.delete_streams()
 
 
+@asynccontextmanager
+async def a_two_step_replay(server: NatsServer, raw: Client) -> AsyncIterator[Replay]:
+    """As `a_replay`."""
+    engine = ReplayedNats(server, raw)
+    replay = TwoStepReplay(engine, engine.opened)
+    try:
+        yield replay
+    finally:
+        await replay.aclose()
+        await engine.aclose()
+        await engine.delete_streams()
+
+
 async def test_every_step_from_every_state_is_that_of_the_model(server: NatsServer, raw: Client) -> None:
     operations = every_operation(with_knowledge=False)
     every = traces([each for each in operations if each.name != "announce"])  # which random traces have
@@ -96,6 +110,16 @@ async def test_random_traces_are_those_of_the_model(seed: int, server: NatsServe
         for _ in range(120):
             await replay.run(random_operation(chance, replay.model))  # raises at the first difference
         await replay.compare_state()
+
+
+async def test_every_step_between_the_two_of_acquire_and_release_is_that_of_the_model(
+    server: NatsServer, raw: Client
+) -> None:
+    every = two_step_traces()
+    for trace in every if ALL else random.Random(1).sample(every, 12):
+        async with a_two_step_replay(server, raw) as replay:
+            await replay.run(*trace)
+            await replay.compare_state()
 
 
 async def test_leases_that_end_by_the_servers_clock_are_those_of_the_model(server: NatsServer, raw: Client) -> None:

@@ -25,7 +25,7 @@ class Operation(NamedTuple):
     epoch: int = 0
     number: int = 0
     known: int = 0
-    """`after`, or the number that is known to be accepted."""
+    """`after`, or the number that is known to be accepted; of begin, the ticks to hold back that its lease brought."""
 
 
 class EngineState(NamedTuple):
@@ -38,6 +38,8 @@ class EngineState(NamedTuple):
     left: int = 0
     floor: int = 0
     """Epochs begin above it: an engine takes them from its clock."""
+    has_ended: bool = True
+    """True if the newest record is the end of its epoch, or there is none."""
 
 
 def older_engine(engine: EngineState) -> EngineState:
@@ -52,13 +54,13 @@ def execute(engine: EngineState, operation: Operation) -> tuple[EngineState, tup
     """The engine after an operation, the reply, and the positions of what it appended to the feed."""
     model = EngineModel()
     model._epoch, model._end, model._was_released = engine.epoch, engine.end, engine.was_released
-    model._floor = engine.floor
+    model._floor, model._has_ended = engine.floor, engine.has_ended
     if engine.holder >= 0:
         model._holder, model._until = MEMBERS[engine.holder], float(engine.left)
     reply = perform(model, operation)
     holder = MEMBERS.index(model._holder) if model._holder else -1
     left = int(model._until) if model._holder else 0
-    after = EngineState(model._epoch, model._end, model._was_released, holder, left, model._floor)
+    after = EngineState(model._epoch, model._end, model._was_released, holder, left, model._floor, model._has_ended)
     return after, reply, tuple(each.position for each in model._feed)
 
 
@@ -67,8 +69,9 @@ def perform(model: EngineModel, operation: Operation) -> tuple[int, ...]:
     name, index, epoch, number, known = operation
     member = MEMBERS[index]
     match name:
-        case "acquire":
-            granted = model.acquire(member, TTL, known, 0.0)
+        case "acquire" | "take lease":
+            acquire = model.acquire if name == "acquire" else model.take_lease
+            granted = acquire(member, TTL, known, 0.0)
             if isinstance(granted, LeaseInfo):
                 return (granted.epoch,)
             return granted.epoch, int(LeaseClock(TTL, MARGIN).dial_delay(granted.previous))
@@ -77,12 +80,20 @@ def perform(model: EngineModel, operation: Operation) -> tuple[int, ...]:
         case "release":
             model.release(member, Position(epoch, number), 0.0)
             return ACCEPTED
+        case "free lease":
+            return ACCEPTED if model.free_lease(member, epoch, 0.0) else REFUSED
+        case "end":
+            model.end(Position(epoch, number), 0.0)
+            return ACCEPTED
         case "announce":
             model.announce(member, b"x" * known, Position(epoch, number), TTL, 0.0)
             return ACCEPTED
         case _:
             try:
-                model.publish(member, Position(epoch, number), b"x", known, 0.0)
+                if name == "begin":
+                    model.begin(member, epoch, 0.0)
+                else:
+                    model.publish(member, Position(epoch, number), b"x", known, 0.0)
             except Fenced:
                 return REFUSED
             return ACCEPTED

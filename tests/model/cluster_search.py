@@ -17,6 +17,9 @@ LARGE = (
     Bounds(members=2, epochs=3, faults=1, loss=Loss.ALL),
     Bounds(members=2, epochs=3, faults=1, loss=Loss.NEWEST),
     Bounds(members=2, faults=1, freezes=True),
+    Bounds(members=2, faults=2, two_steps=True),
+    Bounds(members=2, epochs=3, faults=1, two_steps=True),
+    Bounds(members=2, epochs=3, faults=1, two_steps=True, loss=Loss.ALL),
 )
 """For a longer search than tests make: a few minutes."""
 

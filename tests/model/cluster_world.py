@@ -9,11 +9,15 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from onesocket.sharing.cluster._coordinator import Position
 from onesocket.sharing.cluster._lease_clock import LeaseClock
 from tests.model.cluster_engine_steps import ACCEPTED, MARGIN, TTL, EngineState, Operation, execute, older_engine
+
+_ACQUIRES: Final = ("acquire", "take lease")
+_COUNTED: Final = (*_ACQUIRES, "begin", "renew")
+"""A lease is counted from before these requests."""
 
 
 class Phase(enum.IntEnum):
@@ -35,8 +39,8 @@ class Request(NamedTuple):
     age: int = 0
     """Ticks since it was sent."""
     reply: tuple[int, ...] = ()
-    """Empty: not executed yet. `ACCEPTED` or `REFUSED`; of acquire, the epoch and the ticks to hold back, or only the
-    epoch of another member."""
+    """Empty: not executed yet. `ACCEPTED` or `REFUSED`; of acquire, or its first step, the epoch and the ticks to hold
+    back, or only the epoch of another member."""
 
 
 class Member(NamedTuple):
@@ -83,6 +87,8 @@ class Bounds(NamedTuple):
     loss: Loss = Loss.NOTHING
     freezes: bool = False
     """A member can stand still, so that it doesn't close when its lease ends."""
+    two_steps: bool = False
+    """The engine acquires and releases in two steps, as NATS does: others come between, or the second is missing."""
 
     @property
     def allows_two_connections(self) -> bool:
@@ -174,7 +180,7 @@ class ClusterWorld(NamedTuple):
             sent = member._replace(request=Request(operation))
             if operation.name == "publish":
                 sent = sent._replace(number=operation.number)
-            elif operation.name == "release":
+            elif operation.name in ("release", "free lease"):
                 sent = following(sent)  # it has closed in order
             yield WorldStep(f"{index} sends {operation.name}", self._with(index, sent))
         if member.phase is Phase.HOLDS_BACK and member.hold == 0 and member.left > MARGIN:
@@ -204,7 +210,7 @@ class ClusterWorld(NamedTuple):
 
     def _is_within(self, operation: Operation, bounds: Bounds) -> bool:
         known = max(self.engine.epoch, self.engine.floor, operation.known)
-        return operation.name != "acquire" or known < bounds.epochs
+        return operation.name not in _ACQUIRES or known < bounds.epochs
 
     def _network(self, index: int, bounds: Bounds, *, may_fail: bool) -> Iterator[WorldStep]:
         member = self.members[index]
@@ -218,7 +224,7 @@ class ClusterWorld(NamedTuple):
             if self._is_within(operation, bounds):
                 step = self._execute(operation)
                 done = member._replace(request=request._replace(reply=step.reply))
-                if operation.name == "acquire" and len(step.reply) == 1 and bounds.loss is Loss.NOTHING:
+                if operation.name in _ACQUIRES and len(step.reply) == 1 and bounds.loss is Loss.NOTHING:
                     done = member._replace(request=None)  # another one has it: whenever it hears that, nothing changes
                 yield step._replace(after=step.after._with(index, done))
             if may_fail:
@@ -248,6 +254,7 @@ class ClusterWorld(NamedTuple):
             # Records of one epoch have dense numbers, so a reader notices each that it doesn't get, or gets too late.
             # But it can't tell two members' records of one epoch from each other.
             assert writers.setdefault(epoch, operation.member) == operation.member, "two members wrote in one epoch"
+            assert epoch >= self.engine.epoch, "an epoch was written to after another one had taken the lease"
             if self.replica is None and not self.lost:
                 assert epoch == max(writers), "an epoch that had ended was written to"
                 writers = {epoch: operation.member}
@@ -274,7 +281,7 @@ def operations(index: int, member: Member, bounds: Bounds) -> Iterator[Operation
     if member.request is not None or member.phase is Phase.CLOSES:
         return
     if member.phase is Phase.FOLLOWS:
-        yield Operation("acquire", index, known=member.seen)
+        yield Operation("take lease" if bounds.two_steps else "acquire", index, known=member.seen)
         return
     if member.left < TTL:
         yield Operation("renew", index, member.epoch)
@@ -284,7 +291,7 @@ def operations(index: int, member: Member, bounds: Bounds) -> Iterator[Operation
                 yield Operation("publish", index, member.epoch, member.number, member.accepted)  # once more
             elif member.number < bounds.batches:
                 yield Operation("publish", index, member.epoch, member.number + 1, member.accepted)
-        yield Operation("release", index, member.epoch, member.number + 1)
+        yield Operation("free lease" if bounds.two_steps else "release", index, member.epoch, member.number + 1)
 
 
 def heard(member: Member, request: Request, bounds: Bounds) -> Member:
@@ -292,22 +299,36 @@ def heard(member: Member, request: Request, bounds: Bounds) -> Member:
     operation, age, reply = request
     member = member._replace(request=None)
     match operation.name:
-        case "acquire":
+        case "acquire" | "take lease":
             epoch, *hold = reply
             if bounds.loss is not Loss.NOTHING:
                 member = member._replace(seen=max(member.seen, epoch))
-            clock = LeaseClock(TTL, MARGIN)
-            clock.granted(-age)
-            if not hold or not clock.may_send(0):
-                return member  # another one has it, or it is too late to use it
-            left = int(clock.close_at) + MARGIN
-            return member._replace(phase=Phase.HOLDS_BACK, epoch=epoch, left=left, hold=hold[0])
+            if not hold:
+                return member  # another one has it
+            if operation.name == "take lease":
+                begin = Operation("begin", operation.member, epoch, known=hold[0])
+                return member._replace(request=Request(begin, age))
+            return granted(member, epoch, hold[0], age)
+        case "begin":
+            return granted(member, operation.epoch, operation.known, age) if reply == ACCEPTED else member
+        case "free lease" if reply == ACCEPTED:
+            end = Operation("end", operation.member, operation.epoch, operation.number)
+            return member._replace(request=Request(end))
         case "renew" if member.phase in (Phase.HOLDS_BACK, Phase.LEADS):
             return member._replace(left=max(member.left, TTL - age)) if reply == ACCEPTED else closing(member)
         case "publish" if member.phase is Phase.LEADS:
             return member._replace(accepted=operation.number) if reply == ACCEPTED else closing(member)
         case _:
             return member
+
+
+def granted(member: Member, epoch: int, hold: int, age: int) -> Member:
+    """The member with a lease that it asked for `age` ticks ago, unless it is too late to use it."""
+    clock = LeaseClock(TTL, MARGIN)
+    clock.granted(-age)
+    if not clock.may_send(0):
+        return member
+    return member._replace(phase=Phase.HOLDS_BACK, epoch=epoch, left=int(clock.close_at) + MARGIN, hold=hold)
 
 
 def following(member: Member) -> Member:
@@ -325,7 +346,7 @@ def closing(member: Member) -> Member:
 def older(member: Member, *, is_frozen: bool) -> Member:
     """The member after a tick."""
     request = member.request
-    if request is not None and request.operation.name in ("acquire", "renew"):
+    if request is not None and request.operation.name in _COUNTED:
         request = request._replace(age=min(request.age + 1, TTL))
     member = member._replace(left=max(0, member.left - 1), hold=max(0, member.hold - 1), request=request)
     if is_frozen or member.phase is Phase.FOLLOWS:

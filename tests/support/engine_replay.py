@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Coroutine
 from dataclasses import astuple
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from onesocket.errors import Fenced, MailboxFull
 from onesocket.sharing.cluster._coordinator import (
@@ -29,6 +29,7 @@ from onesocket.sharing.cluster._engine_model import EngineModel
 from onesocket.sharing.cluster._feed_gaps import before
 from tests.model.cluster_engine_steps import MEMBERS, EngineState, Operation, execute
 
+S = TypeVar("S")
 TTL: Final = 60.0
 EXPIRE: Final = Operation("expire", 0)
 LOSE: Final = Operation("lose everything", 0)
@@ -314,30 +315,40 @@ def after(state: EngineState, operation: Operation) -> EngineState:
 
 def traces(operations: list[Operation]) -> list[list[Operation]]:
     """Traces from the beginning that together make every step from every state with few epochs and batches."""
-    ways: dict[EngineState, list[Operation]] = {EngineState(): []}
+    return every_trace(
+        EngineState(), lambda state: {each: then for each in operations if is_within(then := after(state, each))}
+    )
+
+
+def is_within(state: EngineState) -> bool:
+    """True for states with few epochs and batches."""
+    return max(state.epoch, state.floor) <= _EPOCHS and state.end.number <= _NUMBERS
+
+
+def every_trace(first: S, steps: Callable[[S], dict[Operation, S]]) -> list[list[Operation]]:
+    """Traces from the first state that together make every step; `steps`: those from a state, and where they lead."""
+    ways: dict[S, list[Operation]] = {first: []}
     queue = deque(ways)
-    left: dict[EngineState, list[Operation]] = {}
+    every: dict[S, dict[Operation, S]] = {}
     while queue:
         state = queue.popleft()
-        for operation in operations:
-            then = after(state, operation)
-            if max(then.epoch, then.floor) > _EPOCHS or then.end.number > _NUMBERS:
-                continue
-            left.setdefault(state, []).append(operation)
+        every[state] = steps(state)
+        for operation, then in every[state].items():
             if then not in ways:
                 ways[then] = [*ways[state], operation]
                 queue.append(then)
+    left = {state: list(found) for state, found in every.items()}
     found: list[list[Operation]] = []
     for start in list(left):
         while left[start]:
             trace, state = list(ways[start]), start
-            while left.get(state):
+            while left[state]:
                 # Steps that change nothing come first, so that a trace is as long as it can be.
-                stays = [each for each in left[state] if after(state, each) == state]
+                stays = [each for each in left[state] if every[state][each] == state]
                 operation = (stays or left[state])[0]
                 left[state].remove(operation)
                 trace.append(operation)
-                state = after(state, operation)
+                state = every[state][operation]
             found.append(trace)
     return found
 

@@ -36,6 +36,8 @@ class EngineModel:
         self._floor = 0
         self._end = START
         self._was_released = True
+        self._has_ended = True
+        """True if the newest record of the feed is the end of its epoch, or there is none."""
         self._holder = ""
         self._until = 0.0
         self._feed: deque[Record] = deque(maxlen=records)
@@ -58,15 +60,25 @@ class EngineModel:
         return LeaseInfo(self._holder, self._epoch, self._until - now, self._end)
 
     def acquire(self, member: str, ttl: float, after: int, now: float) -> Lease | LeaseInfo:
-        """As `Coordinator.acquire`."""
+        """As `Coordinator.acquire`, in one step."""
+        got = self.take_lease(member, ttl, after, now)
+        if isinstance(got, Lease):
+            self.begin(member, got.epoch, now)
+        return got
+
+    def take_lease(self, member: str, ttl: float, after: int, now: float) -> Lease | LeaseInfo:
+        """First step of `acquire`, where an engine takes two: from now on, nobody else can write."""
         held = self.lease(now)
         if held is not None and held.member != member:
             return held
+        if held is None and not self._was_released and self._end.epoch < self._epoch:
+            # The lease ended before the second step: the feed doesn't know its epoch, which isn't granted again.
+            self._floor, self._epoch = max(self._floor, self._epoch), self._end.epoch
         if after > self._epoch:
             previous = PreviousEpoch.LOST
         elif self._epoch == 0:
             previous = PreviousEpoch.NONE
-        elif held is not None or self._was_released:
+        elif held is not None or self._was_released or self._has_ended:
             previous = PreviousEpoch.RELEASED
         else:
             previous = PreviousEpoch.EXPIRED
@@ -75,8 +87,14 @@ class EngineModel:
         self._mailbox.clear()
         self._mailed = 0
         self._submitted.clear()
-        self._append(Record(RecordKind.BEGAN, Position(self._epoch, 0), member=member, previous=self._end), now)
         return Lease(self._epoch, previous)
+
+    def begin(self, member: str, epoch: int, now: float) -> None:
+        """Second step of `acquire`. Raises `Fenced` if the lease is not that of the first one any more."""
+        self._check_leads(member, epoch, now)
+        if self._end.epoch >= epoch:
+            raise self._fenced(epoch, now)
+        self._append(Record(RecordKind.BEGAN, Position(epoch, 0), member=member, previous=self._end), now)
 
     def renew(self, member: str, epoch: int, ttl: float, now: float) -> bool:
         """As `Coordinator.renew`."""
@@ -86,11 +104,23 @@ class EngineModel:
         return True
 
     def release(self, member: str, position: Position, now: float) -> None:
-        """As `Coordinator.release`."""
-        if not self._leads(member, position.epoch, now):
-            return
-        self._append(Record(RecordKind.ENDED, max(position, Position(self._epoch, self._end.number + 1))), now)
+        """As `Coordinator.release`, in one step."""
+        if self.free_lease(member, position.epoch, now):
+            self.end(position, now)
+
+    def free_lease(self, member: str, epoch: int, now: float) -> bool:
+        """First step of `release`, where an engine takes two; False: this epoch doesn't hold the lease."""
+        if not self._leads(member, epoch, now):
+            return False
         self._holder, self._was_released = "", True
+        return True
+
+    def end(self, position: Position, now: float) -> None:
+        """Second step of `release`: without effect once another epoch has the lease."""
+        epoch, last = position.epoch, self._end.number if self._end.epoch == position.epoch else 0
+        is_free = self._holder == "" and self._was_released and self._epoch == epoch
+        if is_free and not (self._has_ended and self._end.epoch == epoch):
+            self._append(Record(RecordKind.ENDED, max(position, Position(epoch, last + 1))), now)
 
     def publish(self, member: str, position: Position, payload: bytes, acknowledged: int, now: float) -> None:
         """As `Coordinator.publish`; `acknowledged`: the highest number of the epoch that the member knows accepted."""
@@ -169,6 +199,7 @@ class EngineModel:
         self._feed.append(each)
         self._written.append(now)
         self._end = each.position
+        self._has_ended = each.kind is RecordKind.ENDED
 
     def _lag(self, feed: Position, now: float) -> Lag | None:
         if feed == START or feed > self._end:

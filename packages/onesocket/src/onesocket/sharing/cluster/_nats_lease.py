@@ -149,21 +149,27 @@ class NatsLease:
         to the second step is lost, the record is written twice, and read once.
         """
         try:
-            held = await self.held(position.epoch)
-            if held.is_uncertain:
+            held = await self.held(position.epoch, leaves=True)
+            if held.is_uncertain and not held.is_leaving:
                 await self.settle(held)
             held.is_leaving = True
             await self._replace(held, "", None)
-            at = max(position, Position(held.epoch, held.accepted.number + 1))
-            ended = {KIND: RecordKind.ENDED.value, POSITION: position_header(at)}
-            await self.write(held, self._names.feed, b"", ended)
+            await self._end(held, position)
         except Fenced:
             return
         self._held = None
 
-    async def held(self, epoch: int) -> HeldLease:
-        """The lease of this member in an epoch; raises `Fenced`."""
+    async def _end(self, held: HeldLease, position: Position) -> None:
+        """Write the record with which an epoch ends whose lease is free. Raises `Fenced` if another member has it."""
+        at = max(position, Position(held.epoch, held.accepted.number + 1))
+        ended = {KIND: RecordKind.ENDED.value, POSITION: position_header(at)}
+        await self.write(held, self._names.feed, b"", ended)
+
+    async def held(self, epoch: int, *, leaves: bool = False) -> HeldLease:
+        """The lease of this member in an epoch; raises `Fenced`, also if it may be released and `leaves` is False."""
         if self._held is not None and self._held.epoch == epoch:
+            if self._held.is_leaving and not leaves:
+                raise self._fenced(epoch, None)  # its own last message in the lease's place would let it write
             return self._held
         mark = await self._mark()
         if mark is None or (mark.epoch, mark.member) != (epoch, self._member):
