@@ -250,6 +250,7 @@ export declare class Protocol<M = unknown, S = unknown> {
   opened(token: string | null, now: number): Action<M>[];
   received(data: Frame, now: number): Action<M>[];
   wake(now: number): Action<M>[];
+  probe(now: number, seconds: number): Action<M>[];
   encode(message: S): OutgoingFrame;
   closing(code: number): void;
   /** The protocol of a second connection beside this one, for a `Rotation`; without it there are none. */
@@ -535,6 +536,8 @@ export interface MessageClient<M, S> {
   reconnect(options?: CallOptions): Promise<Outcome>;
   /** Replaces the connection by a successor, as the option `rotation` says; resolves when the old one is closed. */
   rotate(options?: { signal?: AbortSignal }): Promise<Outcome>;
+  /** Sends a heartbeat now: a connection on which no answer comes within `timeout` seconds (4) is lost. */
+  probe(options?: { timeout?: number }): Promise<void>;
   disconnect(): Promise<void>;
   close(): Promise<void>;
   readonly isShared: boolean;
@@ -572,6 +575,7 @@ export declare class Client<M = Frame, S = OutgoingFrame> implements MessageClie
   connectNowait(options?: { retry?: boolean | null }): Outcome;
   reconnect(options?: CallOptions): Promise<Outcome>;
   rotate(options?: { signal?: AbortSignal }): Promise<Outcome>;
+  probe(options?: { timeout?: number }): Promise<void>;
   disconnect(): Promise<void>;
   close(): Promise<void>;
   readonly isShared: boolean;
@@ -618,6 +622,7 @@ export declare class SharedClient<M = any, S = any> implements MessageClient<M, 
   connectNowait(options?: { retry?: boolean | null }): Outcome;
   reconnect(options?: CallOptions): Promise<Outcome>;
   rotate(options?: { signal?: AbortSignal }): Promise<Outcome>;
+  probe(options?: { timeout?: number }): Promise<void>;
   disconnect(): Promise<void>;
   close(): Promise<void>;
   readonly isShared: boolean;

@@ -17,6 +17,8 @@ import { UpstreamSubscriptions } from './upstream-subscriptions.js';
 import { Delivery } from './delivery.js';
 
 const REQUEST_TIMEOUT = 10;
+/** Seconds for the answer to a probe. */
+const PROBE_TIMEOUT = 4;
 /** Method by which the owner of a shared connection goes on with what an earlier owner had. */
 export const ADOPT = Symbol('adopt');
 /** Method that returns what the readers of others select a message by. */
@@ -131,6 +133,15 @@ export class Client extends MessageClient {
   async rotate({ signal } = {}) {
     if (this.#options.rotation === null) throw new UsageError('rotate() needs the option rotation: new Rotation({identity})');
     return this.#runner.request(events.rotate(), signal);
+  }
+
+  /**
+   * Sends a heartbeat now, as when the network may have changed: a connection on which no answer comes within `timeout`
+   * seconds is lost. It does nothing without a connection, or where the protocol has no heartbeats that are answered.
+   */
+  async probe({ timeout = PROBE_TIMEOUT } = {}) {
+    checkSeconds('timeout', timeout);
+    this.#runner.attempt?.probe(timeout);
   }
 
   /** Closes in order, and holds the connection closed: only `reconnect()` lifts that. */

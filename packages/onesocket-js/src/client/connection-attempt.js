@@ -223,6 +223,11 @@ export class ConnectionAttempt {
     this.#fail({ error, code: OTHER_CODE, reason: '', dead: true });
   }
 
+  /** Asks the peer whether it is there, which has so many seconds to answer. */
+  probe(seconds) {
+    if (this.#phase === Phase.READY && this.#close === null) this.#run(() => this.protocol.probe(this.#platform.now(), seconds));
+  }
+
   /** Writes a frame; false: the socket takes none. */
   write(data) {
     if (this.socket?.readyState !== 1) return false;

@@ -56,6 +56,10 @@ class CodecConnection {
     return this.#heartbeats?.wake(now, (each) => this.#encode(each)) ?? [];
   }
 
+  probe(now, seconds) {
+    return this.#heartbeats?.probe(now, seconds, (each) => this.#encode(each)) ?? [];
+  }
+
   #begin(now) {
     this.#isLoggedIn = true;
     const first = [...(this.#onReady?.() ?? [])].map((message) => this.#encode(message));
@@ -85,6 +89,10 @@ class ConnectionProtocol extends Protocol {
 
   wake(now) {
     return this.#connection.wake(now);
+  }
+
+  probe(now, seconds) {
+    return this.#connection.probe(now, seconds);
   }
 }
 

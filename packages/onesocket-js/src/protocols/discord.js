@@ -147,12 +147,23 @@ export class Discord extends Protocol {
     if (this.#due === null || this.#due > now) return [wakeAt(this.#due)];
     const isLate = now - this.#due >= LATE;
     if (this.#unansweredSince !== null && (this.#isExcused || !isLate)) {
-      const text = `no answer to a heartbeat within ${this.#interval} s: the connection is open, but dead`;
+      const waited = Number((this.#due - this.#unansweredSince).toFixed(3));
+      const text = `no answer to a heartbeat within ${waited} s: the connection is open, but dead`;
       return [this.#fail(new PingTimeout(text), { dead: true })];
     }
     this.#isExcused = this.#unansweredSince !== null; // late, and without an answer
     this.#unansweredSince = now;
     this.#due = now + this.#interval;
+    return [this.#send(Opcode.HEARTBEAT, this.#sequence.last, now), wakeAt(this.#due)];
+  }
+
+  probe(now, seconds) {
+    if (this.#due === null) return []; // HELLO has not come
+    const isAsked = this.#unansweredSince !== null && this.#due > now;
+    this.#due = Math.min(this.#due > now ? this.#due : Infinity, now + seconds);
+    if (isAsked) return [wakeAt(this.#due)];
+    this.#isExcused = false;
+    this.#unansweredSince = now;
     return [this.#send(Opcode.HEARTBEAT, this.#sequence.last, now), wakeAt(this.#due)];
   }
 

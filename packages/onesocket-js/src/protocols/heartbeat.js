@@ -37,6 +37,8 @@ export class HeartbeatSchedule {
   #deadline = null;
   /** True if a late check was excused: the next one counts, as each timer of a hidden page is late. */
   #isExcused = false;
+  /** Seconds that the answer has. */
+  #allowed = null;
 
   constructor(heartbeat) {
     this.heartbeat = heartbeat;
@@ -69,7 +71,7 @@ export class HeartbeatSchedule {
     const { message, interval, timeout } = this.heartbeat;
     if (this.#deadline !== null && this.#deadline <= now) {
       if (this.#isExcused || now - this.#deadline < LATE) {
-        const text = `no answer to a heartbeat within ${timeout} s: the connection is open, but dead`;
+        const text = `no answer to a heartbeat within ${this.#allowed} s: the connection is open, but dead`;
         return [fail(new PingTimeout(text), { code: CLOSE_CODE, reason: 'no answer to a heartbeat', dead: true })];
       }
       this.#deadline = now + Math.min(timeout, LATE); // the answer may wait to be read
@@ -79,9 +81,28 @@ export class HeartbeatSchedule {
     if (this.#due !== null && this.#due <= now) {
       actions.push(send(encode(typeof message === 'function' ? message() : message)));
       this.#due = now + interval;
-      if (timeout !== null) this.#deadline ??= now + timeout;
+      if (timeout !== null && this.#deadline === null) this.#allow(timeout, now);
     }
     return [...actions, this.#next()];
+  }
+
+  /** Sends a heartbeat now, whose answer has so many seconds; nothing where none is answered. */
+  probe(now, seconds, encode) {
+    const { message, interval, timeout } = this.heartbeat;
+    if (this.#due === null || timeout === null) return [];
+    if (this.#deadline !== null && this.#deadline > now) {
+      if (this.#deadline > now + seconds) this.#allow(seconds, now); // that of the heartbeat under way
+      return [this.#next()];
+    }
+    this.#isExcused = false;
+    this.#allow(Math.min(seconds, timeout), now);
+    this.#due = now + interval;
+    return [send(encode(typeof message === 'function' ? message() : message)), this.#next()];
+  }
+
+  #allow(seconds, now) {
+    this.#allowed = seconds;
+    this.#deadline = now + seconds;
   }
 
   #next() {

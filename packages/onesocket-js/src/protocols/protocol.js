@@ -58,6 +58,11 @@ export class Protocol {
     return [];
   }
 
+  /** Asks the peer now whether it is there: without an answer within `seconds` the connection is dead. By default nothing. */
+  probe(_now, _seconds) {
+    return [];
+  }
+
   /** Returns the frame of a message. Throws `EncodeError`. */
   encode(message) {
     return message;

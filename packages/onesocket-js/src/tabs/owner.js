@@ -14,7 +14,7 @@ const NO_CLIENT =
   'the module of join() made no Client of the copy of this package that serves the tabs; a bundler makes two copies unless join() is given a function ' +
   'that imports the module, and a worker that calls serve()';
 /** The calls of members that are made at the client as they are. */
-const CALLS = ['connect', 'connectNowait', 'reconnect', 'rotate', 'disconnect', 'send', 'request'];
+const CALLS = ['connect', 'connectNowait', 'reconnect', 'rotate', 'probe', 'disconnect', 'send', 'request'];
 
 /**
  * Serves members. `post(member, message)` sends to one of them; `broadcast(message)` to all; `locks`: the Web Locks, by

@@ -8,7 +8,7 @@ const SILENCE_SECONDS = 5;
 /** Seconds for an owner to be found: its script, and the module that makes the client, may have to be loaded. */
 const START_SECONDS = 30;
 /** Calls that are about the connection; the others are about a message. */
-const OF_CONNECTION = ['connect', 'connectNowait', 'reconnect', 'rotate', 'disconnect'];
+const OF_CONNECTION = ['connect', 'connectNowait', 'reconnect', 'rotate', 'probe', 'disconnect'];
 const LOST_TEXT = 'the tab that held the connection is gone';
 /** The answer to a call that may have been carried out, and whose own answer doesn't come. */
 const LOST = {

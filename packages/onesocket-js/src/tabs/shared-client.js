@@ -374,6 +374,11 @@ export class SharedClient extends MessageClient {
     return this.#call('rotate', { signal });
   }
 
+  /** Sends a heartbeat on the shared connection now; see `Client.probe()`. */
+  async probe(options = {}) {
+    await this.#call('probe', { options });
+  }
+
   /** Closes the shared connection for all tabs, and holds it closed: only `reconnect()` lifts that. */
   async disconnect() {
     await this.#call('disconnect');
