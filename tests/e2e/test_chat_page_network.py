@@ -69,7 +69,7 @@ async def test_what_fails_without_a_network_is_done_as_soon_as_it_is_back(
         await expect(ada.page.locator(".messages-area")).to_contain_text("The messages could not be loaded.")
         await ada.page.get_by_role("button", name="Try again").click()
         await ada.write("written without a network")
-        await expect(ada.page.locator("article.is-pending .fate")).to_have_text("Waits for the connection")
+        await expect(ada.page.locator("article.is-pending .fate")).to_contain_text("Waits for the connection")
         await ada.page.context.set_offline(False)
         await expect(ada.message("first plan")).to_be_visible()
         await ada.sent("written without a network")

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { Api, ApiError } from '../../../../packages/onesocket-chat/src/onesocket_chat/_page/web/assets/net/api.js'
 import { Sender } from '../../../../packages/onesocket-chat/src/onesocket_chat/_page/web/assets/net/sender.js'
+import { forgetAccount, writeValue } from '../../../../packages/onesocket-chat/src/onesocket_chat/_page/web/assets/net/storage.js'
 import { Store } from '../../../../packages/onesocket-chat/src/onesocket_chat/_page/web/assets/state/store.js'
 import { ADA, message, world } from './support.mjs'
 
@@ -92,6 +93,75 @@ test('a server, or a proxy before it, that has to be waited for is asked no soon
   assert.deepEqual(posted, ['one', 'one', 'one', 'one', 'two'])
 })
 
+const turns = async (count = 20) => {
+  for (let turn = 0; turn < count; turn += 1) await new Promise((done) => setImmediate(done))
+}
+
+/** A sender whose server takes no more for 40 seconds after each try. */
+function limited(context) {
+  context.mock.timers.enable({ apis: ['setTimeout', 'Date'] })
+  const posted = []
+  const world = sending(async (_path, { content }) => {
+    posted.push(content)
+    throw new ApiError('Too many tries.', { status: 429, retryAfter: 40 })
+  })
+  context.after(() => world.sender.close()) // which else keeps the lock of its channel
+  world.sender.send({ channelId: '10', content: 'one' })
+  world.sender.send({ channelId: '10', content: 'two' })
+  return { ...world, posted, nonceOf: (at) => world.store.state.outbox[at].nonce }
+}
+
+test('a message that the server does not take yet can be discarded, and the next one still waits as long as it asked for', async (context) => {
+  const { sender, store, posted, nonceOf } = limited(context)
+  await turns()
+  assert.equal(sender.discard(nonceOf(0)).content, 'one')
+  await turns()
+  assert.deepEqual([posted, store.state.outbox.map(({ content, error }) => [content, error])], [['one'], [['two', 'The server takes more in 40 seconds.']]])
+  context.mock.timers.tick(39_000)
+  await turns()
+  assert.deepEqual(posted, ['one'])
+  context.mock.timers.tick(1_001)
+  await turns()
+  assert.deepEqual(posted, ['one', 'two'])
+})
+
+test('a message that another tab discards while the server takes none is not sent here', async (context) => {
+  const { sender, store, posted, nonceOf } = limited(context)
+  await turns()
+  writeValue(`outbox.${ADA.id}.${nonceOf(0)}`, null) // by another tab
+  sender.discard(nonceOf(1))
+  context.mock.timers.tick(41_000)
+  await turns()
+  assert.deepEqual([posted, store.state.outbox], [['one'], []])
+})
+
+test('a page that is left sends nothing after a pause', async (context) => {
+  const { sender, posted } = limited(context)
+  await turns()
+  sender.close()
+  context.mock.timers.tick(50_000)
+  await turns()
+  assert.deepEqual(posted, ['one'])
+})
+
+test('a message whose files this page still has is sent when the browser brings the page back; else it asks for them', async () => {
+  forgetAccount(ADA.id) // what other tests have left
+  const ends = []
+  const before = sending(() => new Promise((_, reject) => ends.push(() => reject(new ApiError('The server can’t be reached.')))))
+  before.sender.send({ channelId: '10', content: 'a', files: [new File(['x'], 'kept.txt')] })
+  before.sender.send({ channelId: '11', content: 'b', files: [new File(['x'], 'lost.txt')] })
+  await turns()
+  before.sender.close()
+  const [kept] = before.store.state.outbox
+  for (const end of ends) end()
+  const posted = []
+  const { sender, hasFailed } = sending(async (_path, form) => (posted.push(form.get('files[0]').name), message(700, ADA)))
+  sender.restore(new Map([[kept.nonce, kept.files]]))
+  assert.match((await hasFailed).error, /were not kept/)
+  await turns()
+  assert.deepEqual(posted, ['kept.txt'])
+})
+
 test('a server that takes no more for months is left alone, and the message waits no longer than any other', async (context) => {
   context.mock.timers.enable({ apis: ['setTimeout', 'Date'] })
   let posts = 0
@@ -130,4 +200,28 @@ test('a request that is not wanted any more is cancelled, and is no failure', as
   const asked = new Api('t', { fetch }).get('/x', { signal: controller.signal })
   controller.abort()
   await assert.rejects(asked, (error) => error.isCancelled)
+})
+
+test('a request that is cancelled while it waits out a rate limit ends at once, and asks no more', async (context) => {
+  context.mock.timers.enable({ apis: ['setTimeout'] }) // which never fire
+  const controller = new AbortController()
+  let asked = 0
+  const fetch = async () => new Response('{"retry_after": 10}', { status: (asked += 1) && 429 })
+  const answer = new Api('t', { fetch }).get('/x', { signal: controller.signal })
+  await turns()
+  controller.abort()
+  await assert.rejects(answer, (error) => error.isCancelled)
+  assert.equal(asked, 1)
+})
+
+test('a request is given up after its time, in a browser without AbortSignal.any(), too', async () => {
+  const { any } = AbortSignal
+  delete AbortSignal.any
+  try {
+    const fetch = (_path, { signal }) => new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)))
+    const asked = new Api('t', { fetch }).get('/x', { signal: new AbortController().signal, timeout: 1 })
+    await assert.rejects(asked, /did not answer in time/)
+  } finally {
+    AbortSignal.any = any
+  }
 })

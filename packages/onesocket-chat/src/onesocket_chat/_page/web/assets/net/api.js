@@ -4,6 +4,7 @@ const BASE = '/api/v10'
 const TIMEOUT_MS = 20_000
 const MAX_WAITS = 5
 const MAX_WAIT = 15 // seconds
+const CANCELLED = { isCancelled: true }
 
 /** A request that failed; its message is for people. */
 export class ApiError extends Error {
@@ -46,8 +47,8 @@ export class Api {
     return this.request('GET', path, undefined, options)
   }
 
-  post(path, body = {}) {
-    return this.request('POST', path, body)
+  post(path, body = {}, options) {
+    return this.request('POST', path, body, options)
   }
 
   put(path, body) {
@@ -62,18 +63,21 @@ export class Api {
     return this.request('DELETE', path)
   }
 
-  /** Send a request; waits out short rate limits. `body`: JSON, or a FormData. `signal` cancels it. Throws `ApiError`. */
-  async request(method, path, body, { timeout = TIMEOUT_MS, signal = null } = {}) {
+  /**
+   * Send a request; waits out rate limits of up to `maxWait` seconds. `body`: JSON, or a FormData. `signal` cancels it.
+   * Throws `ApiError`.
+   */
+  async request(method, path, body, { timeout = TIMEOUT_MS, signal = null, maxWait = MAX_WAIT } = {}) {
     for (let waits = 0; ; waits += 1) {
-      if (signal?.aborted) throw new ApiError('', { isCancelled: true })
+      if (signal?.aborted) throw new ApiError('', CANCELLED)
       const response = await this.#send(method, path, body, timeout, signal)
       const answer = await readJson(response)
-      if (signal?.aborted) throw new ApiError('', { isCancelled: true })
+      if (signal?.aborted) throw new ApiError('', CANCELLED)
       if (response.ok && answer === undefined) throw new ApiError('The server’s answer broke off.')
       if (response.ok) return answer
       const retryAfter = retryAfterOf(response, answer)
-      if (response.status === 429 && waits < MAX_WAITS && retryAfter <= MAX_WAIT && !path.startsWith('/auth/')) {
-        await new Promise((resolve) => setTimeout(resolve, retryAfter * 1_000 + 50))
+      if (response.status === 429 && waits < MAX_WAITS && retryAfter <= maxWait && !path.startsWith('/auth/')) {
+        await untilAborted(signal, retryAfter * 1_000 + 50)
         continue
       }
       throw errorOf(response.status, answer, retryAfter)
@@ -92,14 +96,29 @@ export class Api {
         body: body === undefined || isForm ? body : JSON.stringify(body),
         cache: 'no-store',
         credentials: 'omit',
-        signal: signal ? AbortSignal.any([signal, AbortSignal.timeout(timeout)]) : AbortSignal.timeout(timeout),
+        signal: withTimeout(signal, timeout),
       })
     } catch (error) {
-      if (signal?.aborted) throw new ApiError('', { isCancelled: true })
+      if (signal?.aborted) throw new ApiError('', CANCELLED)
       if (error.name === 'TimeoutError') throw new ApiError('The server did not answer in time.')
       throw new ApiError('The server can’t be reached.')
     }
   }
+}
+
+/** A signal that is aborted by `signal` (or null), or after `ms`: `AbortSignal.any()`, which browsers of 2023 don't have. */
+function withTimeout(signal, ms) {
+  const either = new AbortController()
+  for (const one of [signal, AbortSignal.timeout(ms)]) one?.addEventListener('abort', () => either.abort(one.reason), { once: true })
+  return either.signal
+}
+
+/** Resolves after `ms`, or as soon as `signal` (or null) is aborted. */
+function untilAborted(signal, ms) {
+  return new Promise((resolve) => {
+    const timer = setTimeout(resolve, ms)
+    signal?.addEventListener('abort', () => (clearTimeout(timer), resolve()), { once: true })
+  })
 }
 
 /** The body of an answer; null: it has none; undefined: it did not come whole, or is something else than JSON. */

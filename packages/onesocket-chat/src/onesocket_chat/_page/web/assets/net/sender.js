@@ -6,6 +6,7 @@ import { readValue, readValues, writeValue } from './storage.js'
 
 const MAX_AGE_MS = 30 * 60_000
 const NONCE_MS = 9 * 60_000 // the server refuses a repeated nonce for ten minutes
+const SHORT_LIMIT = 2 // seconds of a rate limit that a request waits out; through a longer one its message waits, and can be discarded
 const PAUSES_MS = [500, 1_000, 2_000, 4_000, 8_000, 15_000]
 
 /**
@@ -19,6 +20,8 @@ export class Sender {
   #queues = new Map() // channel id -> the promise of its last draft
   #isConnected = false
   #waiters = new Set()
+  #notBefore = new Map() // channel id -> time (ms) at which the server takes its next message
+  #pauses = new Map() // nonce -> ends the pause of its draft
   #unkept = new Set() // nonces of drafts that the browser doesn't keep, as its storage is full
   #isClosed = false
 
@@ -28,16 +31,16 @@ export class Sender {
     this.#userId = userId
   }
 
-  /** Go on with what the browser kept. */
-  restore() {
+  /** Go on with what the browser kept. `files`: those that this page has, by nonce. */
+  restore(files = new Map()) {
     const known = new Set(this.#store.state.outbox.map((draft) => draft.nonce))
     const drafts = readValues(`outbox.${this.#userId}.`).filter((draft) => !known.has(draft.nonce))
     drafts.sort((a, b) => a.at - b.at)
     if (!drafts.length) return
     const restored = drafts.map((draft) =>
-      draft.fileNames.length
+      draft.fileNames.length && !files.has(draft.nonce)
         ? { ...draft, files: [], state: 'failed', error: 'Its files were not kept. Choose them again.' }
-        : { ...draft, files: [], state: draft.state === 'failed' ? 'failed' : 'waiting' },
+        : { ...draft, files: files.get(draft.nonce) ?? [], state: draft.state === 'failed' ? 'failed' : 'waiting' },
     )
     this.#store.dispatch({ type: 'outbox-restored', drafts: restored })
     for (const draft of restored) if (draft.state === 'waiting') this.#enqueue(draft.channelId, draft.nonce)
@@ -73,6 +76,7 @@ export class Sender {
     const draft = this.#find(nonce)
     if (!draft || draft.state === 'sending') return null
     this.#remove(nonce)
+    this.#pauses.get(nonce)?.() // its channel's next one is not kept waiting by it
     return draft
   }
 
@@ -93,6 +97,7 @@ export class Sender {
   close() {
     this.#isClosed = true
     this.wake()
+    for (const end of [...this.#pauses.values()]) end()
   }
 
   // --- inside -----------------------------------------------------------------------------------------------------
@@ -104,10 +109,10 @@ export class Sender {
   }
 
   async #deliver(nonce) {
-    const isKept = !this.#unkept.has(nonce)
-    if (isKept && this.#find(nonce) && readValue(this.#key(nonce)) === null) this.#remove(nonce) // another tab has sent or discarded it
     for (let tries = 0; ; tries += 1) {
+      await this.#untilTaken(nonce)
       await this.#untilConnected()
+      if (this.#isDoneElsewhere(nonce)) return
       const draft = this.#find(nonce)
       if (this.#isClosed || draft?.state !== 'waiting') return
       if (Date.now() - draft.at > MAX_AGE_MS) {
@@ -124,17 +129,18 @@ export class Sender {
         return
       } catch (error) {
         if (!(error instanceof ApiError)) throw error
-        if (!this.#find(nonce)) return // its event came, and the answer didn't
+        if (!this.#find(nonce) || this.#isDoneElsewhere(nonce)) return // its event came, and the answer didn't
         const unreadable = error.status === 0 ? await firstUnreadable(draft.files) : null
         if (unreadable) {
           this.#change(nonce, { state: 'failed', error: `${unreadable.name} can’t be read any more. Choose it again.` })
           return
         }
         if (error.isUnauthorized || error.retryable) {
-          const pause = PAUSES_MS[Math.min(tries, PAUSES_MS.length - 1)]
           this.#change(nonce, { state: 'waiting', error: reasonToWait(error) })
           if (error.isUnauthorized) return // for the next sign-in
-          await this.#pause(pause, error.retryAfter * 1_000)
+          // No longer than any message waits: then people decide.
+          if (error.retryAfter > 0) this.#notBefore.set(draft.channelId, Date.now() + Math.min(error.retryAfter * 1_000, MAX_AGE_MS + 1))
+          else await this.#pause(nonce, PAUSES_MS[Math.min(tries, PAUSES_MS.length - 1)], { endsByNetwork: true })
         } else {
           this.#change(nonce, { state: 'failed', error: error.message })
           return
@@ -147,12 +153,12 @@ export class Sender {
     const body = { content: draft.content, nonce: draft.nonce, enforce_nonce: true }
     if (draft.replyTo) body.message_reference = { message_id: draft.replyTo.id, fail_if_not_exists: false }
     const path = `/channels/${draft.channelId}/messages`
-    if (!draft.files.length) return this.#api.post(path, body)
+    if (!draft.files.length) return this.#api.post(path, body, { maxWait: SHORT_LIMIT })
     const form = new FormData()
     body.attachments = draft.files.map((file, id) => ({ id, filename: file.name }))
     form.append('payload_json', JSON.stringify(body))
     draft.files.forEach((file, id) => form.append(`files[${id}]`, file, file.name))
-    return this.#api.request('POST', path, form, { timeout: 300_000 })
+    return this.#api.request('POST', path, form, { timeout: 300_000, maxWait: SHORT_LIMIT })
   }
 
   /** The stored message of a draft whose answer was lost so long ago that the server may have forgotten its nonce. */
@@ -171,16 +177,32 @@ export class Sender {
     while (!this.#isConnected && !this.#isClosed) await new Promise((resolve) => this.#waiters.add(resolve))
   }
 
-  /**
-   * Wait until the network is back, or for `pause` ms; in any case until the server has said that it may be asked again, or
-   * the message is too old for that.
-   */
-  async #pause(pause, least) {
-    if (least > 0) return new Promise((resolve) => setTimeout(resolve, Math.min(least, MAX_AGE_MS + 1)))
-    return new Promise((resolve) => {
-      const timer = setTimeout(resolve, pause)
-      this.#waiters.add(() => (clearTimeout(timer), resolve()))
+  /** Wait until the server has said that it takes the channel's next message. */
+  async #untilTaken(nonce) {
+    const draft = this.#find(nonce)
+    const left = (this.#notBefore.get(draft?.channelId) ?? 0) - Date.now()
+    if (left <= 0) return
+    if (draft.state === 'waiting' && draft.error === null) this.#change(nonce, { error: moreIn(left / 1_000) })
+    await this.#pause(nonce, left)
+  }
+
+  /** Wait for `ms`, until the draft is discarded, or the page is left; with `endsByNetwork` until the network is back. */
+  async #pause(nonce, ms, { endsByNetwork = false } = {}) {
+    if (this.#isClosed) return
+    await new Promise((resolve) => {
+      const timer = setTimeout(resolve, ms)
+      const end = () => (clearTimeout(timer), resolve())
+      this.#pauses.set(nonce, end)
+      if (endsByNetwork) this.#waiters.add(end)
     })
+    this.#pauses.delete(nonce)
+  }
+
+  /** True if another tab has sent or discarded the draft, which is gone here then, too. */
+  #isDoneElsewhere(nonce) {
+    if (this.#isClosed || !this.#find(nonce) || this.#unkept.has(nonce) || readValue(this.#key(nonce)) !== null) return false
+    this.#remove(nonce)
+    return true
   }
 
   #find(nonce) {
@@ -218,7 +240,11 @@ export class Sender {
 /** Why a draft waits although there is a connection, in a sentence; null: for the connection. */
 function reasonToWait({ status, retryAfter, message }) {
   if (status === 0 || status === 401) return null
-  return retryAfter > 0 ? `The server takes more in ${plural(Math.ceil(retryAfter), 'second')}.` : message
+  return retryAfter > 0 ? moreIn(retryAfter) : message
+}
+
+function moreIn(seconds) {
+  return `The server takes more in ${plural(Math.ceil(seconds), 'second')}.`
 }
 
 /** Without a secure context, or storage, there are no locks; then the nonce alone keeps two tabs from sending twice. */

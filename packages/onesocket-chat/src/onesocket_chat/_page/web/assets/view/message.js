@@ -106,11 +106,14 @@ function embedElement(embed, people) {
 
 function fate(draft, actions) {
   if (draft.state === 'sending') return h('div.fate', {}, 'Sending…')
-  if (draft.state === 'waiting') return h('div.fate', {}, draft.error ? `Waits. ${draft.error}` : 'Waits for the connection')
+  const discard = h('button.link', { type: 'button', onclick: () => actions.discard(draft.nonce) }, 'Discard')
+  if (draft.state === 'waiting') {
+    return h('div.fate', { role: 'group', 'aria-label': 'Not sent yet' }, h('span', {}, draft.error ? `Waits. ${draft.error} ` : 'Waits for the connection. '), discard)
+  }
   return h('div.fate.is-failed', { role: 'group', 'aria-label': 'Not sent' },
     h('span', {}, `Not sent. ${draft.error ?? ''} `),
     draft.fileNames.length && !draft.files.length ? null : h('button.link', { type: 'button', onclick: () => actions.retry(draft.nonce) }, 'Try again'),
-    h('button.link', { type: 'button', onclick: () => actions.discard(draft.nonce) }, 'Discard'))
+    discard)
 }
 
 /** The part of a file's address behind the server: the page may be reached by another name. */
