@@ -121,12 +121,16 @@ async def test_back_and_forward_come_to_a_live_page_with_one_connection(mode: st
         await expect(ada.message("still live?")).to_be_visible()
         assert server.stats.open == 1
         # The same if the browser tells that it keeps the page, as it does mostly.
+        await ada.page.locator("input[type=file]").set_input_files(
+            {"name": "a.txt", "mimeType": "", "buffer": b"chosen"}
+        )
         await ada.page.evaluate(TELL, "pagehide")
         await server.wait_for(lambda stats: stats.open == 0)
         await ada.page.evaluate(TELL, "pageshow")
         await ada.connected()
         await ada.write("and again")
         await ada.sent("and again")
+        await expect(ada.message("and again").locator(".file", has_text="a.txt")).to_be_visible()
         assert server.stats.open == 1
         assert ada.problems == []
         await chromium.close()

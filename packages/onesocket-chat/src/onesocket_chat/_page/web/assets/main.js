@@ -11,6 +11,7 @@ const SIGNED_OUT = 'You were signed out. Sign in again.'
 const root = document.getElementById('app')
 let current = null // the account that is signed in, with what ends it: { account, leave() }
 let last = null // the id of the one before
+let kept = null // what `leave()` returned, for when the browser brings the page back
 
 applyTheme()
 const makeClientFor = await clientMaker()
@@ -24,13 +25,14 @@ addEventListener('storage', () => {
 })
 
 // A page that the browser may keep for its Back button holds no connection there, and begins anew when it is shown again.
-addEventListener('pagehide', ({ persisted }) => persisted && current?.leave())
+addEventListener('pagehide', ({ persisted }) => persisted && current && (kept = current.leave()))
 addEventListener('pageshow', ({ persisted }) => persisted && current === null && start())
 
 function start() {
-  const kept = login.get()
-  if (kept) begin(kept)
+  const account = login.get()
+  if (account) begin(account)
   else signInView(root, { onLogin: begin })
+  kept = null // the account was left meanwhile
 }
 
 /** `account`: `{ token, userId }`. */
@@ -38,17 +40,21 @@ function begin(account) {
   last = account.userId
   login.use(account)
   let view = null
-  const session = new Session({ token: account.token, makeClient: makeClientFor(account.userId), onSignedOut: (message) => end(message) })
+  const { files, drafts } = kept?.token === account.token ? kept : {}
+  kept = null
+  const session = new Session({ token: account.token, makeClient: makeClientFor(account.userId), onSignedOut: (message) => end(message), files })
   const channel = new AccountChannel(account.userId, () => signedOut(SIGNED_OUT))
   current = { account, leave }
-  view = new ChatView(root, session, { onSignOut: signOut })
+  view = new ChatView(root, session, { onSignOut: signOut, drafts })
   session.start()
 
+  /** Returns what only this page has: files can't be kept as texts are. */
   function leave() {
     current = null
     session.close()
     channel.close()
     view.close()
+    return { token: account.token, files: session.unsentFiles, drafts: view.drafts }
   }
 
   function end(message) {

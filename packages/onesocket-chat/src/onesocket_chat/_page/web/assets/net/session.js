@@ -21,14 +21,17 @@ export class Session {
   #askedForMembers = new Set() // ids of guilds, until it is told anew of one, with some of its members
   #listeners = new Map()
   #loads = 0
+  #hasForgotten = false // what is kept of channels that are gone
+  #files // nonce -> the files of a message that was not sent before the page was left
   #presences = new PresenceBuffer()
   #presenceTimer = null
 
   /**
    * `makeClient`: see `Connection`. `onSignedOut(sentence)`: the token is void. `visibleMessageId()`: of the list's top;
-   * null at its bottom.
+   * null at its bottom. `files`: the `unsentFiles` of the session that was left.
    */
-  constructor({ token, makeClient, onSignedOut }) {
+  constructor({ token, makeClient, onSignedOut, files = new Map() }) {
+    this.#files = files
     this.store = new Store()
     this.api = new Api(token)
     this.onSignedOut = onSignedOut
@@ -68,6 +71,11 @@ export class Session {
     this.#connection.wake()
     this.#sender?.wake()
     this.#loadWhatFailed()
+  }
+
+  /** The files of messages that are not sent, by nonce: the browser keeps their texts alone. */
+  get unsentFiles() {
+    return new Map(this.store.state.outbox.filter(({ files }) => files.length).map(({ nonce, files }) => [nonce, files]))
   }
 
   close() {
@@ -294,7 +302,7 @@ export class Session {
   #begun(userId) {
     if (!this.#sender) {
       this.#sender = new Sender({ store: this.store, api: this.api, userId })
-      this.#sender.restore()
+      this.#sender.restore(this.#files)
       return
     }
     this.#loadAnew()

@@ -41,14 +41,14 @@ export class ChatView {
   #frame
   #cleanup = []
 
-  /** `onSignOut()`: the user signs out. */
+  /** `onSignOut()`: the user signs out. `drafts`: those of the view that was left. */
   constructor(root, session, options) {
     this.#session = session
     this.#root = root
     this.#options = options
     this.#sidebar = new Sidebar(this)
     this.#messages = new MessagesView(session, this)
-    this.#composer = new Composer(session, this)
+    this.#composer = new Composer(session, this, options.drafts)
     this.#members = new MembersView(session, this)
     this.#search = new SearchView(session, this)
     this.#topbar = new Topbar(session, this)
@@ -80,6 +80,11 @@ export class ChatView {
     this.#composer.close()
     this.#search.close()
     for (const dialog of document.querySelectorAll('dialog')) dialog.close()
+  }
+
+  /** What was being written when this was closed, with its files. */
+  get drafts() {
+    return this.#composer.drafts
   }
 
   // --- navigation -------------------------------------------------------------------------------------------------

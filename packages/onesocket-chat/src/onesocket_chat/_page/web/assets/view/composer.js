@@ -24,13 +24,15 @@ export class Composer {
   #chooser
   #completion
   #channelId = null
-  #drafts = new Map() // channel id -> { text, replyTo, files }
+  #drafts // channel id -> { text, replyTo, files }
   #saveTimer = null
   #typingShown = null
 
-  constructor(session, chat) {
+  /** `drafts`: those of the composer that was left. */
+  constructor(session, chat, drafts = new Map()) {
     this.#session = session
     this.#chat = chat
+    this.#drafts = drafts
     this.#field = h('textarea.composer-field', {
       rows: '1', 'aria-label': 'Message', placeholder: 'Message', enterkeyhint: 'send', 'aria-autocomplete': 'list',
       onkeydown: (event) => this.#key(event), oninput: () => this.#changed(), onpaste: (event) => this.#pasted(event),
@@ -74,6 +76,11 @@ export class Composer {
   close() {
     this.#save()
     this.#channelId = null
+  }
+
+  /** What is being written, by channel. */
+  get drafts() {
+    return this.#drafts
   }
 
   /** Reply to a message. */
