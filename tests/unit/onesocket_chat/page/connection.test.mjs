@@ -302,3 +302,37 @@ test('a tab that may not share says so, and tries again', async (context) => {
   context.mock.timers.tick(20_000)
   assert.equal(client.calls.length, 2)
 })
+
+test('when the network may have changed a dead connection is noticed in seconds, and one that answers stays', async (context) => {
+  const { connection, last, names, states } = await setUp(context)
+  await ready(last())
+  const socket = last()
+  const beats = () => socket.sent.filter(({ op }) => op === 1).length
+  context.mock.timers.enable({ apis: ['setTimeout'] })
+  let clock = performance.now()
+  const elapsed = context.mock.method(performance, 'now', () => clock)
+  const pass = async (ms) => {
+    clock += ms
+    context.mock.timers.tick(ms)
+    await settled()
+  }
+  connection.probe()
+  await settled()
+  assert.equal(beats(), 1)
+  socket.receive(11, null)
+  await pass(5_000)
+  assert.equal(connection.state, 'connected')
+  connection.wake()
+  connection.probe() // one is under way
+  await settled()
+  const asked = beats()
+  await pass(3_900)
+  assert.equal(connection.state, 'connected')
+  await pass(200)
+  assert.equal(connection.state, 'connecting')
+  await pass(1_100) // a dead socket is given up
+  assert.deepEqual([names().slice(2), beats()], [['connecting', 'waiting', 'connecting'], asked])
+  assert.equal(found(states, 'waiting').reason, 'The server does not answer any more.')
+  elapsed.mock.restore()
+  context.mock.timers.reset()
+})

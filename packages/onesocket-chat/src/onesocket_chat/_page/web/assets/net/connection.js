@@ -74,9 +74,15 @@ export class Connection {
     return this.#client.close()
   }
 
-  /** The network is back, or the page was asleep. A connection that is dead is noticed by its heartbeats. */
+  /** The network is back, or the page was asleep: a connection may be dead. */
   wake() {
     if (this.state === 'waiting') this.connect()
+    else this.probe()
+  }
+
+  /** The network may be gone: that is told in seconds, instead of with the next heartbeats. */
+  probe() {
+    if (this.state === 'connected') this.#client.probe().catch(() => {}) // another tab is taking over
   }
 
   /** Ask for the members of a guild; they come as GUILD_MEMBERS_CHUNK. Rejects if it isn't known that this was sent. */

@@ -49,12 +49,15 @@ export class Session {
     this.#typingTimer = setInterval(() => this.store.dispatch({ type: 'typing-expired', now: Date.now() }), 1_000)
     this.#onWake = () => this.#wake()
     addEventListener('online', this.#onWake)
+    addEventListener('offline', this.#onOffline)
     document.addEventListener('visibilitychange', this.#onVisible)
   }
 
   #typingTimer
   #onWake
+  #onOffline = () => this.#connection.probe()
   #onVisible = () => document.visibilityState === 'visible' && this.#wake()
+  #wasConnected = false
   #newToken = null // while the password is changed: a promise that stays open once it is, as the page begins anew
 
   start() {
@@ -82,6 +85,7 @@ export class Session {
     clearInterval(this.#typingTimer)
     clearTimeout(this.#presenceTimer)
     removeEventListener('online', this.#onWake)
+    removeEventListener('offline', this.#onOffline)
     document.removeEventListener('visibilitychange', this.#onVisible)
     this.#sender?.close()
     this.#connection.close()
