@@ -115,3 +115,26 @@ test('a message is sent although the browser has no room to keep it', async () =
   await isGone
   assert.deepEqual(posted, ['hello'])
 })
+
+test('what is written for a channel that is gone is forgotten after 30 days, and not before', async () => {
+  const DAY = 86_400_000
+  const { lasting, one } = await tabOfAda({ remember: true })
+  one.writeDraft('text.ada.10', 'there')
+  one.writeDraft('text.ada.66', 'gone')
+  one.writeValue('outbox.ada.n1', { channelId: '66', content: 'gone, too' })
+  one.writeDraft('text.adam.66', 'of somebody else')
+  const forget = (day, ...there) => one.forgetGone('ada', (id) => ['10', ...there].includes(id), day * DAY)
+  const left = () => [...lasting.entries.keys()].filter((key) => /(text|outbox)/.test(key)).map((key) => key.replace('onesocket.', '')).sort()
+  const all = ['outbox.ada.n1', 'text.ada.10', 'text.ada.66', 'text.adam.66']
+  forget(100)
+  forget(129)
+  assert.deepEqual(left(), all)
+  forget(131, '66') // an outage was over: it counts anew
+  forget(132)
+  forget(161)
+  assert.deepEqual(left(), all)
+  forget(162)
+  assert.deepEqual(left(), ['text.ada.10', 'text.adam.66'])
+  assert.equal(one.readDraft('text.ada.66'), '')
+  assert.ok(![...lasting.entries.keys()].some((key) => key.includes('gone')))
+})

@@ -7,7 +7,9 @@ import { isNewer } from '../state/ids.js'
 import { PresenceBuffer } from '../state/presence_buffer.js'
 import { Api, ApiError } from './api.js'
 import { Connection } from './connection.js'
+import { isOutdated } from './page_version.js'
 import { Sender } from './sender.js'
+import { forgetGone } from './storage.js'
 
 const PAGE = 50
 const TYPING_MS = 8_000
@@ -278,6 +280,7 @@ export class Session {
     if (name === 'GUILD_CREATE') this.#askedForMembers.delete(data.id)
     this.store.dispatch({ type: 'dispatch', name, data, now: Date.now() })
     if (name === 'READY') this.#begun(data.user.id)
+    this.#forgetGone()
     for (const listener of this.#listeners.get(name) ?? []) listener(data, this.store.state)
   }
 
@@ -287,6 +290,15 @@ export class Session {
     this.#askedForMembers.clear()
     this.store.dispatch({ type: 'snapshot', parts })
     this.#begun(parts.me.id)
+    this.#forgetGone()
+  }
+
+  /** Once all guilds have come it is known which channels are gone. */
+  #forgetGone() {
+    const { isReady, awaited, channels, me } = this.store.state
+    if (this.#hasForgotten || !isReady || awaited.size) return
+    this.#hasForgotten = true
+    forgetGone(me.id, (channelId) => channels.has(channelId), Date.now())
   }
 
   /** A login was refused, which may be another tab's of this account, with a token of its own. */

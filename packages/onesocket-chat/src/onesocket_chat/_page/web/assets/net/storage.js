@@ -4,6 +4,7 @@ const PREFIX = 'onesocket.'
 const TOKEN = `${PREFIX}token`
 const USER = `${PREFIX}user`
 const LASTS = `${PREFIX}lasts`
+const GONE_MS = 30 * 86_400_000 // a server may have a long outage, and a channel be hidden for a while
 
 function usable(name) {
   try {
@@ -172,10 +173,26 @@ export function hasDraft(userId) {
   return kept.some((key) => readDraft(key.slice(PREFIX.length)).trim())
 }
 
+/** Forget the drafts, and what waits, of channels that have been gone for 30 days. `isThere(channelId)`; `now` in ms. */
+export function forgetGone(userId, isThere, now) {
+  const name = `gone.${userId}.since`
+  const known = readValue(name, {})
+  const gone = {}
+  const kept = ['text', 'outbox'].flatMap((kind) => namesIn(own, `${PREFIX}${kind}.${userId}.`))
+  for (const key of kept) {
+    const channelId = read(own, key.slice(PREFIX.length), null)?.channelId ?? key.split('.').at(-1)
+    if (isThere(channelId)) continue
+    const since = known[channelId] ?? now
+    if (now - since < GONE_MS) gone[channelId] = since
+    else for (const storage of [ofThisTab, own]) storage.removeItem(key)
+  }
+  writeValue(name, Object.keys(gone).length ? gone : null)
+}
+
 /** Forget what is kept of an account besides its login: its drafts, what waits, and where it was. */
 export function forgetAccount(userId) {
   for (const storage of [ofThisTab, lasting]) {
-    for (const kind of ['text', 'outbox', 'place']) {
+    for (const kind of ['text', 'outbox', 'place', 'gone']) {
       for (const key of namesIn(storage, `${PREFIX}${kind}.${userId}.`)) storage.removeItem(key)
     }
   }
