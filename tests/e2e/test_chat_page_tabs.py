@@ -13,7 +13,7 @@ from onesocket_discord.rest import Rest
 from onesocket_discord.server import ChatServer
 from tools.screenshots import PASSWORD
 
-from .chat_browser import PagePerson, page_of
+from .chat_browser import PagePerson, page_of, person
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -220,6 +220,24 @@ async def test_a_tab_of_another_version_has_a_connection_of_its_own(server: Chat
         assert server.stats.open == 2
         await first.write("hello")
         await second.sent("hello")
+
+
+async def test_an_open_page_tells_of_a_newer_version(server: ChatServer, chromium: Browser) -> None:
+    async with person(chromium, server.page_url) as ada:
+        await ada.sign_in("ada", new=True)
+        newer = "export const VERSION = 'of the next release'"
+        await ada.page.route("**/assets/version.js", lambda route: route.fulfill(body=newer))
+        await server.faults.drop_connection(user="ada")
+        await ada.page.locator(".notice", has_text="out of date").get_by_role("button", name="Reload").click()
+        await ada.connected()
+        await expect(ada.page.locator(".notice")).to_have_count(0)
+
+
+async def test_a_page_whose_modules_do_not_come_says_so(server: ChatServer, chromium: Browser) -> None:
+    async with person(chromium, server.page_url) as ada:
+        await ada.page.route("**/main.js", lambda route: route.fulfill(status=404))
+        await ada.page.goto(server.page_url)
+        await expect(ada.page.get_by_text("The page could not be loaded")).to_be_visible()
 
 
 async def test_drafts_of_two_tabs_are_apart(server: ChatServer, chromium: Browser) -> None:

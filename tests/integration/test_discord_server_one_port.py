@@ -207,13 +207,14 @@ async def test_the_page_has_strict_headers_and_is_not_sent_twice(server: ChatSer
                 assert answer.headers["Vary"] == "Accept-Encoding"
         async with http.get(server.page_url, headers={"Accept-Encoding": "br, Gzip;q=0.5"}) as answer:
             assert answer.headers["Content-Encoding"] == "gzip"
-        # Its files have addresses with their version: they are asked for once.
+        # Its files have addresses with their version, so they are asked for once; of another version there are none.
         (main,) = re.findall(r'src="/(assets/[0-9a-f]{16}/main.js)"', body.decode())
-        for address, policy_of in ((main, "immutable"), (f"assets/{'0' * 16}/main.js", "no-cache")):
+        for address, policy_of in ((main, "immutable"), ("assets/main.js", "no-cache"), ("start.js", "no-cache")):
             async with http.get(server.page_url + address) as answer:
                 assert (answer.status, answer.headers["Content-Type"]) == (200, "text/javascript; charset=utf-8")
                 assert answer.headers["Cache-Control"].endswith(policy_of)
         for path in (
+            f"assets/{'0' * 16}/main.js",
             f"assets/{'0' * 16}/nothing.js",
             "assets/nothing.js",
             "../pyproject.toml",

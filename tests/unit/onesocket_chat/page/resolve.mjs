@@ -8,6 +8,9 @@ const SOURCES = new URL('../../../../packages/onesocket-js/src/', import.meta.ur
 registerHooks({
   resolve(specifier, context, nextResolve) {
     const { href } = new URL(specifier, context.parentURL ?? import.meta.url)
+    if (href.endsWith('/_page/web/assets/version.js')) {
+      return { url: "data:text/javascript,export const VERSION = 'of this page'", shortCircuit: true }
+    }
     const [, path] = href.split(SERVED)
     return path === undefined ? nextResolve(specifier, context) : { url: new URL(path, SOURCES).href, shortCircuit: true }
   },

@@ -47,12 +47,14 @@ def test_the_version_is_that_of_the_files(monkeypatch: pytest.MonkeyPatch, tmp_p
     (client / "index.js").write_text("export {}")
     (tmp_path / "web").mkdir()
     (tmp_path / "web" / "index.html").write_text("<head></head>")
+    (tmp_path / "web" / "start.js").write_text("")
     monkeypatch.setattr(_page, "_HERE", tmp_path)
     files = page_files()
     names = {"assets/onesocket/index.js", "assets/version.js"}  # of a wheel, which has them inside
-    assert set(files) == {"index.html", *names}
+    assert set(files) == {"index.html", "start.js", *names}
     # A slow network is waited for once, not once for each module that imports another.
     assert all(f'<link rel="modulepreload" href="/{name}" />' in files["index.html"].decode() for name in names)
+    assert "start.js" not in files["index.html"].decode()  # it is no module
     assert files["assets/version.js"] != version
 
 

@@ -12,6 +12,8 @@ _CLIENT: Final = "assets/onesocket"
 """Where the page has the JavaScript client: a wheel brings its files, a checkout has them beside this distribution."""
 _WORKER: Final = f"{_CLIENT}/tabs/worker.js"
 _INDEX: Final = "index.html"
+_START: Final = "start.js"
+"""A script, and no module; it works where the modules don't come."""
 _HEAD_END: Final = b"</head>"
 _LEFT_OUT: Final = "react"
 """The part of the client that a page without a build step has no use for."""
@@ -29,7 +31,7 @@ def page_files() -> dict[str, bytes]:
 
 def _preloads(files: Mapping[str, bytes]) -> bytes:
     """Tags that have the browser load all modules at once, instead of each after the ones that import it."""
-    names = sorted(name for name in files if name.endswith(".js") and name != _WORKER)
+    names = sorted(name for name in files if name.endswith(".js") and name not in {_START, _WORKER})
     return "".join(f'<link rel="modulepreload" href="/{name}" />\n    ' for name in names).encode()
 
 

@@ -75,7 +75,8 @@ class StaticPage:
     def add_routes(self, router: web.UrlDispatcher) -> None:
         """Add a route for each file, and one for the addresses in the index, which have the version of all files.
 
-        A browser asks for those once, and not again with each visit whether a hundred small files are current.
+        A browser asks for those once, and not again with each visit whether a hundred small files are current. Those of
+        another version are not there: its modules would not fit together with these.
         """
         for path in ("/", "/channels/{_:.+}"):
             router.add_get(path, self._get(_INDEX))
@@ -86,11 +87,10 @@ class StaticPage:
 
     async def _get_versioned(self, request: web.Request) -> web.StreamResponse:
         name = _ASSETS + request.match_info["path"]
-        if name not in self._files:
+        if name not in self._files or request.match_info["version"] != self._version:
             raise web.HTTPNotFound
         answer = await self._get(name)(request)
-        if request.match_info["version"] == self._version:  # another one is of a page from before an upgrade
-            answer.headers["Cache-Control"] = "public, max-age=31536000, immutable"
+        answer.headers["Cache-Control"] = "public, max-age=31536000, immutable"
         return answer
 
     def _get(self, name: str) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:

@@ -334,6 +334,13 @@ export class Session {
     else this.#load(channelId, 'around', `around=${top}`, { around: top })
   }
 
+  /** The server may have been upgraded while it was away. */
+  async #checkVersion() {
+    if (!(await isOutdated())) return
+    const action = { label: 'Reload', run: () => location.reload() }
+    this.notify({ id: 'version', kind: 'warning', title: 'The page is out of date', text: 'The server has a newer one. Reload, when it suits you.', action })
+  }
+
   #connectionChanged(connection) {
     const { state, reason, detail, isResumed } = connection
     const why = detail ? `${reason} (${detail})` : reason
@@ -344,7 +351,11 @@ export class Session {
       entry: { at: Date.now(), state, text: why ?? (state === 'connected' ? (isResumed ? 'Resumed: nothing was missed.' : 'A new session.') : null) },
     })
     this.#sender?.connected(state === 'connected')
-    if (state === 'connected') this.#loadWhatFailed()
+    if (state === 'connected') {
+      this.#loadWhatFailed()
+      if (this.#wasConnected) this.#checkVersion()
+      this.#wasConnected = true
+    }
     if (state === 'waiting' && before !== 'waiting') {
       this.notify({ id: 'connection-lost', kind: 'warning', title: 'No connection', text: `${reason} What you write is sent as soon as it is back.` })
     } else if (state === 'connected') this.store.dispatch({ type: 'notice-withdrawn', id: 'connection-lost' })

@@ -30,7 +30,9 @@ export class Notices {
   }
 
   #make(notice) {
-    return h(`div.notice.is-${notice.kind}`, {}, h('div', {}, h('strong', {}, notice.title), notice.text && h('p', {}, notice.text)),
+    const { action } = notice
+    const button = action && h('button.link', { type: 'button', onclick: action.run }, action.label)
+    return h(`div.notice.is-${notice.kind}`, {}, h('div', {}, h('strong', {}, notice.title), notice.text && h('p', {}, notice.text), button),
       iconButton('close', 'Dismiss', () => this.#withdraw(notice.id)))
   }
 
