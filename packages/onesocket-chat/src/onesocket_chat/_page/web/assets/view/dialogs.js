@@ -1,4 +1,4 @@
-import { append, h, iconButton } from './dom.js'
+import { append, h, iconButton, withShowButton } from './dom.js'
 
 /**
  * Ask for one or several texts. Resolves with the values by name, or null. With `attempt(values, refuse)` it resolves with
@@ -7,7 +7,7 @@ import { append, h, iconButton } from './dom.js'
 export function askFor(title, fields, { action = 'OK', text = '', attempt = null } = {}) {
   const inputs = fields.map(({ name, label, type = 'text', ...more }) => {
     const input = h('input', { id: `ask-${name}`, name, type, required: true, ...more })
-    return [h('label', { for: input.id }, label), input]
+    return [h('label', { for: input.id }, label), type === 'password' ? withShowButton(input) : input]
   })
   return show(title, (done) => {
     const error = h('p.form-error', { id: 'ask-error', role: 'alert' })
@@ -29,7 +29,7 @@ export function askFor(title, fields, { action = 'OK', text = '', attempt = null
     }
 
     function refuse(sentence) {
-      const [, field] = inputs[0]
+      const field = form.elements[fields[0].name]
       error.textContent = sentence
       field.setAttribute('aria-invalid', 'true')
       field.setAttribute('aria-describedby', error.id)

@@ -47,6 +47,8 @@ const PATHS = {
   menu: 'M3 6h18M3 12h18M3 18h18',
   search: 'M11 4a7 7 0 1 0 0 14a7 7 0 0 0 0-14M16 16l5 5',
   people: 'M9 11a4 4 0 1 0 0-8a4 4 0 0 0 0 8M2 21c0-4 3-6 7-6s7 2 7 6M16 3.5a4 4 0 0 1 0 7M18 15.5c2.500.8 4 2.700 4 5.500',
+  invite: 'M9 11a4 4 0 1 0 0-8a4 4 0 0 0 0 8M2 21c0-4 3-6 7-6s7 2 7 6M19 8v6M16 11h6',
+  eye: 'M2 12c2.500-4.700 6-7 10-7s7.500 2.300 10 7c-2.500 4.700-6 7-10 7s-7.500-2.300-10-7M12 9a3 3 0 1 0 0 6a3 3 0 0 0 0-6',
   smile: 'M12 3a9 9 0 1 0 0 18a9 9 0 0 0 0-18M8.500 10h.01M15.500 10h.01M8 14.500c1 1.300 2.300 2 4 2s3-.7 4-2',
   reply: 'M10 6L4 12l6 6M4 12h9c4 0 6 2 7 6',
   edit: 'M4 20h4L19 9l-4-4L4 16zM13 7l4 4',
@@ -80,6 +82,18 @@ export function icon(name) {
 /** A button with an icon; the label is its name and its tooltip. */
 export function iconButton(name, label, onclick, attributes = {}) {
   return h('button.icon-button', { type: 'button', 'aria-label': label, title: label, onclick, ...attributes }, icon(name))
+}
+
+/** The field of a password, with a button that shows what is typed: it is asked for once. */
+export function withShowButton(field) {
+  const button = iconButton('eye', 'Show what is typed', () => show(field.type === 'password'), { 'aria-pressed': 'false' })
+  const show = (isShown) => {
+    field.type = isShown ? 'text' : 'password'
+    button.setAttribute('aria-pressed', String(isShown))
+    // Browsers offer to keep what is sent from a field for passwords alone.
+    if (isShown) field.form?.addEventListener('submit', () => show(false), { once: true })
+  }
+  return h('div.password-field', {}, field, button)
 }
 
 /** A circle with an initial, in one of twelve colours that depends on the id. */

@@ -1,7 +1,7 @@
 import { Api, ApiError } from '../net/api.js'
 import { login } from '../net/storage.js'
 import { inviteCode } from '../text/invite.js'
-import { fill, h } from './dom.js'
+import { fill, h, withShowButton } from './dom.js'
 
 const REGISTRATION = {
   invite: 'This server takes new accounts by invite only. Paste yours below: its code, or the whole link.',
@@ -26,7 +26,7 @@ export function signInView(root, { onLogin, message = '' }) {
   const form = h('form', { novalidate: true, onsubmit: send, 'aria-describedby': 'form-error' },
     title, notice, error,
     h('label', { for: 'name' }, 'Name'), name,
-    h('label', { for: 'password' }, 'Password'), password, hint, inviteLabel, invite,
+    h('label', { for: 'password' }, 'Password'), withShowButton(password), hint, inviteLabel, invite,
     h('label.check', { for: 'remember' }, remember, h('span', {}, 'Stay signed in on this device')),
     h('p.hint', { id: 'remember-hint' }, 'Not where others use this browser, too. There, sign out when you leave.'),
     submit,
