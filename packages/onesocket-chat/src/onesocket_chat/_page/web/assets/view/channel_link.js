@@ -7,6 +7,7 @@ import { PresenceMark } from './presence.js'
 export class ChannelLink {
   #link
   #presence = null
+  #person // whose conversation it is
   #name = h('span.channel-name')
   #mark = null // the number of mentions, or that something is new
   #shown = {}
@@ -14,8 +15,9 @@ export class ChannelLink {
   /** `about`: as for `update`. */
   constructor(channel, about) {
     this.#link = h('a.channel', { href: about.path, 'data-id': channel.id })
+    this.#person = channel.recipients[0] ?? '0'
     if (channel.type === DM) {
-      this.#presence = new PresenceMark(avatar(channel.recipients[0] ?? '0', about.name), about.status)
+      this.#presence = new PresenceMark(avatar(this.#person, about.name), about.status)
       this.#link.append(this.#presence.element)
     } else this.#link.append(h('span.hash', { 'aria-hidden': 'true' }, '#'))
     this.#link.append(this.#name)
@@ -27,7 +29,10 @@ export class ChannelLink {
   update({ name, status, isCurrent, isUnread, mentions }) {
     const hasNew = isUnread && !isCurrent
     this.#presence?.update(status)
-    this.#show('name', name, () => fill(this.#name, isolated(name)))
+    this.#show('name', name, () => {
+      fill(this.#name, isolated(name))
+      this.#link.querySelector('.avatar')?.replaceWith(avatar(this.#person, name))
+    })
     this.#show('current', isCurrent, () => (isCurrent ? this.#link.setAttribute('aria-current', 'page') : this.#link.removeAttribute('aria-current')))
     this.#show('unread', hasNew, () => this.#link.classList.toggle('is-unread', hasNew))
     this.#show('mark', isCurrent ? '' : mentions || (hasNew ? 'unread' : ''), (mark) => this.#drawMark(mark))

@@ -3,12 +3,14 @@
 import { readValue, writeValue } from '../net/storage.js'
 import { pathOf } from './names.js'
 
+const WANTED_MS = 10_000 // what comes later would take people from what they are doing by then
+
 export class Navigation {
   #session
   #options
   #opened = null // { channel, guild } of what is shown
   #left = null // the guild that the user leaves: it needs no explanation
-  #wanted = null // the channel that is opened as soon as it is known
+  #wanted = null // the channel that is opened as soon as it is known: { channelId, until (ms) }
   /** What was shown and is no longer there: `{ channel, guild }`, where the guild is null if that is there. Or null. */
   gone = null
 
@@ -37,7 +39,7 @@ export class Navigation {
 
   /** Show a channel of a guild that was just entered, and comes by itself; unless another one is opened meanwhile. */
   openOnceKnown(channelId) {
-    this.#wanted = channelId
+    this.#wanted = { channelId, until: Date.now() + WANTED_MS }
     this.settle()
   }
 
@@ -59,8 +61,9 @@ export class Navigation {
   settle() {
     const { state } = this.#session.store
     if (!state.isReady) return
-    if (state.channels.has(this.#wanted)) {
-      this.#options.onWanted(this.#wanted)
+    if (this.#wanted !== null && Date.now() > this.#wanted.until) this.#wanted = null
+    if (state.channels.has(this.#wanted?.channelId)) {
+      this.#options.onWanted(this.#wanted.channelId)
       return
     }
     const { channelId } = state.view
