@@ -254,6 +254,9 @@ export class MessagesView {
     if (this.#toolbar.parentElement === found.article || this.#toolbar.contains(document.activeElement)) return
     fill(this.#toolbar, this.#buttons(found.message))
     found.article.append(this.#toolbar)
+    // On a phone it is above its message, unless that is the topmost one.
+    const room = found.article.getBoundingClientRect().top - this.#scroller.getBoundingClientRect().top
+    this.#toolbar.classList.toggle('is-below', room < this.#toolbar.offsetHeight)
   }
 
   #buttons(message) {

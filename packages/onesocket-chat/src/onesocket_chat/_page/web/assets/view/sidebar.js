@@ -81,7 +81,7 @@ export class Sidebar {
     return {
       key: `${guild.name} ${isOwner} ${mayMake} ${mayBan}`,
       make: () => [
-        iconButton('people', `Invite people to ${guild.name}`, () => this.#chat.invite(guild)),
+        iconButton('invite', `Invite people to ${guild.name}`, () => this.#chat.invite(guild)),
         mayMake && iconButton('plus', `New channel in ${guild.name}`, () => this.#chat.newChannel(guild)),
         mayBan && iconButton('ban', `Banned people of ${guild.name}`, () => this.#chat.bans(guild)),
         !isOwner && iconButton('leave', `Leave ${guild.name}`, () => this.#chat.leave(guild)),

@@ -8,7 +8,7 @@ import { channelTitle } from './names.js'
 
 export class Topbar {
   #title = h('h1')
-  #guild = h('p.topbar-guild.only-narrow')
+  #guild = h('p.topbar-guild')
   #topic = h('p.topic', { dir: 'auto' })
   #badge = h('span.menu-badge', { hidden: true, 'aria-hidden': 'true' })
   #menu
