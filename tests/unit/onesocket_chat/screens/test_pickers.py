@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from textual.binding import Binding
 from textual.widgets import Input
 
@@ -34,6 +35,18 @@ def test_targets_are_found_by_beginning_part_guild_and_letters() -> None:
     assert find_targets(targets, "xyz") == []
     unread = target("#news", is_unread=True)
     assert find_targets([*targets, unread], "")[0] is unread
+    mentioned = target("#staff", is_unread=True)._replace(mentions=1)
+    assert find_targets([*targets, unread, mentioned], "")[:2] == [mentioned, unread]
+
+
+async def test_ctrl_k_counts_mentions() -> None:
+    async with offline_chat() as driver:
+        counts = {RANDOM: 3, GENERAL: 120}
+        driver.session.store.change(lambda world: replace(world, mentions=counts))
+        await driver.type("ctrl+k")
+        await driver.until(
+            lambda: driver.is_drawn("#random  3  the guild") and driver.is_drawn("#general  99+  the guild")
+        )
 
 
 async def test_ctrl_k_goes_to_a_channel_while_one_writes() -> None:

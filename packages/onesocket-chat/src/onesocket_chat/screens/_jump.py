@@ -9,11 +9,13 @@ from textual.content import Content
 from textual.widgets import Input
 
 from ..model._chat_state import ChatState
+from ..model._models import Channel
 from ..model._safe_text import one_line
 from ..widgets._channel_panel import GONE
 from ._picker import PickerScreen
 
 _MAX_ENTRIES = 50
+_MOST_MENTIONS = 99
 
 
 class JumpTarget(NamedTuple):
@@ -24,6 +26,8 @@ class JumpTarget(NamedTuple):
     channel_id: int | None
     user_id: int | None
     is_unread: bool
+    mentions: int = 0
+    """Messages that mention me there, and that I haven't read."""
 
 
 class JumpScreen(PickerScreen[JumpTarget]):
@@ -53,7 +57,7 @@ def find_targets(targets: list[JumpTarget], query: str) -> list[JumpTarget]:
     """The targets that fit: by the beginning of a name, then by a part, then by its letters in order."""
     wanted = query.casefold().strip().lstrip("#@")
     if not wanted:
-        return sorted(targets, key=lambda target: not target.is_unread)
+        return sorted(targets, key=lambda target: (not target.mentions, not target.is_unread))
     ranked = ((_rank(target, wanted), number) for number, target in enumerate(targets))
     return [targets[number] for rank, number in sorted(ranked) if rank < _NO_MATCH]
 
@@ -77,14 +81,14 @@ def _rank(target: JumpTarget, wanted: str) -> int:
 def _targets_of(state: ChatState) -> list[JumpTarget]:
     guilds = sorted(state.guilds.values(), key=lambda guild: guild.id)
     found = [
-        JumpTarget(one_line(channel.title, 60), one_line(guild.name, 40), channel.id, None, state.is_unread(channel.id))
+        _target_of(state, channel, one_line(guild.name, 40))
         for guild in guilds
         for channel in state.channels_of(guild.id)
     ]
     lost = dict.fromkeys(one.channel_id for one in state.outbox.drafts if one.channel_id not in state.channels)
     found += [JumpTarget(GONE, "with what was not sent there", one, None, is_unread=False) for one in lost]
     direct = state.channels_of(None)
-    found += [JumpTarget(one_line(one.title, 60), "", one.id, None, state.is_unread(one.id)) for one in direct]
+    found += [_target_of(state, one, "") for one in direct]
     talked = {person.id for channel in direct for person in channel.recipients}
     me = state.me.id if state.me is not None else 0
     others = [person for person in state.people.values() if person.id not in talked | {me} and person.username]
@@ -92,6 +96,15 @@ def _targets_of(state: ChatState) -> list[JumpTarget]:
     return found + [JumpTarget(f"@{one_line(one.username, 32)}", "", None, one.id, is_unread=False) for one in others]
 
 
+def _target_of(state: ChatState, channel: Channel, guild: str) -> JumpTarget:
+    unread, mentions = state.is_unread(channel.id), state.mentions.get(channel.id, 0)
+    return JumpTarget(one_line(channel.title, 60), guild, channel.id, None, unread, mentions)
+
+
 def _line(target: JumpTarget) -> Content:
     mark = ("● ", "$text-warning") if target.is_unread else "  "
-    return Content.assemble(mark, (target.title, "bold" if target.is_unread else ""), (f"  {target.guild}", "dim"))
+    shown = str(target.mentions) if target.mentions <= _MOST_MENTIONS else f"{_MOST_MENTIONS}+"
+    count = (f"  {shown}", "bold $text-error") if target.mentions else ""
+    return Content.assemble(
+        mark, (target.title, "bold" if target.is_unread else ""), count, (f"  {target.guild}", "dim")
+    )
