@@ -145,7 +145,14 @@ def test_content_is_hidden_but_from_whom_it_is_meant_for() -> None:
     assert hidden == {**message, "content": "", "embeds": []}
     assert without_content({**message, "author": {"id": "1"}}, "1") is None
     assert without_content({**message, "mentions": [{"id": "1"}]}, "1") is None
-    assert without_content({**message, "guild_id": None}, "1") is None
+    direct = {**message, "guild_id": None}
+    assert without_content(direct, "1") is None
+    forwarded = [{"message": {"content": "secret", "embeds": []}}]
+    for of_bot, seen in ((False, "secret"), (True, "")):  # as on the local server
+        author = {"id": "5", "bot": of_bot}
+        body: dict[str, Any] = {**direct, "author": author, "message_snapshots": forwarded}
+        (shown,) = (without_content(body, "1") or body)["message_snapshots"]
+        assert shown["message"]["content"] == seen
 
 
 def test_a_session_keeps_no_more_than_it_may() -> None:

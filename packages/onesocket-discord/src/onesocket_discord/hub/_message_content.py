@@ -25,9 +25,7 @@ def without_content(message: JsonObject, user_id: str) -> JsonObject | None:
     """The message with its content hidden; None where the bot `user_id` may read all of it without MESSAGE_CONTENT.
 
     That is in direct messages, in its own, and where it is mentioned (Discord's documentation, "Message content
-    intent"); the message that it replies to counts for itself.
+    intent"); the message that it replies to counts for itself. What a bot forwards in a direct message is hidden, too.
     """
-    if message.get("guild_id") is None:
-        return None
-    shown = content_for(message, user_id)
+    shown = content_for(message, user_id, in_dm=message.get("guild_id") is None)
     return None if shown is message else shown
