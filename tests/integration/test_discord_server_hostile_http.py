@@ -56,7 +56,7 @@ async def test_what_is_no_http_is_refused_as_discord_does_and_repeated_nowhere(
     async with ChatServer() as server:
         status, headers, body = await exchange(server, *lines)
     assert (status, body) == (400, {"message": "400: Bad Request", "code": 0})
-    assert headers["content-type"] == "application/json"
+    assert (headers["content-type"], headers["server"]) == ("application/json", "onesocket")
     assert "SECRET" not in caplog.text
 
 

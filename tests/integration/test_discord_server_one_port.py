@@ -189,7 +189,7 @@ async def test_the_page_has_strict_headers_and_is_not_sent_twice(server: ChatSer
         async with http.get(server.page_url) as answer:
             body, headers = await answer.read(), answer.headers
         assert headers["Content-Type"] == "text/html; charset=utf-8"
-        assert headers["Cache-Control"] == "no-cache"
+        assert (headers["Cache-Control"], headers["Server"]) == ("no-cache", "onesocket")
         assert headers["X-Content-Type-Options"] == "nosniff"
         policy = dict(part.split(" ", 1) for part in headers["Content-Security-Policy"].split("; "))
         assert policy["default-src"] == "'self'"

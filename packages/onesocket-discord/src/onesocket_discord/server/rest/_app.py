@@ -22,7 +22,7 @@ from ._page import StaticPage
 from ._rate_limiter import RateLimiter
 from ._request_context import RateLimitExceeded, RequestContext, RouteSettings
 from ._request_observation import note_account, request_noter
-from ._responses import api_error_response, error_response, json_response, rate_limited_response
+from ._responses import api_error_response, error_response, json_response, name_server, rate_limited_response
 from ._route import RouteDefinition
 from ._routes import ROUTES
 
@@ -78,6 +78,7 @@ def make_app(
     if observers:
         middlewares.insert(0, request_noter(observers, settings.source_of))
     app = web.Application(middlewares=middlewares, client_max_size=_MAX_BODY_SIZE)
+    app.on_response_prepare.append(name_server)
     if health is not None:
         app.router.add_get("/healthz", health)
     add_attachment_route(app.router, service)

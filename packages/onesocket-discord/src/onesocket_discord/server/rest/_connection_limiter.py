@@ -12,7 +12,7 @@ from typing import Final
 from aiohttp import web
 
 from .._address_counter import AddressCounter
-from ._responses import error_response
+from ._responses import SERVER_NAME, error_response
 from ._upgrade_head import asks_for_upgrade
 
 log = logging.getLogger(__name__)
@@ -23,6 +23,8 @@ HEAD_TIMEOUT: Final = 20.0
 """Seconds for the head of a request to arrive, from its first byte."""
 _PATIENCE: Final = 1.0
 """Seconds for which a refused connection waits for the request that is refused: closed before, it could be reset."""
+_MAX_WAITING_REFUSALS: Final = 256
+"""Refused connections that wait so; more are closed at once, as each takes a file descriptor."""
 
 
 def _final_response(status: str, text: str) -> bytes:
@@ -60,6 +62,8 @@ class HttpConnectionLimiter:
         self.head_timeout = head
         self.open = 0
         """The number of open connections."""
+        self.waiting_refusals = 0
+        """The number of refused connections that wait for their request."""
         self.on_upgrade: Callable[[asyncio.Transport, bytes], object] | None = None
         """Takes a kept-alive connection over, with the request for an upgrade that came on it."""
         self.on_malformed: Callable[[str, int], object] = lambda _, __: None
@@ -70,11 +74,11 @@ class HttpConnectionLimiter:
 
     def unavailable(self) -> asyncio.Protocol:
         """Create the protocol of a connection over the limit of all."""
-        return _Refusal(_UNAVAILABLE_RESPONSE, 0)
+        return _Refusal(self, _UNAVAILABLE_RESPONSE, 0)
 
     def too_many(self) -> asyncio.Protocol:
         """Create the protocol of a connection over the limit of its address."""
-        return _Refusal(_TOO_MANY_RESPONSE, _PATIENCE)
+        return _Refusal(self, _TOO_MANY_RESPONSE, _PATIENCE if self.waiting_refusals < _MAX_WAITING_REFUSALS else 0)
 
     def __call__(self, address: str = "") -> asyncio.Protocol:
         """Create the protocol of a new connection. `address`: of its other end; it is counted."""
@@ -162,7 +166,8 @@ class _HttpHandler(web.RequestHandler):
             status = HTTPStatus.BAD_REQUEST.value  # aiohttp repeats a header in an answer of its own
         if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             log.error("a request failed", exc_info=exc)
-        response = error_response(status, 0, f"{status}: {HTTPStatus(status).phrase}")
+        headers = {"Server": SERVER_NAME}  # such a request belongs to no application, which would set it
+        response = error_response(status, 0, f"{status}: {HTTPStatus(status).phrase}", headers=headers)
         response.force_close()
         self._all.on_malformed(str(request.remote), status)
         return response
@@ -171,8 +176,9 @@ class _HttpHandler(web.RequestHandler):
 class _Refusal(asyncio.Protocol):
     """Answers the first bytes with an error and closes; after a while also without any."""
 
-    def __init__(self, response: bytes, patience: float) -> None:
+    def __init__(self, connections: HttpConnectionLimiter, response: bytes, patience: float) -> None:
         """`patience`: seconds to wait for the first bytes."""
+        self._connections = connections
         self._response = response
         self._patience = patience
         self._transport: asyncio.BaseTransport | None = None
@@ -181,6 +187,7 @@ class _Refusal(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport
         if self._patience:
+            self._connections.waiting_refusals += 1
             self._timer = asyncio.get_running_loop().call_later(self._patience, self._answer)
         else:
             self._answer()
@@ -191,11 +198,17 @@ class _Refusal(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         del exc
-        if self._timer is not None:
-            self._timer.cancel()
+        self._stop_waiting()
         self._transport = None
 
+    def _stop_waiting(self) -> None:
+        if self._timer is not None:
+            self._connections.waiting_refusals -= 1
+            self._timer.cancel()
+            self._timer = None
+
     def _answer(self) -> None:
+        self._stop_waiting()
         transport, self._transport = self._transport, None
         if isinstance(transport, asyncio.WriteTransport):
             transport.write(self._response)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from aiohttp import web
@@ -13,7 +13,14 @@ from .._api_error import ApiError
 from .._ports import Json
 from ._rate_limiter import denied_decision
 
+SERVER_NAME: Final = "onesocket"
+"""The header `Server`: by default it would tell the versions of aiohttp and of Python."""
 _encode = msgspec.json.Encoder().encode
+
+
+async def name_server(_: web.BaseRequest, response: web.StreamResponse) -> None:
+    """Set the header `Server` of an answer, before it is sent."""
+    response.headers["Server"] = SERVER_NAME
 
 
 def json_response(body: Any, *, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
