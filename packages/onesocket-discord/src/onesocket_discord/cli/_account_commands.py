@@ -70,7 +70,13 @@ def passwd(name: PersonArgument, *, data: DataOption = None, database: DatabaseO
 @user_app.command()
 def promote(name: AccountArgument, *, data: DataOption = None, database: DatabaseOption = None) -> None:
     """Make a member of the server's guild a moderator: may remove and ban, delete messages and manage channels."""
-    manage(data, database, "users/promote", {"name": name})
+    added = manage(data, database, "users/promote", {"name": name}).get("added_permissions")
+    if added:
+        typer.echo(
+            f"{printable(name)} may more than moderators may at first: their role was also given {', '.join(added)} in "
+            "the chat. Take that from the role there, or the role from them: onesocket serve user demote",
+            err=True,
+        )
 
 
 @user_app.command()

@@ -48,7 +48,8 @@ async def _manage_users(service: ChatService, operation: str, body: Json) -> Jso
             await accounts.set_password(name, str(body.get("password", "")))
         case "promote" | "demote":
             user_id, is_one = await accounts.user_id_of(name), operation == "promote"
-            await service.roles.set_moderator(service.default_guild, user_id, is_one=is_one)
+            guild = service.default_guild
+            return {"added_permissions": await service.roles.set_moderator(guild, user_id, is_one=is_one)}
         case "ban" | "unban":
             await accounts.set_banned(name, banned=operation == "ban")
         case "remove":

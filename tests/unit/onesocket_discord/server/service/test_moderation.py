@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from onesocket_discord.protocol._intents import Intents
+from onesocket_discord.server._management import manage_service
 from onesocket_discord.server._ports import Account
 from onesocket_discord.server.service._permissions import Permission
 from tests.unit.onesocket_discord.server.service_fixture import ServiceFixture, expect_api_error, running_service
@@ -242,6 +243,17 @@ async def test_the_servers_owner_makes_moderators() -> None:
         await world.service.bans.ban(maud, guild, mike.user_id, {}, reason=None)
         with expect_api_error(404, 10007):
             await roles.set_moderator(guild, mike.user_id, is_one=True)
+
+
+async def test_promoting_tells_what_the_role_was_given_beside() -> None:
+    async with running_service() as world:
+        olga, maud = [await world.person(name) for name in ("olga", "maud")]
+        guild, roles = world.service.default_guild, world.service.roles
+        assert (await manage_service(world.service, "users/promote", {"name": "maud"}))["added_permissions"] == []
+        (_, role) = await roles.all(maud, guild)
+        wide = int(role["permissions"]) | Permission.MANAGE_ROLES | 1 << 29  # webhooks, which this server has not
+        await roles.edit(olga, guild, int(role["id"]), {"permissions": str(wide & ~Permission.BAN_MEMBERS)})
+        assert await roles.set_moderator(guild, maud.user_id, is_one=True) == ["MANAGE_ROLES"]
 
 
 async def test_the_moderators_role_is_known_by_no_name() -> None:

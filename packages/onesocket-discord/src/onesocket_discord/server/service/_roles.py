@@ -86,20 +86,22 @@ class RoleService(Service):
         await self._give(work, guild_id, user_id, role_id, given=given)
 
     @transaction
-    async def set_moderator(self, work: UnitOfWork, guild_id: int, user_id: int, *, is_one: bool) -> None:
+    async def set_moderator(self, work: UnitOfWork, guild_id: int, user_id: int, *, is_one: bool) -> list[str]:
         """Give a member the moderators' role, made if there is none, or take it; for the server's owner.
 
-        It is known by a mark that nothing else sets, whatever its name. `ApiError` (50035) for who is to lose it and
-        doesn't have it.
+        It is known by a mark that nothing else sets, whatever its name. Returns the permissions that it has been given
+        in the chat since it was made. `ApiError` (50035) for who is to lose it and doesn't have it.
         """
         known = (roles.c.guild_id == guild_id) & roles.c.is_moderator
-        role_id = await work.scalar(select(roles.c.id).where(known))
+        found = (await work.execute(select(roles.c.id, roles.c.permissions).where(known))).one_or_none()
+        role_id, permissions = (None, 0) if found is None else (found.id, found.permissions)
         if role_id is None and is_one:
             values = {"name": _MODERATOR, "permissions": EVERYONE | int(_MODERATES), "hoist": True}
             role_id = int((await self._add(work, guild_id, {**values, "is_moderator": True}))["id"])
         if role_id is None or (not await self._give(work, guild_id, user_id, role_id, given=is_one) and not is_one):
             text = "This account doesn't have the role that `promote` gives; take other roles away in the chat."
             raise invalid_field("name", "NOT_A_MODERATOR", text)
+        return [str(one.name) for one in Permission if one & permissions & ~int(_MODERATES)]
 
     # --- inside -----------------------------------------------------------------------------------------------------
 
