@@ -100,6 +100,23 @@ async def test_the_bytes_that_are_kept_are_bounded() -> None:
     assert gateway.seen()[1] == list(range(1, 101))
 
 
+async def test_a_guild_that_is_joined_has_for_each_session_what_it_asked_for() -> None:
+    gateway = GatewayFixture(0)
+    people = [{"user": {"id": str(number)}} for number in range(1, 61)]
+    presences = [{"user": {"id": str(number)}, "status": "online"} for number in (1, 2)]
+    guild = {"id": "5", "member_count": 60, "large": False, "members": people, "presences": presences}
+    for intents, threshold in ((1, 50), (1 | 1 << 8, 50), (1 | 1 << 8, 60), (0, 250)):
+        session = gateway.add(60, intents=intents)
+        session.large_threshold = threshold
+    gateway.gateway.publish(Event("GUILD_CREATE", guild, frozenset({60}), intents=1))
+    told = [payload["d"] for _, payload in gateway.written]
+    assert [(one["large"], len(one["members"]), len(one["presences"])) for one in told] == [
+        (True, 3, 0),  # those who are there, and oneself
+        (True, 3, 2),
+        (False, 60, 2),
+    ]
+
+
 async def test_an_event_for_nobody_is_not_encoded(caplog: pytest.LogCaptureFixture) -> None:
     gateway = GatewayFixture(1)
     gateway.gateway.publish(Event("X", {"x": object()}, frozenset({2})))  # it couldn't be

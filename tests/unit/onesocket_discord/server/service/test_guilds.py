@@ -4,9 +4,12 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
+from sqlalchemy import insert
 
 from onesocket_discord.server._ports import Account, Directory
 from onesocket_discord.server.service import ChatService
+from onesocket_discord.server.store import UnitOfWork
+from onesocket_discord.server.store._tables import members, users
 from tests.unit.onesocket_discord.server.service_fixture import ServiceFixture, expect_api_error, running_service
 
 Action = Callable[[ChatService, Account, dict[str, int]], Awaitable[Any]]
@@ -318,3 +321,21 @@ async def test_no_guild_channel_role_or_command_is_without_a_name_that_can_be_se
                 with expect_api_error(400, 50035) as refused:
                     await attempt({"name": name})
                 assert list(refused.value.errors or ()) == ["name"]
+
+
+async def test_a_guild_that_is_large_for_everybody_begins_with_those_who_are_there() -> None:
+    async with running_service() as world:
+        ann, guild = await world.person("ann"), world.service.default_guild
+        crowd = range(1000, 1250)
+
+        async def fill(work: UnitOfWork) -> None:
+            rows = [{"id": n, "username": f"{n}", "username_key": f"{n}", "bot": False} for n in crowd]
+            await work.execute(insert(users).values(rows))
+            joined = [{"guild_id": guild, "user_id": n, "joined_at": 0.0} for n in crowd]
+            await work.execute(insert(members).values(joined))
+
+        await world.service.store.write(fill)
+        world.heard.statuses[1001] = "online"
+        (shown,) = (await world.service.ready_data(ann)).guilds
+        assert (shown["member_count"], len(shown["presences"])) == (251, 1)
+        assert {one["user"]["id"] for one in shown["members"]} == {str(ann.user_id), "1001"}

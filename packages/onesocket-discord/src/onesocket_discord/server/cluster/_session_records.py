@@ -14,6 +14,7 @@ from typing import Final
 from onesocket.sharing.cluster._redis_client import RedisClient
 
 from ..._serving import EncodedDispatch
+from ...protocol._limits import LARGE_THRESHOLD
 from .._cluster_entry import EntryOfMove, encode_entry
 from ..gateway._session import GatewaySession
 from . import _redis_scripts as scripts
@@ -42,6 +43,8 @@ class SessionRecord:
     newer: Checkpoint
     own: Mapping[int, EncodedDispatch]
     """The recorded dispatches, by number."""
+    large_threshold: int = LARGE_THRESHOLD[0]
+    """An earlier release records none."""
 
     def checkpoint_for(self, seq: int) -> Checkpoint:
         """The newest checkpoint from which all dispatches after `seq` can be rebuilt."""
@@ -61,7 +64,8 @@ class SessionRecords:
         """Record a new session, whose numbers begin at this place of the stream with the dispatches of its own."""
         number, count = session.shard
         fields: list[str | int] = ["node", self._node, "user", session.account.user_id, "intents", session.intents]
-        fields += ["shard", f"{number}/{count}", "old_seq", 0, "old_id", str(at), "seq", 0, "id", str(at)]
+        fields += ["shard", f"{number}/{count}", "large", session.large_threshold]
+        fields += ["old_seq", 0, "old_id", str(at), "seq", 0, "id", str(at)]
         members = _members(enumerate(own, 1))
         await self._client.run_script(scripts.BEGIN, self._keys.session(session.id), self._ttl, *fields, "", *members)
 
@@ -88,6 +92,7 @@ class SessionRecords:
             older=Checkpoint(int(fields[b"old_seq"]), StreamId.parse(fields[b"old_id"])),
             newer=Checkpoint(int(fields[b"seq"]), StreamId.parse(fields[b"id"])),
             own=dict(map(_own_dispatch, members)),
+            large_threshold=int(fields.get(b"large", LARGE_THRESHOLD[0])),
         )
 
     async def save(self, checkpoints: Mapping[str, tuple[Checkpoint, Checkpoint]]) -> None:

@@ -117,7 +117,8 @@ class SharedSessions:
         if record is None:
             yield None
             return
-        session = GatewaySession(account, login, record.intents, record.shard, self._state.options)
+        about = record.intents, record.shard, self._state.options
+        session = GatewaySession(account, login, *about, large_threshold=record.large_threshold)
         session.id = session_id
         if not self._state.sessions.add(session):
             raise ClientViolation(CloseCode.RATE_LIMITED)

@@ -138,6 +138,10 @@ class GatewayServer:
         sessions = list(chain.from_iterable(filter(None, map(self.state.sessions.by_user.get, recipients))))
         if not sessions:
             return
+        if dispatch.is_guild:
+            for session in sessions:
+                session.offer(dispatch)
+            return
         wanted, hides_content, limit = dispatch.intents, dispatch.hides_content, self.options.replay_bytes
         shown, body, last, frame = dispatch.shown, None, 0, b""
         frames: list[tuple[GatewaySession, bytes]] = []

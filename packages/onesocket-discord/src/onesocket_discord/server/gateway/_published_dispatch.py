@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from ..._serving._server_payloads import EncodedDispatch, content_for, content_readers
-from .._ports import Event
+from .._ports import Event, Json
 
 
 class PublishedDispatch:
     """An event for its recipients; each form of its body is encoded when the first session needs it."""
 
-    __slots__ = ("_event", "_forms", "_readers", "_shown", "hides_content", "intents", "shard_key")
+    __slots__ = ("_event", "_forms", "_readers", "_shown", "hides_content", "intents", "is_guild", "shard_key")
 
     def __init__(self, event: Event) -> None:
         self._event = event
@@ -22,6 +22,13 @@ class PublishedDispatch:
         """Modulo the number of shards it gives the shard; 0 for events without a guild."""
         self.hides_content = event.content_of is not None
         """True for a message that bots without MESSAGE_CONTENT may not read as it is."""
+        self.is_guild = event.name == "GUILD_CREATE"
+        """True for a guild, of which each session may see other parts."""
+
+    @property
+    def data(self) -> Json:
+        """The whole body, not encoded."""
+        return self._event.data
 
     @property
     def shown(self) -> EncodedDispatch:

@@ -9,7 +9,8 @@ from typing import Any
 
 from ..._serving import EncodedDispatch, GatewayOptions, ServedSession
 from ...protocol._intents import Intents
-from .._ports import Account
+from ...protocol._limits import LARGE_THRESHOLD
+from .._ports import Account, Json
 from ._published_dispatch import PublishedDispatch
 
 
@@ -22,6 +23,7 @@ class GatewaySession(ServedSession):
         "account",
         "blind",
         "early",
+        "large_threshold",
         "login",
         "plain",
         "presence",
@@ -31,7 +33,14 @@ class GatewaySession(ServedSession):
     )
 
     def __init__(
-        self, account: Account, login: bytes, intents: int, shard: tuple[int, int], options: GatewayOptions
+        self,
+        account: Account,
+        login: bytes,
+        intents: int,
+        shard: tuple[int, int],
+        options: GatewayOptions,
+        *,
+        large_threshold: int = LARGE_THRESHOLD[0],
     ) -> None:
         super().__init__(intents, options)
         self.login = login
@@ -39,6 +48,8 @@ class GatewaySession(ServedSession):
         self.account = account
         self.shard = shard
         """Its number, and the number of shards."""
+        self.large_threshold = large_threshold
+        """In guilds with more members GUILD_CREATE leaves those out who are offline."""
         self.blind = account.bot and not intents & Intents.MESSAGE_CONTENT
         """True if the content of messages is hidden from it."""
         self.early: list[PublishedDispatch] | None = []
@@ -96,8 +107,24 @@ class GatewaySession(ServedSession):
         number, count = self.shard
         if (dispatch.intents and not self.intents & dispatch.intents) or dispatch.shard_key % count != number:
             return None
+        if dispatch.is_guild:
+            return EncodedDispatch("GUILD_CREATE", self.guild_body(dispatch.data))
         is_limited = self.blind and dispatch.hides_content
         return dispatch.form_for(self.account.user_id) if is_limited else dispatch.shown
+
+    def guild_body(self, guild: Json) -> Json:
+        """A guild as this session may see it: presences by intent; of a large one only the members who are there."""
+        presences, members = guild.get("presences", []), guild.get("members", [])
+        shown: Json = {
+            **guild,
+            "unavailable": False,
+            "large": guild.get("member_count", len(members)) > self.large_threshold,
+            "presences": presences if self.intents & Intents.GUILD_PRESENCES else [],
+        }
+        if shown["large"]:
+            near = {presence["user"]["id"] for presence in presences} | {str(self.account.user_id)}
+            shown["members"] = [member for member in members if member["user"]["id"] in near]
+        return shown
 
 
 class EventsLost(Exception):

@@ -34,7 +34,9 @@ async def identify(connection: GatewayConnection, wanted: Identify) -> None:
         return
     if verdict is IdentifyVerdict.SPENT:
         raise ClientViolation(CloseCode.AUTHENTICATION_FAILED)
-    session = GatewaySession(account, token_digest(wanted.token), wanted.intents, shard, state.options)
+    login = token_digest(wanted.token)
+    threshold = wanted.large_threshold
+    session = GatewaySession(account, login, wanted.intents, shard, state.options, large_threshold=threshold)
     if wanted.presence is not None:
         session.presence = shown_presence(wanted.presence)
     if not state.sessions.add(session):  # from now on it collects events
@@ -57,8 +59,7 @@ async def _begin(connection: GatewayConnection, session: GatewaySession, wanted:
         raise ClientViolation(CloseCode.SHARDING_REQUIRED)
     own = [EncodedDispatch("READY", _ready_body(session, ready_data, guilds, state.url()))]
     if session.intents & Intents.GUILDS:
-        bodies = (_guild_body(guild, session, wanted.large_threshold) for guild in guilds)
-        own += [EncodedDispatch("GUILD_CREATE", body) for body in bodies]
+        own += [EncodedDispatch("GUILD_CREATE", session.guild_body(guild)) for guild in guilds]
     if state.cluster is not None and at is not None:
         await state.cluster.sessions.begin(session, at, own)
     early = session.begin()
@@ -149,19 +150,3 @@ def _ready_body(session: GatewaySession, ready_data: ReadyData, guilds: list[Jso
     if not session.account.bot:
         ready["read_states"] = list(ready_data.read_states)
     return ready
-
-
-def _guild_body(guild: Json, session: GatewaySession, large_threshold: int) -> Json:
-    """The guild as this session may see it: presences by intent; of a large one only the members who are there."""
-    presences = guild.get("presences", [])
-    members = guild.get("members", [])
-    shown: Json = {
-        **guild,
-        "unavailable": False,
-        "large": guild.get("member_count", len(members)) > large_threshold,
-        "presences": presences if session.intents & Intents.GUILD_PRESENCES else [],
-    }
-    if shown["large"]:
-        near = {presence["user"]["id"] for presence in presences} | {str(session.account.user_id)}
-        shown["members"] = [member for member in members if member["user"]["id"] in near]
-    return shown

@@ -9,6 +9,7 @@ from sqlalchemy import Row, delete, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ...protocol._intents import Intents
+from ...protocol._limits import LARGE_THRESHOLD
 from .._api_error import ApiError
 from .._ports import Account, Json, Publisher
 from ..store import UnitOfWork
@@ -57,7 +58,10 @@ async def leave_guild(context: ServiceContext, work: UnitOfWork, who: Json, guil
 async def guild_create_objects(
     connection: AsyncConnection, publisher: Publisher, account: Account, only: Sequence[int] | None = None
 ) -> list[Json]:
-    """The guilds of this account (or some of them) as GUILD_CREATE has them, without what its intents deny it."""
+    """The guilds of this account (or some of them) as GUILD_CREATE has them, without what its intents deny it.
+
+    Those that are large for every session have only the members who are there, and the account itself.
+    """
     mine = select(guilds, members.c.joined_at).join(members).where(members.c.user_id == account.user_id)
     if only is not None:
         mine = mine.where(guilds.c.id.in_(only))
@@ -69,20 +73,20 @@ async def guild_create_objects(
             select(channels).where(channels.c.guild_id.in_(ids)).order_by(channels.c.position, channels.c.id)
         )
     ).all()
-    people = (await connection.execute(select_members().where(members.c.guild_id.in_(ids)))).all()
-    return [
-        _permitted(
-            account,
-            serialize.guild_create(
-                row,
-                roles[row.id],
-                [serialize.channel(one) for one in within if one.guild_id == row.id],
-                [member_from_row(one) for one in people if one.guild_id == row.id],
-                list(_presences(publisher, (one.id for one in people if one.guild_id == row.id))),
-            ),
-        )
-        for row in rows
-    ]
+    people: dict[int, list[Row[Any]]] = {guild_id: [] for guild_id in ids}
+    for one in (await connection.execute(select_members().where(members.c.guild_id.in_(ids)))).all():
+        people[one.guild_id].append(one)
+    found: list[Json] = []
+    for row in rows:
+        everybody = people[row.id]
+        presences = list(_presences(publisher, (one.id for one in everybody)))
+        near = {int(one["user"]["id"]) for one in presences} | {account.user_id}
+        is_large = len(everybody) > LARGE_THRESHOLD[1]
+        shown = [member_from_row(one) for one in everybody if not is_large or one.id in near]
+        inside = [serialize.channel(one) for one in within if one.guild_id == row.id]
+        guild = serialize.guild_create(row, roles[row.id], inside, shown, presences)
+        found.append(_permitted(account, {**guild, "member_count": len(everybody)}))
+    return found
 
 
 def _permitted(account: Account, guild: Json) -> Json:
