@@ -279,6 +279,23 @@ async def test_an_intent_that_a_bot_may_not_use_is_refused_with_4014(
         await client.identify(intents=1)
 
 
+async def test_an_intent_that_is_taken_away_ends_the_sessions_with_4003(
+    gateway: GatewayServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with dial(gateway.url) as client:
+        ready = await client.identify()
+        monkeypatch.setattr(FakeDirectory, "denied_intents", 1 << 15)
+        gateway.invalidate(1)
+        assert await client.close_code() == 4003
+    async with dial(gateway.url) as client:
+        await client.hello()
+        await client.resume(ready, 3)
+        assert (await client.receive())["op"] == 9
+    async with dial(gateway.url) as client:
+        await client.identify(wait=False)
+        assert await client.close_code() == 4014
+
+
 async def test_signing_out_ends_the_sessions_with_4004(gateway: GatewayServer) -> None:
     async with dial(gateway.url) as client:
         ready = await client.identify()

@@ -25,6 +25,7 @@ class RecordingGateway:
 
     events: list[Event] = field(default_factory=list)
     signed_out: list[tuple[int, bytes | None]] = field(default_factory=list)
+    invalidated: list[int] = field(default_factory=list)
     connected: frozenset[bytes] = frozenset()
     statuses: dict[int, str] = field(default_factory=dict)
 
@@ -33,6 +34,9 @@ class RecordingGateway:
 
     def sign_out(self, user_id: int, login: bytes | None = None) -> None:
         self.signed_out.append((user_id, login))
+
+    def invalidate(self, user_id: int) -> None:
+        self.invalidated.append(user_id)
 
     def logins(self) -> frozenset[bytes]:
         return self.connected

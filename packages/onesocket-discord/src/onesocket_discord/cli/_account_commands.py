@@ -153,7 +153,7 @@ def edit_bot(
 ) -> None:
     """Change who may add a bot to guilds, its owner, or the intents that it may not use (`--deny none`: all it may).
 
-    A session goes on with the intents that it has; HTTP, and the next Identify, obey.
+    Without an intent that it had, its sessions end, and an Identify that asks for it is refused; HTTP obeys, too.
     """
     settings = _bot_settings(owner, public, deny)
     if not settings:

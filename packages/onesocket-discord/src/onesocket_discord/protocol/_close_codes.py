@@ -79,7 +79,7 @@ _MEANINGS: Final[Mapping[int, str]] = {
     CloseCode.UNKNOWN_ERROR: "unknown error",
     CloseCode.UNKNOWN_OPCODE: "it did not know an opcode",
     CloseCode.DECODE_ERROR: "it could not read a payload",
-    CloseCode.NOT_AUTHENTICATED: "a payload came before the login",
+    CloseCode.NOT_AUTHENTICATED: "a payload came before the login, or the session was ended: a switched-off intent?",
     CloseCode.ALREADY_AUTHENTICATED: "a second login",
     CloseCode.INVALID_SEQUENCE: "a resume with a wrong sequence number",
     CloseCode.RATE_LIMITED: "too many payloads in 60 s",

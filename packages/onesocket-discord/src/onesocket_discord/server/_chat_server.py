@@ -322,7 +322,7 @@ def _cluster_node(url: str, gateway: GatewayServer) -> ClusterNode:
         if (error.name or "").partition(".")[0] != "redis":
             raise
         raise MissingExtra('a cluster needs redis: pip install "onesocket-discord[server,postgresql,redis]"') from error
-    node = Node(url, gateway.state, gateway.deliver, gateway.sign_out)
+    node = Node(url, gateway.state, gateway.deliver, gateway.sign_out, gateway.invalidate)
     gateway.state.cluster = node
     gateway.state.presences.share(node)
     return node

@@ -45,6 +45,8 @@ class EntryOfAccount(msgspec.Struct, tag="account", array_like=True, frozen=True
     """An account has changed: what is remembered of it is outdated."""
 
     user_id: int
+    invalidates: bool = False
+    """True if its sessions end with 4003."""
 
 
 class EntryOfPresence(msgspec.Struct, tag="presence", array_like=True, frozen=True):

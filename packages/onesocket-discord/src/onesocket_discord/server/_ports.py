@@ -72,6 +72,9 @@ class Publisher(Protocol):
     def sign_out(self, user_id: int, login: bytes | None = None) -> None:
         """End the sessions of this user with 4004. `login`: the digest of one token; None: of all tokens."""
 
+    def invalidate(self, user_id: int) -> None:
+        """End the sessions of this bot with 4003, after which it identifies anew."""
+
     def logins(self) -> frozenset[bytes]:
         """The digests of the tokens that open connections have logged in with."""
         ...

@@ -6,12 +6,14 @@ import asyncio
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from onesocket_discord._serving import EncodedDispatch, GatewayOptions
 from onesocket_discord.protocol._intents import Intents
 from onesocket_discord.server._cluster_entry import (
+    EntryOfAccount,
     EntryOfEvent,
     EntryOfPresence,
     EntryOfSignOut,
@@ -123,8 +125,12 @@ def test_a_session_whose_user_was_signed_out_is_not_continued() -> None:
         (EntryOfSignOut(ME, b"another login"), False),
         (EntryOfSignOut(OTHER, None), False),
         (EntryOfPresence("node", ME, None), False),
+        (EntryOfAccount(ME, invalidates=True), True),
+        (EntryOfAccount(OTHER, invalidates=True), False),
+        (EntryOfAccount(ME), False),
     ):
-        rebuilder = SessionRebuilder(new_session(), SessionRecord(ME, INTENTS, (1, 2), start, start, {}), start)
+        record = SessionRecord(ME, INTENTS, (1, 2), start, start, {})
+        rebuilder = SessionRebuilder(new_session(), record, start)
         rebuilder.read([encode_entry(entry), b"\xc1", encode_entry(("of a later release",))])
         assert rebuilder.signed_out is is_out
 
@@ -140,3 +146,8 @@ def test_an_entry_is_an_event_again() -> None:
     entry = decode_entry(encode_entry(EntryOfEvent.of(event)))
     assert isinstance(entry, EntryOfEvent)
     assert entry.event == event
+
+
+def test_an_entry_of_an_earlier_release_invalidates_nothing() -> None:
+    entry = decode_entry(msgspec.msgpack.encode(["account", ME]))
+    assert entry == EntryOfAccount(ME, invalidates=False)

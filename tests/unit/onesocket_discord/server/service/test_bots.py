@@ -131,7 +131,10 @@ async def test_intents_are_the_flags_of_an_application_and_can_be_changed() -> N
         assert (await service.bots.application(robo))["flags"] == 1 << 12 | 1 << 14 | 1 << 18
         await service.guilds.members(robo, service.default_guild)
         denied = Intents.MESSAGE_CONTENT | Intents.GUILD_MEMBERS
+        await service.bots.edit("ROBO", public=False)
+        assert world.heard.invalidated == []
         await service.bots.edit("ROBO", denied_intents=int(denied))
+        assert world.heard.invalidated == [robo.user_id]
         token, _ = await service.accounts.renew_bot_token("robo")
         robo = await world.account(token)
         assert (await service.bots.application(robo))["flags"] == 1 << 12
@@ -143,6 +146,7 @@ async def test_intents_are_the_flags_of_an_application_and_can_be_changed() -> N
         assert (await world.account(token)).denied_intents == denied
         await service.bots.edit("renamed", denied_intents=0)
         assert (await world.account(token)).denied_intents == 0  # what is remembered of it was forgotten
+        assert len(world.heard.invalidated) == 1  # it has lost none
         for name in ("ann", "nobody", "onesocket"):
             with expect_api_error(400, 50035):
                 await service.bots.edit(name, public=True)

@@ -53,9 +53,9 @@ class ClusterNode:
 
     def __init__(
         self, url: str, state: GatewayState, deliver: Callable[[Event], None],
-        sign_out: Callable[[int, bytes | None], None],
+        sign_out: Callable[[int, bytes | None], None], invalidate: Callable[[int], None],
     ) -> None:  # fmt: skip
-        """`url` is that of Redis or Valkey; `deliver` and `sign_out` act on the sessions of this server.
+        """`url` is that of Redis or Valkey; the other functions act on the sessions of this server.
 
         Raises `InvalidURL`.
         """
@@ -65,6 +65,7 @@ class ClusterNode:
         self._state = state
         self._deliver_event = deliver
         self._sign_out = sign_out
+        self._invalidate = invalidate
         self._service: ChatService | None = None
         self._unsent: deque[bytes] = deque(maxlen=_MAX_UNSENT)
         self._has_unsent = asyncio.Event()
@@ -167,8 +168,10 @@ class ClusterNode:
             case EntryOfSignOut(user_id=user_id, login=login):
                 self._logins.forget(user_id)
                 self._sign_out(user_id, login)
-            case EntryOfAccount(user_id=user_id):
+            case EntryOfAccount(user_id=user_id, invalidates=invalidates):
                 self._logins.forget(user_id)
+                if invalidates:
+                    self._invalidate(user_id)
             case EntryOfMove(session_id=session_id, node=node):
                 if node != self.name:
                     self.sessions.moved(session_id)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .._cluster_entry import EntryOfEvent, EntryOfSignOut, decode_entry
+from .._cluster_entry import EntryOfAccount, EntryOfEvent, EntryOfSignOut, decode_entry
 from ..gateway._published_dispatch import PublishedDispatch
 from ..gateway._session import GatewaySession
 from ._session_records import Checkpoint, SessionRecord
@@ -17,7 +17,7 @@ class SessionRebuilder:
         self._own = record.own
         session.seq = checkpoint.seq
         self.signed_out = False
-        """True if the session's tokens were made void."""
+        """True if the session was ended, as by a sign-out."""
 
     def read(self, bodies: list[bytes]) -> None:
         """Read the next entries of the stream."""
@@ -34,6 +34,8 @@ class SessionRebuilder:
                 case EntryOfSignOut(user_id=other, login=login):
                     # Another login's end is not this session's; which one it has is known to the server it was on.
                     self.signed_out |= other == user_id and login is None
+                case EntryOfAccount(user_id=other, invalidates=True):
+                    self.signed_out |= other == user_id
                 case _:
                     pass
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
 from typing import Final
 
@@ -165,13 +165,22 @@ class GatewayServer:
 
     def sign_out(self, user_id: int, login: bytes | None = None) -> None:
         """End the sessions of this user with 4004. `login`: the digest of one token; None: of all tokens."""
-        for session in self.state.sessions.of(user_id):
-            if login not in {None, session.login}:
-                continue
+        found = (session for session in self.state.sessions.of(user_id) if login in {None, session.login})
+        self._end(found, CloseCode.AUTHENTICATION_FAILED)
+
+    def invalidate(self, user_id: int) -> None:
+        """End the sessions of this bot with 4003, after which it identifies anew.
+
+        Discord does so when an intent is switched off, whether or not the session uses it: Identify tells.
+        """
+        self._end(self.state.sessions.of(user_id), CloseCode.NOT_AUTHENTICATED)
+
+    def _end(self, sessions: Iterable[GatewaySession], code: CloseCode) -> None:
+        for session in sessions:
             connection = session.connection
             self.state.sessions.end(session)
             if connection is not None:
-                connection.close(CloseCode.AUTHENTICATION_FAILED)
+                connection.close(code)
 
     def logins(self) -> frozenset[bytes]:
         """The digests of the tokens that open connections have logged in with."""

@@ -46,16 +46,19 @@ class BotService(Service):
     ) -> None:
         """Change a bot for the server's owner; None leaves a value as it is (see `AccountService.create_bot`).
 
-        HTTP obeys at once. A session goes on with the intents that it has; the next Identify is refused with 4014.
+        HTTP obeys at once. When an intent is taken away, sessions end with 4003, as at Discord, and an Identify that
+        asks for it is refused with 4014.
         """
         this = (users.c.username_key == name_key(name)) & users.c.bot & users.c.owner_id.is_distinct_from(users.c.id)
-        bot_id = await work.scalar(select(users.c.id).where(this))
-        if bot_id is None:
+        found = (await work.execute(select(users.c.id, users.c.denied_intents).where(this))).one_or_none()
+        if found is None:
             raise invalid_field("name", "BOT_UNKNOWN", f"There is no bot called {name!r}.")
+        bot_id: int = found.id
         denied = None if denied_intents is None else denied_intents & Intents.PRIVILEGED
         given = {"bot_public": public, "owner_id": owner, "denied_intents": denied}
         values = {column: value for column, value in given.items() if value is not None}
         if values:
             await work.execute(update(users).where(users.c.id == bot_id).values(values))
             work.after_commit(lambda: self._logins.forget(bot_id))
-            self._context.account_changed(work, bot_id)
+            loses = bool((denied or 0) & ~found.denied_intents)
+            self._context.account_changed(work, bot_id, invalidates=loses)

@@ -92,10 +92,15 @@ class ServiceContext:
         else:
             work.after_commit(lambda: self.publisher.sign_out(user_id, login))
 
-    def account_changed(self, work: UnitOfWork, user_id: int) -> None:
-        """Let other servers know after the commit that what they remember of an account is outdated."""
+    def account_changed(self, work: UnitOfWork, user_id: int, *, invalidates: bool = False) -> None:
+        """Let other servers know after the commit that what they remember of an account is outdated.
+
+        `invalidates`: its sessions end, on this server, too.
+        """
         if self.store.is_shared:
-            work.outgoing.append(encode_entry(EntryOfAccount(user_id)))
+            work.outgoing.append(encode_entry(EntryOfAccount(user_id, invalidates)))
+        elif invalidates:
+            work.after_commit(lambda: self.publisher.invalidate(user_id))
 
     async def publish_to_guild(self, work: UnitOfWork, guild_id: int, name: str, data: Json, intents: int) -> None:
         """Publish an event to the members of a guild after the commit of the transaction."""
