@@ -10,7 +10,7 @@ from sqlalchemy import func, insert, select, text, update
 
 from onesocket.errors import InvalidOption, MissingExtra, OnesocketError
 from onesocket_discord.protocol._snowflakes import SnowflakeGenerator, snowflake_at
-from onesocket_discord.server.store import Isolation, Store, UnitOfWork
+from onesocket_discord.server.store import Isolation, Store, UnitOfWork, _server_lease
 from onesocket_discord.server.store._concurrent_writer import _CommitOrder
 from onesocket_discord.server.store._migration import StoreTooNew
 from onesocket_discord.server.store._postgresql import StoreUnreachable
@@ -173,6 +173,25 @@ async def test_of_servers_that_begin_at_once_one_decides(where: str) -> None:
         agreeing = (store.agree_on({"--registration": str(number)}) for number, store in enumerate(stores))
         results = await asyncio.gather(*agreeing, return_exceptions=True)
     assert sorted(type(result).__name__ for result in results) == ["NoneType", *["SettingsDiffer"] * 3]
+
+
+async def test_settings_of_a_server_that_ends_meanwhile_hold_nobody_up(
+    where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_server_lease, "_COMPARE_AGAIN", 15.0)
+    async with contextlib.AsyncExitStack() as stack, asyncio.timeout(20):
+        stores = [await stack.enter_async_context(Store.open(where, shared=True)) for _ in range(2)]
+        async with Store.open(where, shared=True) as ending:
+            await ending.agree_on({"--registration": "open"})
+            agreeing = [asyncio.create_task(store.agree_on({"--registration": "invite"})) for store in stores]
+            await asyncio.sleep(0)  # they have asked, and find its settings
+        await asyncio.gather(*agreeing)
+        later = await stack.enter_async_context(Store.open(where, shared=True))
+        await later.agree_on({"--registration": "invite", "of a later release": "y"})
+        last = await stack.enter_async_context(Store.open(where, shared=True))
+        monkeypatch.setattr(_server_lease, "_COMPARE_AGAIN", 0.0)
+        with pytest.raises(SettingsDiffer, match="run with of a later release y, this one would with of a later"):
+            await last.agree_on({"--registration": "invite", "of a later release": "z"})
 
 
 async def test_a_server_agrees_anew_after_its_locks_were_lost(postgresql: PostgresqlServer, where: str) -> None:

@@ -9,7 +9,7 @@ import random
 from collections.abc import AsyncGenerator, Mapping
 from typing import Any, Final
 
-from sqlalchemy import URL, text
+from sqlalchemy import URL, TextClause, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.pool import NullPool
 
@@ -25,6 +25,8 @@ log = logging.getLogger("onesocket_discord.server")
 _PATIENCE: Final = 2.0
 """Seconds to wait for the locks of a server that was just killed: PostgreSQL soon finds its connection closed."""
 _MAX_PAUSE: Final = 2.0
+_COMPARE_AGAIN: Final = 1.0
+"""Seconds for which settings that differ are compared again: the server whose they are may be ending."""
 _PROBE_INTERVAL: Final = 5.0
 """Seconds between two looks whether PostgreSQL still answers. It keeps the locks of a machine that is gone for 25 s, so
 this server stops to write before another one can have them."""
@@ -48,6 +50,7 @@ _LEAVE_SETTINGS = text("SELECT pg_advisory_unlock_shared(:locks, 2)")
 _STORE_SETTING = text(
     "INSERT INTO settings (name, value) VALUES (:name, :value) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
 )
+_ADD_SETTING = text("INSERT INTO settings (name, value) VALUES (:name, :value) ON CONFLICT (name) DO NOTHING")
 _READ_SETTINGS = text("SELECT name, value FROM settings")
 
 
@@ -173,23 +176,39 @@ class ServerLease:
 
 
 async def _agree(connection: AsyncConnection, settings: Mapping[str, str]) -> None:
-    """Store these settings if no server runs with any, or compare them with those that are stored."""
-    if await connection.scalar(_TAKE_SETTINGS, _SETTINGS_LOCK):
-        for name, value in settings.items():
-            await connection.execute(_STORE_SETTING, {"name": name, "value": value})
-        await connection.execute(_SHARE_SETTINGS, _SETTINGS_LOCK)
-        await connection.execute(_RELEASE_SETTINGS, _SETTINGS_LOCK)
-        return
-    await connection.execute(_SHARE_SETTINGS, _SETTINGS_LOCK)  # waits for one that is storing its own
-    stored = {row.name: row.value for row in (await connection.execute(_READ_SETTINGS)).all()}
-    differing = [name for name, value in settings.items() if stored.get(name, value) != value]
-    if differing:
+    """Store these settings if no server runs with any, or compare them with those that are stored.
+
+    Those may be of a server that has ended since, or died while it stored them, and who keeps this one from storing its
+    own may itself only be comparing: so it tries again for a while before it raises `SettingsDiffer`.
+    """
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + _COMPARE_AGAIN
+    while True:
+        if await connection.scalar(_TAKE_SETTINGS, _SETTINGS_LOCK):
+            await _store(connection, settings, _STORE_SETTING)
+            await connection.execute(_SHARE_SETTINGS, _SETTINGS_LOCK)
+            await connection.execute(_RELEASE_SETTINGS, _SETTINGS_LOCK)
+            return
+        await connection.execute(_SHARE_SETTINGS, _SETTINGS_LOCK)  # waits for one that is storing its own
+        stored = {row.name: row.value for row in (await connection.execute(_READ_SETTINGS)).all()}
+        differing = [name for name, value in settings.items() if stored.get(name, value) != value]
+        if not differing:
+            await _store(connection, settings, _ADD_SETTING)  # those that the others, of an earlier release, don't have
+            return
         await connection.execute(_LEAVE_SETTINGS, _SETTINGS_LOCK)
+        if loop.time() < deadline:
+            await asyncio.sleep(random.uniform(0.02, 0.2))  # so that two don't meet again and again
+            continue
         theirs, mine = (" and ".join(f"{name} {of[name]}" for name in differing) for of in (stored, settings))
         raise SettingsDiffer(
             f"the other servers on this database run with {theirs}, this one would with {mine}; start it with theirs, "
             "or end them first: then it decides"
         )
+
+
+async def _store(connection: AsyncConnection, settings: Mapping[str, str], statement: TextClause) -> None:
+    for name, value in settings.items():
+        await connection.execute(statement, {"name": name, "value": value})
 
 
 async def _discard(connection: AsyncConnection) -> None:
