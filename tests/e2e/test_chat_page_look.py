@@ -114,3 +114,24 @@ async def test_in_colours_of_high_contrast_what_colours_tell_is_still_told(
         assert await style(".spoiler", "borderTopStyle") == "solid"
         await ada.page.keyboard.press("Control+k")
         assert await style(".choice[aria-selected='true']", "outlineStyle") == "solid"
+
+
+async def test_on_a_phone_the_buttons_of_a_message_lie_beside_it(server: ChatServer, chromium: Browser) -> None:
+    async with person(chromium, server.page_url, viewport={"width": 390, "height": 740}, has_touch=True) as ada:
+        await ada.page.goto(server.page_url)
+        await ada.page.get_by_role("button", name="Create an account").click()
+        await ada.page.get_by_role("button", name="Show what is typed").click()
+        await expect(ada.page.get_by_label("Password")).to_have_attribute("type", "text")
+        await ada.sign_in_here("ada")
+        for number in range(30):
+            await ada.write(f"short {number}.")
+        await ada.sent("short 29.")
+        for text in ("short 29.", "short 28.", "short 20."):
+            await ada.message(text).tap()
+            buttons = ada.message(text).locator(".toolbar")
+            await expect(buttons).to_be_in_viewport()
+            over, words = await buttons.bounding_box(), await ada.message(text).locator(".content").bounding_box()
+            assert over is not None
+            assert words is not None
+            above = over["y"] + over["height"] <= words["y"] + 1
+            assert above or over["y"] >= words["y"] + words["height"] - 1, text
