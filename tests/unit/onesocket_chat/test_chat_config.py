@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from textual.binding import Binding
+from textual.widgets import Input
 
 from onesocket_chat import ChatApp
 from onesocket_chat._chat_config import (
@@ -16,6 +17,7 @@ from onesocket_chat._chat_config import (
 )
 from onesocket_chat.screens._chat import ChatScreen
 from onesocket_chat.screens._help import _DEFAULTS
+from onesocket_chat.screens._search import SearchScreen
 from onesocket_chat.widgets._composer import Composer
 from onesocket_chat.widgets._member_list import MemberList
 from onesocket_chat.widgets._message_list import MessageList
@@ -126,3 +128,21 @@ def test_keys_may_change_places(tmp_path: Path) -> None:
     path = tmp_path / "chat.toml"
     path.write_text("[keys]\nreply = 'e'\nedit = 'r'\nhelp = 'shift+f1,alt+left,backslash,exclamation_mark'\n")
     assert load_config(path).keys["reply"] == "e"
+
+
+@pytest.mark.parametrize("key", ["ctrl+f", "ctrl+u", "ctrl+y", "ctrl+d", "ctrl+x", "alt+b", "f9"])
+async def test_a_key_that_was_chosen_goes_before_what_it_does_in_the_field_of_a_message(key: str) -> None:
+    keys = {"search": key, "reply": "ctrl+e"}
+    async with offline_chat(app=ChatApp(config=ChatConfig(keys=keys)), keys=keys) as driver:
+        await driver.type(*"half", "ctrl+a", "ctrl+e", key, *"needle")
+        assert isinstance(driver.app.screen, SearchScreen)
+        assert driver.app.screen.query_one(Input).value == "needle"
+        await driver.type("escape", "!")
+        assert driver.panel.query_one(Composer).text == "half!"
+
+
+async def test_a_panel_is_closed_by_a_key_that_was_chosen() -> None:
+    keys = {"close-panel": "ctrl+x", "next-unread": "x"}
+    async with offline_chat(app=ChatApp(config=ChatConfig(keys=keys)), keys=keys) as driver:
+        await driver.type("x", "ctrl+x")
+        await driver.until(lambda: not driver.chat.panels)

@@ -74,7 +74,7 @@ class ChatScreen(Screen[None]):
         keys: Mapping[str, str] | None = None,
         on_shown: Callable[[ChatScreen], object] = lambda _: None,
     ) -> None:
-        """`keys`: those of the configuration, by action, for the list of keys; `on_shown`: called after each change."""
+        """`keys`: those of the configuration, by action; `on_shown`: called after each change."""
         super().__init__()
         self._keys = keys or {}
         self._on_shown = on_shown
@@ -238,7 +238,7 @@ class ChatScreen(Screen[None]):
             self._activate(panel or await self._mount(channel_id, beside=beside), write=write)
 
     async def _mount(self, channel_id: int, *, beside: bool) -> ChannelPanel:
-        new = ChannelPanel(self.session, channel_id)
+        new = ChannelPanel(self.session, channel_id, self._keys)
         room = self.query_one("#panels", Horizontal)
         old = self._active
         if old is not None and (not beside or len(self.panels) >= _MAX_PANELS):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Mapping
 from typing import ClassVar
 
 from textual import on, work
@@ -42,13 +43,14 @@ class ChannelPanel(Vertical):
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "calm", "Cancel", show=False)]
 
-    def __init__(self, session: ChatSession, channel_id: int) -> None:
+    def __init__(self, session: ChatSession, channel_id: int, keys: Mapping[str, str] | None = None) -> None:
+        """`keys`: those of the configuration, by action."""
         super().__init__(classes="panel")
         self.session = session
         self.channel_id = channel_id
         self.place = ""
         """This panel's number among the open ones (``2/4``), where not all have room; else empty."""
-        self._composer = Composer(self._names)
+        self._composer = Composer(self._names, keys)
         self._messages = MessageList(channel_id)
         self._line = ""
         self._note = ""

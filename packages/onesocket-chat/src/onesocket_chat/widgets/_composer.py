@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import re
+from collections.abc import Callable, Iterable, Mapping
 from typing import ClassVar, Final
 
 from textual.binding import Binding, BindingType
@@ -16,6 +17,21 @@ from ..model._mentions import MentionCompletion
 from ._readline import Readline
 
 _PLACEHOLDER: Final = "Message …"
+_ACTIONS: Final = {
+    "help": "help",
+    "jump": "jump",
+    "search": "search",
+    "next-unread": "next_unread",
+    "connection": "timeline",
+    "channels": "channels",
+    "people": "people",
+    "connect": "connect",
+    "next-panel": "next_panel",
+    "close-panel": "close_panel",
+}
+"""Actions of the screen by their names in the configuration."""
+_NO_TEXT: Final = re.compile(r"(?:ctrl|alt|meta|super)\+.+|f\d+")
+"""Keys that write nothing."""
 
 
 class Composer(TextArea):
@@ -46,16 +62,19 @@ class Composer(TextArea):
     class LastWanted(Message):
         """Up was pressed where nothing is written: one's last message is to be edited."""
 
-    def __init__(self, names: Callable[[], Iterable[str]] = tuple) -> None:
-        """`names`: returns the names that Tab completes behind an @."""
+    def __init__(self, names: Callable[[], Iterable[str]] = tuple, keys: Mapping[str, str] | None = None) -> None:
+        """`names`: returns the names that Tab completes behind an @; `keys`: those of the configuration, by action."""
         self._names = names
+        self._chosen = _actions_of(keys or {})
         self._completion = MentionCompletion()
         self._readline = Readline(self)
         super().__init__(compact=True, soft_wrap=True, placeholder=_PLACEHOLDER, highlight_cursor_line=False)
 
     def on_key(self, event: Key) -> None:
         """Send, or begin a new line, before the next key is looked at."""
-        if event.key == "enter":
+        if event.key in self._chosen:  # else Readline or Textual would take some of them
+            self.screen.call_later(self.screen.run_action, self._chosen[event.key])
+        elif event.key == "enter":
             self.action_submit()
         elif event.key == "ctrl+j":
             self.action_newline()
@@ -102,3 +121,9 @@ class Composer(TextArea):
     def render_lines(self, crop: Region) -> list[Strip]:
         """Draw lines; Textual may refresh a screen once more before it has left out a widget that is removed."""
         return super().render_lines(crop) if self.is_attached else [Strip.blank(crop.width)] * crop.height
+
+
+def _actions_of(keys: Mapping[str, str]) -> dict[str, str]:
+    """The actions of the screen by the keys that were chosen for them."""
+    chosen = ((key, action) for name, action in _ACTIONS.items() for key in keys.get(name, "").split(","))
+    return {key: action for key, action in chosen if _NO_TEXT.fullmatch(key)}
