@@ -22,6 +22,7 @@ from onesocket_chat.model._models import Message
 from onesocket_chat.model._outbox import DraftState
 from onesocket_chat.model._reducer import renew_history
 from onesocket_chat.screens._chat import ChatScreen
+from onesocket_chat.screens._timeline import TimelineScreen
 from onesocket_chat.session import ChatSession, ServerAddress
 from tests.unit.onesocket_chat.driver import AppDriver, running_app
 from tests.unit.onesocket_chat.payloads import (
@@ -142,3 +143,32 @@ async def test_the_timeline() -> None:
         await driver.press("f3")
         await driver.until(lambda: "ConnectionGone" in driver.screenshot())
         await check(driver, "timeline")
+
+
+@pytest.mark.usefixtures("_no_connection")
+async def test_an_earlier_change_in_the_timeline_can_be_read_while_others_follow() -> None:
+    async with running_app(ChatApp(), SIZE) as driver:
+        screen = await chatting(driver)
+
+        def change(number: int) -> None:
+            screen.session.connection.changed(
+                Change(float(number), State.DISCONNECTED, State.CONNECTING, number, "Connect", None)
+            )
+
+        for number in range(1, 101):
+            change(number)
+        await driver.press("f3")
+        await driver.until(lambda: driver.is_drawn("epoch 100"))  # the newest
+        await driver.press("home")
+        await driver.until(lambda: driver.is_drawn("epoch 5 "))
+        timeline = driver.app.screen
+        change(101)
+        assert isinstance(timeline, TimelineScreen)
+        timeline._show()  # as each second
+        await driver.press("f12")
+        assert driver.is_drawn("epoch 5 ")
+        await driver.press("end")
+        await driver.until(lambda: driver.is_drawn("epoch 101"))
+        change(102)
+        timeline._show()
+        await driver.until(lambda: driver.is_drawn("epoch 102"))

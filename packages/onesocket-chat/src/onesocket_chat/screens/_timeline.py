@@ -36,6 +36,7 @@ class TimelineScreen(ModalScreen[None]):
             yield Static(markup=False, id="numbers")
             with VerticalScroll():
                 yield Static(markup=False, id="changes")
+            yield Static("Escape: back", markup=False, classes="hint")
 
     def on_mount(self) -> None:
         """Follow the session."""
@@ -55,9 +56,12 @@ class TimelineScreen(ModalScreen[None]):
         left = self._session.connection.total - len(changes)
         lines = [Content.styled(f"… {left} earlier ones", "dim")] if left else []
         lines += [_line(change) for change in changes]
+        scroll = self.query_one(VerticalScroll)
+        is_at_end = scroll.scroll_offset.y >= scroll.max_scroll_y
         self.query_one("#numbers", Static).update(_numbers(self._session))
         self.query_one("#changes", Static).update(Content("\n").join(lines))
-        self.query_one(VerticalScroll).scroll_end(animate=False)
+        if is_at_end:  # else an earlier change is being read
+            scroll.scroll_end(animate=False)
 
 
 def _numbers(session: ChatSession) -> Content:
