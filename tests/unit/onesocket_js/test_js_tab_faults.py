@@ -664,3 +664,27 @@ async def test_a_tab_connects_and_sends_without_waiting_as_a_client_does(page: N
         ["EncodeError"],
         ["ManuallyDisconnected", "ManuallyDisconnected", "ClientClosed"],
     ]
+
+
+async def test_a_worker_that_was_started_without_its_name_is_told_and_not_asked_for_ever(page: NodePage) -> None:
+    assert await page.run(
+        """
+        const {serve} = await import(data);
+        let started = 0;
+        globalThis.name = ''; // as of new SharedWorker(url, {type: 'module'})
+        serve((token) => globalThis.makeShared(token));
+        globalThis.SharedWorker = class {
+          constructor() {
+            started += 1;
+            const {port1, port2} = new MessageChannel();
+            this.port = port1;
+            globalThis.onconnect({ports: [port2]});
+          }
+        };
+        const tab = one.join(kept.module, {key: 'feed', worker: () => new SharedWorker(), platform: kept.platform});
+        const error = await tab.connect().catch((failure) => failure);
+        for (let turns = 0; turns < 20; turns += 1) await turn();
+        return [error.name, error.message.includes("'feed'"), started, await nameOf(tab.connect())];
+        """,
+        (OWNER.parent / "serve.js").as_uri(),
+    ) == ["InvalidOption", True, 1, "InvalidOption"]

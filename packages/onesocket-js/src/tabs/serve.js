@@ -36,6 +36,6 @@ export function serve(makeClient = null) {
       owner.handle(data);
     };
     await held;
-    port.postMessage({ type: 'owner', owner: owner.id, version: VERSION });
+    port.postMessage({ type: 'owner', owner: owner.id, version: VERSION, name: globalThis.name });
   };
 }

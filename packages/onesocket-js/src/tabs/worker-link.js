@@ -1,6 +1,6 @@
 // The way to an owner in a shared worker.
 
-import { ConnectFailed } from '../errors.js';
+import { ConnectFailed, InvalidOption } from '../errors.js';
 import { ownerLock } from './owner.js';
 
 /** `onMessage(message)` gets what the owner sends; `onFailure(error)`: the browser starts no worker. */
@@ -35,10 +35,22 @@ export class WorkerLink {
     };
     port.onmessage = ({ data }) => {
       worker.onerror = null; // it runs: errors of its own are no failure to start
+      if (data.type === 'owner' && data.name !== undefined && data.name !== this.#key) {
+        this.#misnamed(port, data.name);
+        return;
+      }
       if (data.type === 'owner') this.#watch();
       this.#onMessage(data);
     };
     port.start();
+  }
+
+  /** The worker has another lock than the one that is watched: it would be taken for gone again and again. */
+  #misnamed(port, name) {
+    this.#port = null;
+    port.close();
+    const text = `worker(name) started a shared worker with the name '${name}', and not '${this.#key}': give it { name }`;
+    this.#onFailure(new InvalidOption(text));
   }
 
   #failed(cause) {
