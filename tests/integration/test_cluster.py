@@ -27,7 +27,7 @@ from onesocket.sharing._connection_key import ConnectionKey
 from onesocket.sharing._upstream import ConnectionSpec
 from onesocket.sharing.cluster._boot_time import boot_time
 from onesocket.sharing.cluster._cluster_follower import ClusterFollower
-from onesocket.sharing.cluster._coordinator import Lease, LeaseInfo
+from onesocket.sharing.cluster._coordinator import Lease, LeaseInfo, Position
 from onesocket.sharing.cluster._memory_engine import MemoryCoordinator, MemoryEngine
 from onesocket.sharing.host import HostOptions, HostUpstream
 from onesocket.sharing.host._ipc_frames import MessageBatch
@@ -92,6 +92,47 @@ async def test_a_host_that_leaves_while_it_is_given_the_lease_releases_it(
     assert last.owner.leadership is not None
     assert cluster.server.counts.upgraded == 2
     await asyncio.gather(*leaving)
+
+
+async def test_the_rest_of_a_host_whose_member_leaves_asks_for_the_lease_at_once(cluster: Cluster) -> None:
+    leader, other = await cluster.connected(2)
+    process = cluster.host(beside=leader)
+    await process.upstream.connect()
+    await process.got(State.CONNECTED)
+    asked: list[str] = []
+    known = {host.owner._coordinator.member for host in (leader, other)}
+    cluster.engine.before = lambda member, operation: None if member in known else asked.append(operation)
+    await leader.upstream.aclose()
+    await process.connected(2)
+    assert asked[0] == "acquire"
+    assert "check" not in asked
+
+
+async def test_a_leader_that_leaves_cancels_no_request_that_publishes(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leader, other = await cluster.connected(2)
+    publish, ends = MemoryCoordinator.publish, list[str]()
+    begun = asyncio.Event()
+
+    async def publish_slowly(coordinator: MemoryCoordinator, position: Position, payload: bytes) -> None:
+        begun.set()
+        try:
+            for _ in range(20):
+                await asyncio.sleep(0)
+            await publish(coordinator, position, payload)
+        except asyncio.CancelledError:
+            ends.append("cancelled")
+            raise
+        ends.append("published")
+
+    monkeypatch.setattr(MemoryCoordinator, "publish", publish_slowly)
+    await cluster.server.broadcast("last")
+    await begun.wait()
+    await leader.upstream.aclose()
+    await other.connected(2)
+    assert "last" in other.items
+    assert set(ends) == {"published"}
 
 
 @short_lease

@@ -20,6 +20,7 @@ from typer.testing import CliRunner
 from onesocket import State
 from onesocket.cli._app import app
 from onesocket.client import GapReason
+from onesocket.errors import ClientClosed
 from onesocket.sharing._connection_key import ConnectionKey
 from onesocket.sharing.host import (
     HandOverRefused,
@@ -36,6 +37,7 @@ from onesocket.sharing.host import _membership as host_membership
 from onesocket.sharing.host._ipc_frames import HandOverAnswer
 from onesocket.sharing.host._listing import AskedOwner
 from onesocket.sharing.host._owner_lock import OwnerLock
+from onesocket.sharing.host._owner_operations import OwnerOperations
 from onesocket.sharing.host._runtime_paths import RuntimePaths
 from onesocket.testing import FaultyServer
 from tests.support.host_processes import HostSink, make_upstream
@@ -202,6 +204,23 @@ async def test_a_name_that_means_no_single_connection_is_an_error_that_lists_the
     with pytest.raises(ValueError, match="pid 'alice@home'"):
         await call(lambda: hand_over("alice@home", directory))
     processes.connections = 2
+
+
+async def test_a_process_that_leaves_with_its_owner_waits_for_no_other_one(
+    processes: Processes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner, _ = await processes.start("allow")
+    follower, sink = await processes.start("allow")
+    await sink.until_state(State.CONNECTED)
+    monkeypatch.setattr(OwnerOperations, "perform", lambda *_: None)  # the owner is too late for this message
+    follower._close_timeout = 3600.0
+    delivery = follower.post("not sent")
+    leaving = asyncio.create_task(follower.aclose())
+    await asyncio.sleep(0)
+    assert not leaving.done()
+    await owner.aclose()
+    await leaving
+    assert isinstance(delivery.error, ClientClosed)
 
 
 async def test_an_owner_that_does_not_answer_is_told_of(processes: Processes, monkeypatch: pytest.MonkeyPatch) -> None:

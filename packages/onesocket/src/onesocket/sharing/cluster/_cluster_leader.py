@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import os
@@ -22,7 +23,7 @@ from ._failed_dials import FailedDials
 from ._leadership import Leadership, LeadershipEnd
 from ._lease_clock import LeaseClock
 from ._remote_members import RemoteMembers
-from ._retrying import Adopt, Backoff
+from ._retrying import Adopt, Backoff, end_tasks, start_task
 from ._role_memory import RoleMemory
 from ._session_hand_over import SessionHandOver
 
@@ -123,6 +124,19 @@ class ClusterLeader:
         """Note that the lease is lost: the members that follow can't be answered any more."""
         self.members.drop_all()
         self.leadership = None
+
+    async def settle(self, running: asyncio.Task[None]) -> None:
+        """Wait until what waits is published and answered: a request that is cancelled costs its connection.
+
+        `running`: the task of this member, which may end before that.
+        """
+        leadership = self.leadership
+        if leadership is not None:
+            self.members.flush()
+            settling = start_task(leadership.settle(), self._adopt)
+            most = max(0.0, min(self._clock.close_at - self._now(), FINISH_TIMEOUT))
+            await asyncio.wait((running, settling), timeout=most, return_when=asyncio.FIRST_COMPLETED)
+            await end_tasks(settling)
 
     async def finish(self) -> None:
         """Publish and answer what waits, and release the lease: the connection is closed."""

@@ -103,6 +103,9 @@ class ClusterOwner(Owner):
             note=lambda status: memory.note(status, now()),
             adopt=self._adopt,
         )
+        self._is_checked = False
+        """True if the member before has used the engine: to check it again, one request after the other, would only
+        delay the processes of a host whose member left."""
         self._running: asyncio.Task[None] | None = None
         self._close = ClientClose(self.client, self._adopt)
         self.is_leaving = False
@@ -208,6 +211,7 @@ class ClusterOwner(Owner):
     def resume(self, state: State, earlier: EarlierConnection) -> None:
         """Take part in the cluster if the connection was wanted under the last owner, or was stopped."""
         self.follower.heard.state = state
+        self._is_checked = state in WANTED_STATES and self.status.epoch > 0
         self._memory.outage.begin(earlier, self._now())
         if state in WANTED_STATES or state is State.STOPPED:
             self._begin()
@@ -249,7 +253,8 @@ class ClusterOwner(Owner):
     async def _take_part(self) -> None:
         """Lead whenever the lease is free, and follow while it isn't."""
         backoff = Backoff()
-        await self._requests.check(self._on_engine_failed)
+        if not self._is_checked:
+            await self._requests.check(self._on_engine_failed)
         while self._phase_in_cluster is not ClusterPhase.OVER and not self.is_leaving:
             await self._give_way()
             requested_at = self._now()
@@ -309,6 +314,7 @@ class ClusterOwner(Owner):
         """Settle what other hosts and this one have under way, and release the lease."""
         running, self._running = self._running, None
         if running is not None:
+            await self.leader.settle(running)
             await self.follower.leave(running)
             if self._requests.is_under_way or self._session.is_searching:
                 await asyncio.wait([running], timeout=FINISH_TIMEOUT)  # then it releases what it is given

@@ -66,6 +66,8 @@ class Leadership:
         """Numbers of the newest answers."""
         self._answering: tuple[str, bytes] | None = None
         self._answers_changed = asyncio.Event()
+        self._feed_settled, self._answers_settled = asyncio.Event(), asyncio.Event()
+        """Set when nothing waits, or is under way; cleared by who waits for that."""
         self._taken = Position(lease.epoch, 0)
         """Of the newest submission."""
 
@@ -138,6 +140,16 @@ class Leadership:
                     raise
             await self._faults.wait()
 
+    async def settle(self) -> None:
+        """Wait until what waits is published and answered, while `run` does that."""
+        for settled, changed in (
+            (self._feed_settled, self._feed_changed),
+            (self._answers_settled, self._answers_changed),
+        ):
+            settled.clear()
+            changed.set()
+            await settled.wait()
+
     async def finish(self, timeout: float) -> None:
         """Publish and answer what waits, and release the lease: the connection is closed. Nothing else runs."""
         try:
@@ -196,6 +208,7 @@ class Leadership:
             self._feed_changed.clear()
             while await self._publish_next():
                 pass
+            self._feed_settled.set()
             await self._feed_changed.wait()
 
     async def _publish_next(self) -> bool:
@@ -231,6 +244,7 @@ class Leadership:
             self._answers_changed.clear()
             while await self._answer_next():
                 pass
+            self._answers_settled.set()
             await self._answers_changed.wait()
 
     async def _answer_next(self) -> bool:

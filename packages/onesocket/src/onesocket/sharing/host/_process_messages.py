@@ -158,8 +158,14 @@ class ProcessMessages:
         if self._drained is not None and not len(self.outbox) and not self._drained.done():
             self._drained.set_result(None)
 
+    def on_role_lost(self, *, in_order: bool) -> None:
+        """Keep or settle the messages that the last owner had; `in_order`: it did not send them."""
+        self.outbox.owner_gone(in_order=in_order)
+        if self._drained is not None and not self._drained.done():
+            self._drained.set_result(None)  # a process that leaves has no other owner
+
     async def drain(self, timeout: float) -> None:
-        """Wait until a connection that is up has sent all messages."""
+        """Wait until a connection that is up has sent all messages, or its owner is gone."""
         if len(self.outbox) and self._status.present.state is State.CONNECTED:
             self._drained = asyncio.get_running_loop().create_future()
             await asyncio.wait([self._drained], timeout=timeout)

@@ -99,7 +99,7 @@ class ProcessOperations:
     def on_role_lost(self, *, in_order: bool) -> None:
         """Keep or settle the operations that the last owner had; `in_order`: it did not perform them."""
         self._requests.on_role_lost(in_order=in_order)
-        self.outbox.owner_gone(in_order=in_order)
+        self._messages.on_role_lost(in_order=in_order)
 
     def on_event(self, event: Answer | Results | SubscriptionRefusal) -> None:
         """Record what the owner reports about operations."""
