@@ -27,7 +27,7 @@ from onesocket.sharing._connection_key import ConnectionKey
 from onesocket.sharing._upstream import ConnectionSpec
 from onesocket.sharing.cluster._boot_time import boot_time
 from onesocket.sharing.cluster._cluster_follower import ClusterFollower
-from onesocket.sharing.cluster._coordinator import Lease, LeaseInfo, Position
+from onesocket.sharing.cluster._coordinator import ClusterEngine, Lease, LeaseInfo, Position
 from onesocket.sharing.cluster._memory_engine import MemoryCoordinator, MemoryEngine
 from onesocket.sharing.host import HostOptions, HostUpstream
 from onesocket.sharing.host._ipc_frames import MessageBatch
@@ -367,6 +367,29 @@ async def test_a_host_that_shares_alone_is_no_part_of_a_cluster(cluster: Cluster
     with pytest.raises(OptionConflict, match="scope"):
         await alone.connect()
     await alone.aclose()
+
+
+class OtherAddress:
+    """An engine under another address, as through a proxy."""
+
+    def __init__(self, engine: ClusterEngine) -> None:
+        self.open, self.observe = engine.open, engine.observe
+
+    def __str__(self) -> str:
+        return "proxy:"
+
+
+async def test_a_process_that_names_another_engine_is_refused_on_its_host_alone(cluster: Cluster) -> None:
+    (leader,) = await cluster.connected(1)
+    first, cluster.engine = cluster.engine, OtherAddress(cluster.engine)
+    other = cluster.host(beside=leader)
+    with pytest.raises(OptionConflict, match="through another engine: give cluster= ") as caught:
+        await other.upstream.connect()
+    assert caught.value.option == "cluster"
+    await cluster.host().upstream.connect()  # another host may reach the same engine by another address
+    cluster.engine = first
+    await cluster.host(beside=leader).upstream.connect()
+    assert cluster.server.counts.upgraded == 1
 
 
 async def test_join_and_the_environment_name_the_engine(

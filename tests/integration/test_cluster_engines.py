@@ -5,7 +5,7 @@ import json
 import os
 import signal
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from websockets.asyncio.client import connect
 from onesocket import Identity, Provider, ReconnectPolicy, State, join
 from onesocket.cli._app import app
 from onesocket.client import GapReason
+from onesocket.errors import OptionConflict
 from onesocket.sharing import HostOptions, JoinRequest
 from onesocket.sharing._connection_key import ConnectionKey
 from onesocket.sharing.cluster import ClusterOptions, NatsCoordinator, RedisCoordinator
@@ -113,6 +114,22 @@ async def test_an_engine_that_stands_still_ends_the_connection_and_serves_again(
 def valkey() -> Iterator[RedisServer]:
     with redis_server() as running:
         yield running
+
+
+async def test_components_of_a_program_may_each_make_their_engine(
+    server: FaultyServer, valkey: RedisServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ONESOCKET_CLUSTER", valkey.url)
+    options = HostOptions(directory=str(tmp_path))
+    engines = RedisCoordinator(valkey.url), ClusterOptions(engine=RedisCoordinator(valkey.url)), valkey.url, None
+    async with AsyncExitStack() as stack:
+        for engine in engines:
+            request = join(server.url, scope="cluster", cluster=engine, host_options=options)
+            await stack.enter_async_context(request)
+        other = RedisCoordinator(valkey.url, timeout=9)
+        with pytest.raises(OptionConflict, match="another cluster="):
+            await join(server.url, scope="cluster", cluster=other, host_options=options)
+    assert server.counts.upgraded == 1
 
 
 async def test_users_of_providers_share_the_connection_of_their_account(valkey: RedisServer, tmp_path: Path) -> None:

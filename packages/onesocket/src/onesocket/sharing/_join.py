@@ -181,8 +181,8 @@ class JoinParameters:
             requested["client_factory"] = client_factory
         if host_options is not None:
             requested["host_options"] = host_options
-        if cluster is not None:
-            requested["cluster"] = cluster
+        if self._cluster is not None:
+            requested["cluster"] = self._cluster  # the same from an object, a URL and the environment
         self._requested = RequestedOptions(requested, scope=scope)
 
     @property

@@ -20,6 +20,7 @@ from ...protocols._protocol import Protocol
 from ...wire._handshake import Data
 from ..host._descriptor_reserve import DescriptorReserve
 from ..host._ipc_frames import Request, Verb
+from ..host._join_credentials import JoinCredentials
 from ..host._owner import HandOverDue, Owner, WatchChanged
 from ..host._owner_lock import OwnerLock
 from ..host._owner_operations import OwnerOperations
@@ -84,7 +85,8 @@ class ClusterOwner(Owner):
         operations = self._cluster_operations
         self._relay = operations.relay
         self._session = SessionHandOver(self.client, self._coordinator)
-        parts = self, self._coordinator, given["credentials"], operations, self._snapshot
+        credentials: JoinCredentials = given["credentials"].for_other_hosts()
+        parts = self, self._coordinator, credentials, operations, self._snapshot
         self.leader = ClusterLeader(
             *parts,
             session=self._session,

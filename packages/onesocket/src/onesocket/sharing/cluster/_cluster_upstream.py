@@ -22,6 +22,7 @@ class ClusterUpstream(HostUpstream):
         self._memory = RoleMemory()
         self._owner_type = functools.partial(ClusterOwner, cluster=cluster, cluster_key=key, memory=self._memory)
         self._scope = f"cluster {cluster.prefix}"
+        self._engine = str(cluster.engine)
 
     @property
     def cluster_status(self) -> ClusterStatus:

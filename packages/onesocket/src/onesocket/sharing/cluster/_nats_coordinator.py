@@ -51,6 +51,17 @@ class NatsCoordinator:
     def __str__(self) -> str:
         return str(self._address)
 
+    def __eq__(self, other: object) -> bool:
+        """True for an engine that was made in the same way: each component of a program may make its own."""
+        return isinstance(other, NatsCoordinator) and self._made_of == other._made_of
+
+    def __hash__(self) -> int:
+        return hash(str(self))
+
+    @property
+    def _made_of(self) -> tuple[object, ...]:
+        return self._address, self._timeout, self._retention, self._replicas
+
     def open(self, key: ClusterKey, member: str) -> NatsKeyCoordinator:
         """As `ClusterEngine.open`."""
         return _coordinator_class()(

@@ -67,6 +67,17 @@ class RedisCoordinator:
     def __str__(self) -> str:
         return str(self._address)
 
+    def __eq__(self, other: object) -> bool:
+        """True for an engine that was made in the same way: each component of a program may make its own."""
+        return isinstance(other, RedisCoordinator) and self._made_of == other._made_of
+
+    def __hash__(self) -> int:
+        return hash(str(self))
+
+    @property
+    def _made_of(self) -> tuple[object, ...]:
+        return self._address, self._timeout, self._retention
+
     def open(self, key: ClusterKey, member: str) -> RedisKeyCoordinator:
         """As `ClusterEngine.open`."""
         client = _client_class()(self._address, key.prefix, self._timeout)

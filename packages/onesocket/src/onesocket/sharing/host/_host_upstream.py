@@ -63,7 +63,7 @@ from ._ipc_frames import (
     Verb,
     Welcome,
 )
-from ._join_credentials import JoinCredentials
+from ._join_credentials import CLUSTER_OPTION, JoinCredentials
 from ._local_status import LocalStatus
 from ._membership import JoinFailed, Membership, MembershipEvent, OwnerMissing, Role, RoleLost, RoleTaken
 from ._owner import HandOverDue, Owner, OwnerEvent, WatchChanged
@@ -87,6 +87,8 @@ class HostUpstream:
     """Makes the role of the process that holds the connection; of a cluster's host, another."""
     _scope = "host"
     """Processes that share a connection have the same."""
+    _engine: str | None = None
+    """Address of the cluster's engine, which the processes of a host name alike."""
 
     def __init__(self, spec: ConnectionSpec) -> None:
         options, key = spec.options, spec.key
@@ -215,7 +217,12 @@ class HostUpstream:
         self._spare_client = self._spec.make_client()
         check_comparable_between_processes(self._spare_client, self._spec.key)
         self._credentials = dataclasses.replace(
-            self._credentials, digests={**option_digests(self._spare_client), "scope": digest(self._scope)}
+            self._credentials,
+            digests={
+                **option_digests(self._spare_client),
+                "scope": digest(self._scope),
+                CLUSTER_OPTION: digest(self._engine),
+            },
         )
         self._local_status.attach(sink)
         self._inbound.attach(sink)

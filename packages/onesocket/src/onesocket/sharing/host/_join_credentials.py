@@ -6,11 +6,15 @@ import hmac
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
-from ...errors import TokenMismatch, VersionMismatch
+from ...errors import OptionConflict, TokenMismatch, VersionMismatch
 from .._host_options import Own
 from .._option_digests import dial_conflict, first_differing_option, option_proofs
 from ._ipc_frames import PROTOCOL_VERSION, Challenge, FeedPosition, Hello
+
+CLUSTER_OPTION: Final = "cluster"
+"""Name of the option on which only the processes of one host agree: hosts may reach an engine by other addresses."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +25,11 @@ class JoinCredentials:
     release: str
     digests: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
     """Digest of each option that goes into dial and login."""
+
+    def for_other_hosts(self) -> JoinCredentials:
+        """Copy of the credentials without what only the processes of this host have in common."""
+        digests = {name: value for name, value in self.digests.items() if name != CLUSTER_OPTION}
+        return JoinCredentials(self.secret, self.release, digests)
 
     def challenge(self, nonce: bytes) -> Challenge:
         """The owner's first frame."""
@@ -49,6 +58,12 @@ class JoinCredentials:
                 "name or password in the URL; use the same, or another key="
             )
         option = first_differing_option(option_proofs(self.digests, self.secret, nonce), hello.options)
+        if option == CLUSTER_OPTION:
+            raise OptionConflict(
+                f"another process (pid {pid}) of this host shares this connection through another engine: give "
+                "cluster= (or ONESOCKET_CLUSTER) the same address in all processes of a host",
+                option=option,
+            )
         if option is not None:
             raise dial_conflict(f"another process (pid {pid}) shares this connection", option)
 
