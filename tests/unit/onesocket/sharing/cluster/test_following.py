@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from onesocket.errors import EngineUnavailable, OnesocketError, OptionConflict
+from onesocket.errors import EngineFull, EngineUnavailable, OnesocketError, OptionConflict
 from onesocket.sharing.cluster._coordinator import ClusterKey, Coordinator, Lease, LeaseInfo, Position
 from onesocket.sharing.cluster._feed_payload import MIN_PAYLOAD, FeedWriter
 from onesocket.sharing.cluster._following import Following, needs_state, nonce_for
@@ -200,6 +200,23 @@ def test_a_lease_that_is_not_renewed_ends_the_reading() -> None:
         await running
         assert play.now() == pytest.approx(3 + TTL)
         assert isinstance(await play.following_lease(), Lease)
+
+    play(main)
+
+
+def test_an_engine_that_is_full_for_a_while_is_read_again() -> None:
+    async def main(play: Play) -> None:
+        def refuse(member: str, operation: str) -> None:
+            if (member, operation) == ("b", "follow") and play.now() < 2:
+                raise EngineFull(operation)
+
+        play.engine.before = refuse
+        running = await play.follow()
+        play.feed.add_for("b", [SnapshotAnswer(0, ["state"])])
+        await play.publish()
+        await asyncio.sleep(3)
+        assert play.events == [SnapshotAnswer(0, ["state"])]
+        await stopped(running)
 
     play(main)
 

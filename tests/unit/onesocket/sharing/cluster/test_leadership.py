@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from onesocket.errors import EngineUnavailable
+from onesocket.errors import EngineFull, EngineUnavailable
 from onesocket.sharing.cluster._coordinator import (
     START,
     ClusterKey,
@@ -115,6 +115,24 @@ def test_a_client_of_the_engine_that_loses_a_cancellation_does_not_outlast_the_l
         leader.leadership.wake()
         async with asyncio.timeout(TTL):
             assert await leader.run() is LeadershipEnd.ENGINE_LOST
+
+    run_leader(main)
+
+
+def test_an_engine_that_is_full_for_a_while_costs_nothing() -> None:
+    async def main(leader: Leader) -> None:
+        def refuse(member: str, operation: str) -> None:
+            if member == "a" and operation in ("take", "renew") and 2 < leader.now() < 5:
+                raise EngineFull(operation)
+
+        leader.engine.before = refuse
+        running = asyncio.ensure_future(leader.run())
+        await asyncio.sleep(2.5)
+        await leader.other.submit(Position(leader.leadership.epoch, 1), b"mail")
+        await asyncio.sleep(5)
+        assert not running.done()
+        assert [each.payload for each in leader.submitted] == [b"mail"]
+        await stopped(running)
 
     run_leader(main)
 

@@ -6,12 +6,7 @@ import asyncio
 from typing import Final, Protocol
 
 from ..._task_end import leave_alone
-from ...errors import (
-    EngineUnavailable,
-    IpcError,
-    OnesocketError,
-    OwnerLost,
-)
+from ...errors import EngineFull, EngineUnavailable, IpcError, OnesocketError, OwnerLost
 from .._host_options import Own
 from ..host._ipc_frames import (
     Answer,
@@ -231,7 +226,7 @@ class Following:
                 return  # `acquire` finds out
             try:
                 records = await self._coordinator.follow(self._feed, self._answers, min(left, _WAIT))
-            except EngineUnavailable as error:
+            except (EngineUnavailable, EngineFull) as error:
                 failure = error
                 await backoff.wait()
                 continue

@@ -231,7 +231,7 @@ class Leadership:
         while True:
             try:
                 taken = await self._coordinator.take(self._taken, _WAIT)
-            except EngineUnavailable:
+            except (EngineUnavailable, EngineFull):  # full: what is done can't be dropped now
                 await backoff.wait()
                 continue
             backoff.reset()
