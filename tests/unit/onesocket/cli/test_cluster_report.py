@@ -131,6 +131,23 @@ def test_a_report_has_every_field_and_counts_the_commands(tmp_path: Path) -> Non
     run_virtual(main)
 
 
+def test_a_connection_that_is_away_for_a_while_is_looked_for_again(tmp_path: Path) -> None:
+    async def main() -> None:
+        engine = MemoryEngine()
+        key = ClusterKey.of(DIGEST)
+        await engine.open(key, "a").acquire(600, 0)
+        shown = report(engine, tmp_path, "c2b7")
+        assert len(await shown.rows()) == 1
+        engine.model(key).expire()
+        rows = await shown.rows()
+        assert rows == []
+        assert "no host shares a connection whose digest begins with c2b7\n\n(1 command" in shown.text(rows)
+        await engine.open(key, "b").acquire(600, 0)
+        assert len(await shown.rows()) == 1
+
+    run_virtual(main)
+
+
 @pytest.mark.parametrize("digest", ["", "c2b", "xyz1", "C2B7", "0" * 65])
 def test_a_digest_is_checked(digest: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="hexadecimal"):

@@ -40,6 +40,8 @@ class ClusterReport:
         self._directory = directory
         self._observer = cluster.engine.observe(cluster.prefix)
         self._urls: dict[str, str] = {}
+        self._has_found = False
+        """True once a connection was found: with `--watch`, one that is away may come back."""
         self.commands = 0
         """Requests to the engine for the last rows."""
 
@@ -47,22 +49,23 @@ class ClusterReport:
         return f"<ClusterReport {self._cluster.engine}>"
 
     async def rows(self) -> list[dict[str, Any]]:
-        """Return the connections, each with `FIELDS`. Raises the engine's errors, and `UsageError` for no such digest.
+        """Return the connections, each with `FIELDS`. `commands`, of each: the requests to the engine for all of them.
 
-        `commands`, of each: the requests to the engine for all of them.
+        Raises the engine's errors, and `UsageError` if there never was one with the digest.
         """
         before = self._observer.commands
         views = await self._observer.look(self._digest or "")
         self.commands = self._observer.commands - before
-        if self._digest is not None and not views:
-            raise UsageError(f"{self._where}, no host shares a connection whose digest begins with {self._digest}")
+        self._has_found |= bool(views)
+        if self._digest is not None and not self._has_found:
+            raise UsageError(self._nothing)
         urls = await asyncio.gather(*(self._url_of(each.digest) for each in views))
         rows = (row_of(each, url) for each, url in zip(views, urls, strict=True))
         return [{**row, "commands": self.commands} for row in rows]
 
     def text(self, rows: Sequence[Mapping[str, Any]]) -> str:
         """The rows for people."""
-        blocks = [block_of(row) for row in rows] or [f"{self._where}, no host shares a connection"]
+        blocks = [block_of(row) for row in rows] or [self._nothing]
         commands = f"{self.commands} command{'s' * (self.commands != 1)}"
         return "\n\n".join([*blocks, f"({commands} to {self._cluster.engine})"])
 
@@ -75,8 +78,9 @@ class ClusterReport:
         await self._observer.aclose()
 
     @property
-    def _where(self) -> str:
-        return f"at {self._cluster.engine}, under the prefix {self._cluster.prefix}"
+    def _nothing(self) -> str:
+        which = "" if self._digest is None else f" whose digest begins with {self._digest}"
+        return f"at {self._cluster.engine}, under the prefix {self._cluster.prefix}, no host shares a connection{which}"
 
     async def _url_of(self, digest: str) -> str | None:
         """The redacted URL, if a process of this machine shares the connection."""
