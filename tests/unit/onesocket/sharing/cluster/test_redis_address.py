@@ -77,6 +77,7 @@ def test_each_kind_of_url_is_read_and_shown_without_its_login(url: str, address:
 @pytest.mark.parametrize(
     ("url", "fault"),
     [
+        ("rediss://host?key=/a.pem", "key without a cert"),
         ("http://host", "scheme"),
         ("host:6379", "scheme"),
         ("", "scheme"),

@@ -14,6 +14,7 @@ from nats.aio.client import Client as RawClient
 
 from ..._task_end import hide_task
 from ...errors import EngineLoginRefused, EngineUnavailable, OnesocketError, TLSFailed
+from ._engine_errors import tls_context
 from ._engine_url import hosts_text
 from ._nats_address import NatsAddress
 from ._nats_errors import NO_RESPONDERS, NatsRefused, connect_error, denied, denied_subject
@@ -74,7 +75,7 @@ class NatsConnection:
     async def open(cls, address: NatsAddress, host: tuple[str, int], name: str, timeout: float) -> NatsConnection:
         """Connect to one of the hosts; raises typed errors."""
         made = cls(str(address), timeout)
-        context = _tls_context(address.tls_files or {}, made.where) if address.secure else None
+        context = tls_context(address.tls_files or {}, made.where) if address.secure else None
         try:
             async with asyncio.timeout(timeout):
                 await made._connect(address, host, name, context)
@@ -261,14 +262,3 @@ class NatsConnection:
                 future.set_exception(error)
         for each in tuple(self.watchers):
             each()
-
-
-def _tls_context(files: Mapping[str, str], where: str) -> ssl.SSLContext:
-    try:
-        context = ssl.create_default_context(cafile=files.get("ca"))
-        if "cert" in files:
-            context.load_cert_chain(files["cert"], files.get("key"))
-    except OSError as error:  # an SSLError is one
-        text = f"{where}: the PEM files in the URL ({', '.join(files)}) can't be used: {error.strerror or error}"
-        raise EngineLoginRefused(text) from error
-    return context

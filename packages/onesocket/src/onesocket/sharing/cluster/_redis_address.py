@@ -50,6 +50,12 @@ class RedisAddress:
             return f"unix://{self.path}"
         return f"{scheme}://{hosts_text(self.hosts)}" + (f"/{self.service}" if self.service else "")
 
+    @property
+    def pem_files(self) -> dict[str, str]:
+        """Paths of PEM files, by their options in the URL."""
+        files = self.tls_files or {}
+        return {name: files[theirs] for name, theirs in _TLS_OPTIONS.items() if theirs in files}
+
     @classmethod
     def of(cls, url: str) -> RedisAddress:
         """Parse `url`; raises `InvalidURL`, which names the fault and shows no secret."""
@@ -79,6 +85,8 @@ class RedisAddress:
             raise _RULES.fault("it names no service: redis+sentinel://host1,host2/service")
         known = ("db", *(_TLS_OPTIONS if secure else ()), *(_SENTINEL_OPTIONS if is_sentinel else ()))
         options = _RULES.options(parts.query, known)
+        if "key" in options and "cert" not in options:
+            raise _RULES.fault("it has a key without a cert")
         database = "/".join(path) or options.pop("db", "")
         username, password = _login(login)
         files = {_TLS_OPTIONS[name]: value for name, value in options.items() if name in _TLS_OPTIONS}

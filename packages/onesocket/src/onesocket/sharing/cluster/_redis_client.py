@@ -12,6 +12,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError, RedisError
 
 from ...errors import EngineUnavailable
+from ._engine_errors import tls_context
 from ._redis_address import RedisAddress
 from ._redis_errors import engine_error
 from ._redis_scripts import RedisScript
@@ -85,6 +86,8 @@ class RedisClient:
         except TimeoutError:
             raise EngineUnavailable(f"{self._address} did not answer within {self._timeout:g} s") from None
         except (RedisError, OSError) as error:
+            if self._address.secure:
+                tls_context(self._address.pem_files, str(self._address))  # redis-py tells no file from an address
             raise engine_error(error, str(self._address), name, self._prefix) from error
 
     async def run_script(self, script: RedisScript, keys: list[str], *arguments: str | bytes | int) -> Any:
