@@ -123,9 +123,10 @@ async def test_a_member_needs_no_other_right_than_the_documented_ones(server: Re
 
 @pytest.mark.parametrize("command", [each[1:] for each in COMMANDS])
 async def test_a_command_that_access_rules_deny_is_named(command: str, server: RedisServer, raw: Any) -> None:
+    async with member(server.url) as other:
+        await other.check()  # so that the server has the scripts, which it may forget
     rights = [each for each in COMMANDS if each != f"+{command}"]
     raw.execute_command("ACL", "SETUSER", "member", "on", ">x", "~onesocket:*", "-@all", *rights)
-    raw.script_flush()  # so that scripts are sent in full
     error = await check_error(login(server, "member", "x"), EngineCommandDenied)
     assert error.command == command
     assert f"+{command}" in str(error)
@@ -149,6 +150,37 @@ async def test_a_key_of_another_type_is_named_and_left_alone(name: str, server: 
                 await coordinator.acquire(9, 0)
     assert raw.lrange(BASE + name, 0, -1) == [b"precious"]
     assert raw.dbsize() == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("lease", "hello"), ("lease", "5 a-lease-that-does-not-end"), ("state", "abc")]
+)
+async def test_a_value_of_another_program_is_named_and_left_alone(
+    name: str, value: str, server: RedisServer, raw: Any
+) -> None:
+    if name == "state":
+        raw.hset(BASE + name, "epoch", value)
+    else:
+        raw.set(BASE + name, value)
+    async with member(server.url) as coordinator:
+        for operation in (coordinator.check(), coordinator.acquire(9, 0), coordinator.lease()):
+            with pytest.raises(EngineKeyTaken, match="did not write") as caught:
+                await operation
+            assert caught.value.key == BASE + name
+    assert raw.dbsize() == 1
+    raw.hset(BASE + "state", "format", "7")  # another release may write what it likes
+    async with member(server.url) as coordinator:
+        with pytest.raises(VersionMismatch):
+            await coordinator.lease()
+
+
+async def test_a_login_slot_of_another_type_is_named(server: RedisServer, raw: Any) -> None:
+    raw.lpush("onesocket:slots:name", "precious")
+    async with member(server.url) as coordinator:
+        with pytest.raises(EngineKeyTaken) as caught:
+            await coordinator.reserve_slot("name", 5, 0)
+    assert caught.value.key == "onesocket:slots:name"
+    assert raw.lrange("onesocket:slots:name", 0, -1) == [b"precious"]
 
 
 async def test_keys_of_a_release_with_another_format_are_refused(server: RedisServer, raw: Any) -> None:
@@ -241,8 +273,9 @@ async def test_without_memory_a_lease_can_be_released_but_not_acquired(server: R
 async def test_without_its_replicas_a_server_is_unavailable(server: RedisServer, raw: Any) -> None:
     raw.config_set("min-replicas-to-write", "1")
     async with member(server.url) as coordinator:
-        with pytest.raises(EngineUnavailable):
-            await coordinator.acquire(9, 0)
+        for operation in (coordinator.check(), coordinator.acquire(9, 0)):
+            with pytest.raises(EngineUnavailable):
+                await operation
 
 
 @pytest.mark.parametrize("url", ["redis://127.0.0.1:1", "unix:///nowhere/socket", "redis+sentinel://127.0.0.1:1/m"])
@@ -325,6 +358,8 @@ async def test_a_server_behind_tls_is_verified(server: RedisServer, authority: t
             await coordinator.acquire(9, 0)
         await check_error(f"rediss://127.0.0.1:{port}", CertificateInvalid)
         await check_error(f"rediss://localhost:{port}?ca={ca}", CertificateInvalid)
+        error = await check_error(f"rediss://127.0.0.1:{port}?ca={tmp_path}/nothing.pem", EngineLoginRefused)
+        assert "the PEM files in the URL (ca) can't be used: No such file" in str(error)
 
 
 async def test_tls_to_a_port_without_it_fails_with_a_hint() -> None:

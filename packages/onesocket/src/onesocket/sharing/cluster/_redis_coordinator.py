@@ -23,11 +23,20 @@ from ._coordinator import (
     Submission,
     check_member_name,
 )
-from ._engine_errors import check_size, fenced, other_format
+from ._engine_errors import check_size, fenced, foreign_key, other_format
 from ._feed_gaps import with_gaps
 from ._feed_retention import FeedRetention, Retention
 from ._redis_address import RedisAddress
-from ._redis_records import RedisKeys, parse_lag, parse_streams, record_of, slot_of, stream_id, submission_of
+from ._redis_records import (
+    WRONG_TYPE,
+    RedisKeys,
+    parse_lag,
+    parse_streams,
+    record_of,
+    slot_of,
+    stream_id,
+    submission_of,
+)
 
 if TYPE_CHECKING:
     from ._redis_client import RedisClient
@@ -133,6 +142,8 @@ class RedisKeyCoordinator:
                 return lease
             case [b"held", member, held, left, epoch, number]:
                 return LeaseInfo(member.decode(), int(held), max(0, left) / 1000, Position(int(epoch), int(number)))
+            case [b"foreign", key]:
+                raise foreign_key(self._where, key.decode())
             case _:
                 raise other_format(self._where, reply[1].decode())
 
@@ -236,7 +247,14 @@ class RedisKeyCoordinator:
     async def reserve_slot(self, name: str, period: float, delay: float) -> float:
         """As `Coordinator.reserve_slot`."""
         key = slot_of(self._prefix, check_member_name(name))
-        waited = await self._script(scripts.RESERVE_SLOT, [key], _milliseconds(period), round(delay * 1000))
+        try:
+            waited = await self._script(scripts.RESERVE_SLOT, [key], _milliseconds(period), round(delay * 1000))
+        except EngineUnusable as error:
+            if WRONG_TYPE not in str(error):
+                raise
+            waited = [b"foreign"]
+        if isinstance(waited, list):
+            raise foreign_key(self._where, key)
         return int(waited) / 1000
 
     async def aclose(self) -> None:
@@ -268,11 +286,11 @@ class RedisKeyCoordinator:
 
     async def _named(self, error: EngineUnusable) -> EngineUnusable:
         """The error with the key of another type, if that is the reason."""
-        if "WRONGTYPE" not in str(error):
+        if WRONG_TYPE not in str(error):
             return error
         from ._redis_check import taken_key  # noqa: PLC0415 - needed once
 
-        return await taken_key(self._client, self._keys, self._where) or error
+        return await taken_key(self._client, self._keys.kinds(), self._where) or error
 
     def _feed_seconds(self, ttl: float) -> int:
         return math.ceil(ttl + self._bounds.seconds)
@@ -284,10 +302,16 @@ class RedisKeyCoordinator:
 
 
 def lease_of(reply: Any, where: str) -> LeaseInfo:
-    """The lease in the reply of a script; without a member if it is free. Raises `VersionMismatch`."""
-    member, held, left, epoch, number, used = reply
+    """The lease in the reply of a script; without a member if it is free.
+
+    Raises `VersionMismatch`, and `EngineKeyTaken`.
+    """
+    used = reply[-1]
     if used not in (b"", str(FORMAT).encode()):
         raise other_format(where, used.decode())
+    if reply[0] == b"foreign":
+        raise foreign_key(where, reply[1].decode())
+    member, held, left, epoch, number, _ = reply
     return LeaseInfo(member.decode(), int(held or 0), max(0, left) / 1000, Position(int(epoch), int(number)))
 
 

@@ -20,6 +20,7 @@ from ._engine_errors import tls_error
 
 _COMMAND: Final = re.compile(r"run the '([^']+)' command")
 _UNKNOWN_COMMAND: Final = re.compile(r"unknown command '([^']+)'", re.IGNORECASE)
+_UNKNOWN_IN_SCRIPT: Final = re.compile(r"unknown (\w+ )?command called from script", re.IGNORECASE)
 _KEY_DENIED: Final = (
     "No permissions to access a key",
     "permissions to access one of the keys",
@@ -28,8 +29,10 @@ _KEY_DENIED: Final = (
 _COMMAND_DENIED_IN_SCRIPT: Final = "can't run this command or subcommand"
 """Redis 7.0 does not say which one; `check()` finds it."""
 _NO_ROOM: Final = ("OOM", "MISCONF", "command not allowed when used memory")
-_PASSES: Final = ("NOREPLICAS", "LOADING", "TRYAGAIN", "CLUSTERDOWN", "BUSY", "UNBLOCKED", "max number of clients")
-WRONG_TYPE: Final = "WRONGTYPE"
+_PASSES: Final = (
+    *("NOREPLICAS", "READONLY", "MASTERDOWN", "LOADING", "TRYAGAIN", "CLUSTERDOWN", "BUSY", "UNBLOCKED"),
+    "max number of clients",
+)
 
 
 def engine_error(error: Exception, where: str, command: str, prefix: str) -> OnesocketError:
@@ -48,7 +51,7 @@ def engine_error(error: Exception, where: str, command: str, prefix: str) -> One
         return EngineUnavailable(f"{where}: the Sentinels know no such service, have no primary for it, or are away")
     if isinstance(cause, failures.OutOfMemoryError) or text.startswith(_NO_ROOM):
         return EngineFull(f"{where} refused a write, nothing is lost: {text}")
-    if isinstance(cause, failures.NoPermissionError) or "permissions to" in text or _COMMAND_DENIED_IN_SCRIPT in text:
+    if isinstance(cause, failures.NoPermissionError) or _is_denied(text):
         return _denied(text, where, command, prefix)
     if any(each in text for each in _KEY_DENIED):
         return _denied(text, where, command, prefix)
@@ -61,20 +64,36 @@ def engine_error(error: Exception, where: str, command: str, prefix: str) -> One
             f"{where} is a Redis Cluster, which is not supported: give a single primary, or a Sentinel"
         )
     if unknown := _UNKNOWN_COMMAND.search(text):
-        name = unknown[1].lower()
-        return EngineCommandDenied(f"{where} has no command {name.upper()}: renamed, or not Redis >= 7", command=name)
+        return _missing(where, unknown[1].lower())
     if isinstance(cause, failures.ResponseError | failures.DataError | failures.InvalidResponse):
         return EngineUnusable(f"{where} answered {command.upper()} with an error: {text}")
     return EngineUnavailable(f"{where} can't be reached, or does not answer: {text or type(cause).__name__}")
 
 
-def denied_commands(refused: dict[str, str], where: str, prefix: str) -> EngineCommandDenied:
+def refused_commands(refused: dict[str, str], where: str, prefix: str) -> OnesocketError:
     """The error for commands that a probe was refused, with the server's words for each."""
-    if any(any(each in text for each in _KEY_DENIED) for text in refused.values()):
-        return _key_denied(where, next(iter(refused)).lower(), prefix)
     names = [name.lower() for name in refused]
-    rules = " ".join(f"+{name}" for name in names)
-    return EngineCommandDenied(f"{where}: this user may not run {', '.join(names)}: add {rules}", command=names[0])
+    if any(any(each in text for each in _KEY_DENIED) for text in refused.values()):
+        return _key_denied(where, names[0], prefix)
+    missing = [name for name, text in zip(names, refused.values(), strict=True) if _UNKNOWN_IN_SCRIPT.search(text)]
+    if missing:
+        return _missing(where, *missing)
+    denied = [name for name, text in zip(names, refused.values(), strict=True) if _is_denied(text)]
+    if denied:
+        rules = " ".join(f"+{name}" for name in denied)
+        text = f"{where}: this user may not run {', '.join(denied)}: add {rules}"
+        return EngineCommandDenied(text, command=denied[0])
+    # Not the user's rights: without its replicas, or unable to save, a server refuses all writes for a while.
+    return engine_error(failures.ResponseError(next(iter(refused.values()))), where, names[0], prefix)
+
+
+def _is_denied(text: str) -> bool:
+    return "permissions to" in text or _COMMAND_DENIED_IN_SCRIPT in text
+
+
+def _missing(where: str, *names: str) -> EngineCommandDenied:
+    shown = ", ".join(names).upper()
+    return EngineCommandDenied(f"{where} has no command {shown}: renamed, or not Redis >= 7", command=names[0])
 
 
 def _denied(text: str, where: str, command: str, prefix: str) -> EngineCommandDenied:

@@ -11,7 +11,7 @@ from ._coordinator import ClusterKey
 from ._redis_check import taken_key
 from ._redis_client import RedisClient
 from ._redis_coordinator import lease_of
-from ._redis_records import RedisKeys, index_of, parse_note
+from ._redis_records import WRONG_TYPE, RedisKeys, index_of, parse_note
 
 
 class RedisObserver:
@@ -36,7 +36,7 @@ class RedisObserver:
         try:
             found = await self._client.run_script(scripts.INDEX, [index])
         except EngineUnusable as error:
-            if "WRONGTYPE" not in str(error):
+            if WRONG_TYPE not in str(error):
                 raise
             text = f"{self._where}: the key {index} is not onesocket's: use another prefix, or delete it"
             raise EngineKeyTaken(text, key=index) from error
@@ -54,7 +54,7 @@ class RedisObserver:
         except EngineUnavailable:
             raise
         except OnesocketError as error:
-            taken = await taken_key(self._client, keys, self._where) if "WRONGTYPE" in str(error) else None
+            taken = await taken_key(self._client, keys.kinds(), self._where) if WRONG_TYPE in str(error) else None
             return ClusterView(name, error=taken or error)
 
     def _parsed(self, digest: str, keys: RedisKeys, reply: Any) -> ClusterView:

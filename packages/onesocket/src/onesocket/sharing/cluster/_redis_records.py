@@ -19,6 +19,8 @@ KINDS: Final = {
     "index": "hash",
 }
 """Redis's type of each key."""
+WRONG_TYPE: Final = "WRONGTYPE"
+"""Begins the server's words for a key of another type."""
 
 
 class RedisKeys:
@@ -46,9 +48,9 @@ class RedisKeys:
         """The key of the answers to a member."""
         return f"{self._base}answers:{member}"
 
-    def by_name(self) -> dict[str, str]:
-        """Each key with its name in `KINDS`."""
-        return {name: getattr(self, name) for name in KINDS}
+    def kinds(self) -> dict[str, str]:
+        """Redis's type of each key."""
+        return {getattr(self, name): kind for name, kind in KINDS.items()}
 
 
 def index_of(prefix: str) -> str:

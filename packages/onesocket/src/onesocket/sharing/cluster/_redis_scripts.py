@@ -7,6 +7,9 @@ lease. For observers alone: the notes of members that are present ("UNTIL RECORD
 each prefix, the digests of its clusters with the times until which they are in use (a hash). Once for each prefix and
 name: the time from which the next login slot is free (a string). Times are milliseconds.
 
+A lease always has a time to live: one without, or of another form, is another program's, and the reply says 'foreign'
+with the key.
+
 A script that must not be half-done without memory begins with a write that Redis refuses in that case (XADD, HINCRBY):
 after a script's first write it refuses none.
 """
@@ -54,12 +57,13 @@ ACQUIRE: Final = RedisScript(
 local state = redis.call('HMGET', KEYS[2], 'epoch', 'number', 'released', 'format')
 if state[4] and state[4] ~= ARGV[4] then return {'format', state[4]} end
 local epoch, number = tonumber(state[1] or 0), tonumber(state[2] or 0)
+if not epoch or not number then return {'foreign', KEYS[2]} end
 local holder = redis.call('GET', KEYS[1])
 if holder then
-  local held, member = string.match(holder, '^(%d+) (.*)$')
-  if member ~= ARGV[1] then
-    return {'held', member, held, redis.call('PTTL', KEYS[1]), epoch, number}
-  end
+  local held, member = string.match(holder, '^(%d+) (.+)$')
+  local left = redis.call('PTTL', KEYS[1])
+  if not held or left < 0 then return {'foreign', KEYS[1]} end
+  if member ~= ARGV[1] then return {'held', member, held, left, epoch, number} end
 end
 local known = tonumber(ARGV[3])
 local newest = redis.call('XREVRANGE', KEYS[3], '+', '-', 'COUNT', 1)[1]
@@ -114,13 +118,15 @@ return {'ok'}
 """,
 )
 
-# Defines `lease`: of the lease that is in force. KEYS: lease, state, ...
+# Defines `lease`: of the lease that is in force, or 'foreign' and a key. KEYS: lease, state, ...
 _LEASE: Final = """
 local state = redis.call('HMGET', KEYS[2], 'epoch', 'number', 'format')
 local holder = redis.call('GET', KEYS[1])
-local held, member = '', ''
-if holder then held, member = string.match(holder, '^(%d+) (.*)$') end
-local lease = {member, held, redis.call('PTTL', KEYS[1]), state[1] or '0', state[2] or '0', state[3] or ''}
+local held, member, left = '', '', redis.call('PTTL', KEYS[1])
+if holder then held, member = string.match(holder, '^(%d+) (.+)$') end
+local lease = {member, held, left, state[1] or '0', state[2] or '0', state[3] or ''}
+if holder and (not held or left < 0) then lease = {'foreign', KEYS[1], lease[6]}
+elseif not tonumber(lease[4]) or not tonumber(lease[5]) then lease = {'foreign', KEYS[2], lease[6]} end
 """
 
 # KEYS: lease, state. Changes nothing.
@@ -239,18 +245,19 @@ RESERVE_SLOT: Final = RedisScript(
     "reserve slot",
     _NOW
     + """
-local slot = math.max(now + ARGV[2], tonumber(redis.call('GET', KEYS[1]) or 0))
+local free = tonumber(redis.call('GET', KEYS[1]) or 0)
+if not free then return {'foreign'} end
+local slot = math.max(now + ARGV[2], free)
 local wait = slot - now
 redis.call('SET', KEYS[1], string.format('%.0f', slot + ARGV[1]), 'PX', string.format('%.0f', wait + ARGV[1]))
 return wait
 """,
 )
 
-# Runs each command that a coordinator needs on a key of its own, and returns the names of those that are refused.
+# Begins a script that runs each command that is needed on a key of its own, and returns `refused`: the names of those
+# that are, and the server's words. The first write takes no room: after it, no other is refused for want of memory.
 # KEYS: the key to try on.
-PROBE: Final = RedisScript(
-    "probe",
-    """
+TRY: Final = """
 local key, refused = KEYS[1], {}
 local function try(name, ...)
   local reply = redis.pcall(name, ...)
@@ -261,6 +268,12 @@ local function try(name, ...)
 end
 try('TIME')
 try('DEL', key)
+"""
+
+PROBE: Final = RedisScript(
+    "probe",
+    TRY
+    + """
 try('SET', key, '1', 'PX', '1000')
 try('GET', key)
 try('PTTL', key)
