@@ -7,14 +7,14 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import aiohttp
 import pytest
 from sqlalchemy import delete
 
-from onesocket.errors import EngineUnavailable, InvalidOption, InvalidURL, MissingExtra
+from onesocket.errors import EngineCommandDenied, EngineUnavailable, InvalidOption, InvalidURL, MissingExtra
 from onesocket_discord.server import ChatServer, GatewayOptions
 from onesocket_discord.server._ports import Account, Json
 from onesocket_discord.server.cluster import ClusterNode
@@ -434,6 +434,18 @@ async def test_places_that_can_not_be(database: str, redis: RedisServer) -> None
         await ChatServer(cluster=redis.url).start()
     with pytest.raises(EngineUnavailable, match=r"127\.0\.0\.1:1"):
         await ChatServer(database, cluster="redis://ann:tr0ub4dor@127.0.0.1:1").start()
+
+
+async def test_an_engine_that_can_not_serve_is_refused_at_the_start(database: str, redis: RedisServer) -> None:
+    raw = redis.client()
+    raw.execute_command("ACL", "SETUSER", "chat", "on", ">x", "~onesocket-chat:*", "+@all", "-xadd")
+    limited = replace(redis, path=f"chat:x@{redis.path}")
+    with pytest.raises(EngineCommandDenied, match=r"may not run xadd: add \+xadd"):
+        await ChatServer(database, cluster=limited.url).start()
+    raw.execute_command("ACL", "SETUSER", "chat", "+xadd")
+    async with running(database, limited) as server:
+        assert await health(server) == (200, {"status": "ok"})
+    raw.execute_command("ACL", "DELUSER", "chat")
 
 
 async def test_a_server_that_would_let_in_whom_the_others_do_not_is_refused(database: str, redis: RedisServer) -> None:

@@ -31,6 +31,7 @@ from .._ports import Event
 from ..gateway._gateway_state import GatewayState
 from ..service import ChatService
 from ._bot_identifies import ClusterIdentifies
+from ._engine_check import check_engine
 from ._event_stream import STREAM_LENGTH, ClusterKeys, EventStream, MissedEntries
 from ._presences import ClusterPresences
 from ._redis_scripts import LOST_NODE, PRESENCE
@@ -78,18 +79,19 @@ class ClusterNode:
 
     @contextlib.asynccontextmanager
     async def running(self, service: ChatService) -> AsyncGenerator[None, None]:
-        """Be part of the cluster of this service's database. Raises `EngineUnavailable`, `EngineUnusable`."""
+        """Be part of the cluster of this service's database. Raises the errors of a cluster's engine."""
         if not service.store.is_shared:
             raise InvalidOption("a cluster needs a database that its servers share: --database postgresql+asyncpg://…")
         self._service = service
         keys = self._keys = ClusterKeys(f"onesocket-chat:{service.default_guild}:")
-        self._client = RedisClient(self._address, f"onesocket-chat:{service.default_guild}", _TIMEOUT)
+        self._client = RedisClient(self._address, "onesocket-chat", _TIMEOUT)
         self._stream = EventStream(self._client, keys)
         options = self._state.options
         records = SessionRecords(self._client, keys, self.name, options.session_ttl)
         self.sessions = SharedSessions(records, self._stream, self._state)
         self.identifies = ClusterIdentifies(self._client, keys, options)
         try:
+            await check_engine(self._client, keys, str(self._address), "onesocket-chat")
             self.sessions.position = await self._stream.position()
             await self._join()
             work = (self._follow, self._relay, self._send, self._keep_alive, self.sessions.keep_records)

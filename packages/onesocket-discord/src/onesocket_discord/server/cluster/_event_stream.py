@@ -46,7 +46,12 @@ class ClusterKeys:
         self.state = f"{prefix}state"
         self.relayed = f"{prefix}relayed"
         self.nodes = f"{prefix}nodes"
+        self.probe = f"{prefix}probe"
         self._prefix = prefix
+
+    def kinds(self) -> dict[str, str]:
+        """Redis's types of the keys that all servers share."""
+        return {self.stream: "stream", self.state: "hash", self.relayed: "zset", self.nodes: "set"}
 
     def alive(self, node: str) -> str:
         """There while a server is there."""
