@@ -21,6 +21,7 @@ from onesocket_discord.server._ports import Event, token_digest
 from onesocket_discord.server.gateway import GatewayServer
 from tests.unit.onesocket_discord.server.gateway.raw_client import (
     ALL_INTENTS,
+    BOT_TOKEN,
     DEADLINE,
     GUILD,
     OTHER_GUILD,
@@ -327,6 +328,20 @@ async def test_a_token_that_is_signed_out_of_while_it_logs_in_opens_nothing() ->
         gateway.sign_out(1)
         directory.gate.set()
         assert await client.close_code() == 4004
+
+
+async def test_a_session_that_ends_while_it_begins_is_no_wrong_token() -> None:
+    directory = FakeDirectory()
+    directory.gate = asyncio.Event()
+    async with running_gateway(directory) as gateway, dial(gateway.url) as client:
+        await client.identify(wait=False)
+        await directory.asked.wait()
+        for session in gateway.state.sessions:  # as a server of a cluster ends them that has missed events
+            gateway.state.sessions.end(session)
+        directory.gate.set()
+        assert (await client.receive())["op"] == 9
+        await client.send(2, {"token": BOT_TOKEN, "intents": ALL_INTENTS, "properties": {}})
+        assert (await client.receive())["t"] == "READY"
 
 
 # --- sessions -------------------------------------------------------------------------------------------------------

@@ -178,6 +178,7 @@ class GatewayServer:
     def _end(self, sessions: Iterable[GatewaySession], code: CloseCode) -> None:
         for session in sessions:
             connection = session.connection
+            session.signed_out = code is CloseCode.AUTHENTICATION_FAILED
             self.state.sessions.end(session)
             if connection is not None:
                 connection.close(code)

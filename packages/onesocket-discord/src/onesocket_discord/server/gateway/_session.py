@@ -29,6 +29,7 @@ class GatewaySession(ServedSession):
         "presence",
         "present",
         "shard",
+        "signed_out",
         "write_frame",
     )
 
@@ -57,6 +58,8 @@ class GatewaySession(ServedSession):
         self.plain = False
         """True if READY was sent and there is one shard, so that an event is filtered by intents and content alone."""
         self.presence: dict[str, Any] = {"status": "online", "activities": []}
+        self.signed_out = False
+        """True if it was ended because the token of its login is void."""
         self.present = False
         """True if its user is shown as online because of it."""
         self.write_frame: Callable[[bytes], object] | None = None

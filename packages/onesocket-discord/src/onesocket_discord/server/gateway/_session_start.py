@@ -67,8 +67,11 @@ async def _begin(connection: GatewayConnection, session: GatewaySession, wanted:
         raise ClientViolation(CloseCode.UNKNOWN_ERROR)
     if connection.websocket.closing:
         return
-    if state.sessions.get(session.id) is not session:  # signed out meanwhile
+    if session.signed_out:
         raise ClientViolation(CloseCode.AUTHENTICATION_FAILED)
+    if state.sessions.get(session.id) is not session:  # ended with all others here, as this server has missed events
+        connection.invalidate()
+        return
     connection.attach(session)
     _send_first(connection, session, own, wanted)
     for dispatch in early:
