@@ -87,8 +87,8 @@ def join(
         key: A name for the identity, instead of the token: for token sources that differ from call to call, and for
             accounts that other options tell apart.
         scope: ``"loop"``: this event loop only. ``"process"``: every thread and loop. ``"host"``: every process.
-            ``"cluster"``: every process of every host that uses the same engine. There may be two connections while a
-            *machine* that leads stands still (a paused VM) for longer than its lease.
+            ``"cluster"``: every process of every host that uses the same engine. There may be two connections while the
+            *machine* or the process that leads stands still (a paused VM, a debugger) for longer than its lease.
         token: As for `Client`. Equal strings, or the same callable, mean the same identity. Callables are called on the
             loop of the client that brought them (for blocking clients in a thread), as long as that client is open.
         wait: False to join without waiting for the connection, which is then connected with ``retry=True``: the client

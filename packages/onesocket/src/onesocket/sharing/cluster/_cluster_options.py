@@ -15,7 +15,7 @@ class OnEngineLost(enum.StrEnum):
     """Reaction of the leader when it can't renew its lease, as the engine is away."""
 
     CLOSE = "close"
-    """Close the connection before the lease ends: never two connections while the machines run."""
+    """Close the connection before the lease ends: never two connections while hosts and their processes run."""
     KEEP = "keep"
     """Keep it, for its own host alone: another host may get the lease, and dial, before this one can hear of it."""
 
