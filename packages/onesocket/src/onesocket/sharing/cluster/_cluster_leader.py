@@ -9,12 +9,12 @@ import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from ...client._gap import Gap
+from ...client._gap import Gap, GapReason
 from ...client._status import Status
 from ...errors import EngineFull, EngineUnavailable
 from ...lifecycle._states import State
 from ...wire._handshake import Data
-from ..host._ipc_frames import SessionBatch, SnapshotAnswer, ToFollower, Welcome, split_by_size
+from ..host._ipc_frames import GapNotice, SessionBatch, SnapshotAnswer, ToFollower, Welcome, split_by_size
 from ..host._join_credentials import JoinCredentials
 from ..host._owner_snapshot import OwnerSnapshot
 from ._cluster_operations import ClusterOperations
@@ -217,6 +217,14 @@ class ClusterLeader:
         state = self._session.state()
         if state is not None:
             leadership.feed.add_session(state)
+
+    def send_gap(self, member: str) -> None:
+        """Publish a marker for one member, at this place of the feed: its subscriptions ended, and begin again."""
+        leadership, owner = self.leadership, self._owner
+        if leadership is not None:
+            owner.forward_batch()
+            leadership.feed.add_for(member, [GapNotice(Gap(GapReason.OVERFLOW, owner.status.epoch))])
+            leadership.wake()
 
     def send_state(self, member: str) -> None:
         """Publish, for one member, the status and what late readers begin with, at this place of the feed."""

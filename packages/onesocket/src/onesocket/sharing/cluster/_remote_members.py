@@ -13,6 +13,7 @@ from ..host._ipc_frames import (
     Shutdown,
     StatusRequest,
     StepDown,
+    Subscribe,
     ToOwner,
 )
 from ..host._join_credentials import JoinCredentials
@@ -39,6 +40,8 @@ class RemoteMembers:
         self._credentials = credentials
         self._patience = patience
         self._members: dict[str, RemoteMember] = {}
+        self._cut_off: set[str] = set()
+        """Members whose subscriptions ended before they did: each may have missed messages, and is told so."""
 
     def __repr__(self) -> str:
         return f"<RemoteMembers {len(self._members)}>"
@@ -88,12 +91,18 @@ class RemoteMembers:
         """Drop all: this host can't answer them any more."""
         for member in list(self._members.values()):
             self._drop(member)
+        self._cut_off.clear()  # the next leader is told of all subscriptions
 
     def _drop(self, member: RemoteMember) -> None:
         self._members.pop(member.name, None)
         if self._leader.leadership is not None:
             self._leader.leadership.forget(member.name)
+        self._end_subscriptions(member)
+
+    def _end_subscriptions(self, member: RemoteMember) -> None:
         self._operations.forget_here(member)
+        if member.has_subscribed:
+            self._cut_off.add(member.name)
 
     def _on_frame(self, member: RemoteMember, frame: ToOwner) -> None:
         if isinstance(frame, Hello):
@@ -101,6 +110,7 @@ class RemoteMembers:
         elif not member.is_attached:
             member.send_frame(Shutdown())
         elif not isinstance(frame, StatusRequest | StepDown):
+            member.has_subscribed |= isinstance(frame, Subscribe) and bool(frame.add)
             self._operations.perform_here(member, frame)
 
     def _attach(self, member: RemoteMember, hello: Hello) -> None:
@@ -108,12 +118,15 @@ class RemoteMembers:
         if leadership is None:
             return
         if member.is_attached:  # it has lost its answers
-            self._operations.forget_here(member)
+            self._end_subscriptions(member)
         try:
             self._credentials.check_hello(hello, nonce_for(member.name, leadership.epoch))
         except OnesocketError as error:
             member.send_frame(Rejection(error))
             return
         member.is_attached = True
+        if member.name in self._cut_off:
+            self._cut_off.discard(member.name)
+            self._leader.send_gap(member.name)
         if needs_state(hello.ownership_id):
             self._leader.send_state(member.name)
