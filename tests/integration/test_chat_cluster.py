@@ -14,9 +14,9 @@ import aiohttp
 import pytest
 from sqlalchemy import delete
 
-from onesocket.errors import EngineCommandDenied, EngineUnavailable, InvalidOption, InvalidURL, MissingExtra
+from onesocket.errors import EngineCommandDenied, EngineFull, EngineUnavailable, InvalidOption, InvalidURL, MissingExtra
 from onesocket_discord.server import ChatServer, GatewayOptions
-from onesocket_discord.server._ports import Account, Json
+from onesocket_discord.server._ports import Account, Event, Json
 from onesocket_discord.server.cluster import ClusterNode
 from onesocket_discord.server.store._server_lease import SettingsDiffer
 from onesocket_discord.server.store._tables import tokens
@@ -168,6 +168,33 @@ async def test_typing_and_presences_cross_the_servers(nodes: Nodes) -> None:
                 assert {one["user"]["id"]: one["status"] for one in guild["d"]["presences"]}[user_id] == "dnd"
             await second.close(1000)
         assert (await first.until("PRESENCE_UPDATE"))["d"]["status"] == "offline"
+
+
+async def test_a_presence_that_redis_refuses_for_a_while_is_told_later_and_typing_is_not(
+    nodes: Nodes, redis: RedisServer
+) -> None:
+    async with dial(nodes.one.gateway_url) as client:
+        await log_in(client, nodes.bot)
+        await client.until("PRESENCE_UPDATE")  # its own: nothing more is on its way
+        node = cluster_of(nodes.other)
+        add, refused = node._stream.add, asyncio.Event()
+
+        async def refuse(entries: Any) -> None:
+            if entries[0][0] is None:
+                node._stream.add = add  # type: ignore[method-assign]
+                refused.set()
+                raise EngineFull("no memory")
+            await add(entries)
+
+        node._stream.add = refuse  # type: ignore[method-assign]
+        robo = await nodes.one.service.authenticate(nodes.bot)
+        assert robo is not None
+        everybody = frozenset({robo.user_id})
+        node.publish(Event("TYPING_START", {}, everybody))
+        node.publish(Event("PRESENCE_UPDATE", {"status": "dnd"}, everybody))
+        await refused.wait()
+        told = await client.receive()
+        assert (told["t"], told["d"]) == ("PRESENCE_UPDATE", {"status": "dnd"})
 
 
 async def test_a_token_that_ends_at_one_server_ends_its_sessions_at_the_other(nodes: Nodes) -> None:

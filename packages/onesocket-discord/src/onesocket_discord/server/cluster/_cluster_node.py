@@ -68,7 +68,7 @@ class ClusterNode:
         self._sign_out = sign_out
         self._invalidate = invalidate
         self._service: ChatService | None = None
-        self._unsent: deque[bytes] = deque(maxlen=_MAX_UNSENT)
+        self._unsent: deque[tuple[str, bytes]] = deque(maxlen=_MAX_UNSENT)
         self._has_unsent = asyncio.Event()
         self._told: set[int] = set()
         """Users whose friends this server has to tell of their presence."""
@@ -109,7 +109,7 @@ class ClusterNode:
 
     def publish(self, event: Event) -> None:
         """Publish an event that no transaction has stored: it is lost if this server ends before it is sent."""
-        self._unsent.append(encode_entry(EntryOfEvent.of(event)))
+        self._unsent.append((event.name, encode_entry(EntryOfEvent.of(event))))
         self._has_unsent.set()
 
     async def announce(self, user_id: int, presence: dict[str, Any] | None) -> None:
@@ -218,7 +218,14 @@ class ClusterNode:
         self._has_unsent.clear()
         batch = list(self._unsent)
         self._unsent.clear()
-        await self._stream.add([(None, body) for body in batch])
+        try:
+            await self._stream.add([(None, body) for _, body in batch])
+        except OnesocketError:
+            # Once more, but for what is outdated by then; a presence that comes twice is the same.
+            kept = [entry for entry in batch if entry[0] != "TYPING_START"]
+            self._unsent = deque([*kept, *self._unsent], maxlen=_MAX_UNSENT)
+            self._has_unsent.set()
+            raise
 
     async def _keep_alive(self) -> None:
         await self._register()
