@@ -383,7 +383,7 @@ async def test_a_process_that_names_another_engine_is_refused_on_its_host_alone(
     (leader,) = await cluster.connected(1)
     first, cluster.engine = cluster.engine, OtherAddress(cluster.engine)
     other = cluster.host(beside=leader)
-    with pytest.raises(OptionConflict, match="through another engine: give cluster= ") as caught:
+    with pytest.raises(OptionConflict, match="through another engine, or under another prefix") as caught:
         await other.upstream.connect()
     assert caught.value.option == "cluster"
     await cluster.host().upstream.connect()  # another host may reach the same engine by another address

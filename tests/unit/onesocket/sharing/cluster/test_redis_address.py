@@ -4,6 +4,7 @@ import pytest
 
 from onesocket.errors import InvalidURL
 from onesocket.sharing.cluster._redis_address import RedisAddress
+from onesocket.sharing.cluster._redis_coordinator import RedisCoordinator
 
 
 @pytest.mark.parametrize(
@@ -72,6 +73,13 @@ def test_each_kind_of_url_is_read_and_shown_without_its_login(url: str, address:
     assert parsed == address
     assert str(parsed) == shown
     assert "pass" not in repr(parsed)
+
+
+def test_the_place_of_an_engine_is_the_same_for_another_login_and_not_for_another_database() -> None:
+    place = RedisCoordinator("redis://one:hunter2@host/1").place
+    assert place == RedisCoordinator("redis://other:hunter3@host:6379/1").place
+    assert place != RedisCoordinator("redis://one:hunter2@host/2").place
+    assert "hunter2" not in place
 
 
 @pytest.mark.parametrize(

@@ -16,13 +16,14 @@ from ._role_memory import RoleMemory
 class ClusterUpstream(HostUpstream):
     """An `Upstream`: within the host as `HostUpstream`, whose owner is the host's member of the cluster."""
 
+    _scope = "cluster"
+
     def __init__(self, spec: ConnectionSpec, cluster: ClusterOptions) -> None:
         super().__init__(spec)
         key = ClusterKey.of(spec.key.digest(), prefix=cluster.prefix)
         self._memory = RoleMemory()
         self._owner_type = functools.partial(ClusterOwner, cluster=cluster, cluster_key=key, memory=self._memory)
-        self._scope = f"cluster {cluster.prefix}"
-        self._engine = str(cluster.engine)
+        self._engine = f"{getattr(cluster.engine, 'place', cluster.engine)} {cluster.prefix}"
 
     @property
     def cluster_status(self) -> ClusterStatus:

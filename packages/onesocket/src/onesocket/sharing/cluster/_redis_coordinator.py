@@ -84,6 +84,11 @@ class RedisCoordinator:
         return hash(str(self))
 
     @property
+    def place(self) -> str:
+        """Address and database, without secrets: engines with another one have other keys."""
+        return f"{self._address} {self._address.database}"
+
+    @property
     def _made_of(self) -> tuple[object, ...]:
         return self._address, self._timeout, self._retention
 

@@ -88,7 +88,7 @@ class HostUpstream:
     _scope = "host"
     """Processes that share a connection have the same."""
     _engine: str | None = None
-    """Address of the cluster's engine, which the processes of a host name alike."""
+    """Address of the cluster's engine, and its prefix, which the processes of a host name alike."""
 
     def __init__(self, spec: ConnectionSpec) -> None:
         options, key = spec.options, spec.key

@@ -60,8 +60,8 @@ class JoinCredentials:
         option = first_differing_option(option_proofs(self.digests, self.secret, nonce), hello.options)
         if option == CLUSTER_OPTION:
             raise OptionConflict(
-                f"another process (pid {pid}) of this host shares this connection through another engine: give "
-                "cluster= (or ONESOCKET_CLUSTER) the same address in all processes of a host",
+                f"another process (pid {pid}) of this host shares this connection through another engine, or under "
+                "another prefix: give cluster= (or ONESOCKET_CLUSTER) the same address and prefix in all of them",
                 option=option,
             )
         if option is not None:
