@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from onesocket import notices
+from onesocket.client._durable_outbox import DurableOutbox
 from onesocket.client._gap import GapReason
 from onesocket.client._queue import DEFAULT_LIMIT, Overflow
 from onesocket.lifecycle import _peer_errors as peer_errors
@@ -130,7 +131,7 @@ def _ranges(codes: Container[int]) -> list[list[int]]:
 
 def lifecycle_data() -> dict[str, Any]:
     """Return all data of the lifecycle by the names that the module exports."""
-    policy, limits = ReconnectPolicy(), OutboxLimits()
+    policy, limits, durable = ReconnectPolicy(), OutboxLimits(), DurableOutbox("any")
     enums = {
         kind.__name__: {each.name: each.value for each in kind if each not in _NOT_IN_A_BROWSER} for kind in _ENUMS
     }
@@ -143,6 +144,7 @@ def lifecycle_data() -> dict[str, Any]:
         "CONNECTION_LIMIT_WORDS": pattern_data(peer_errors.CONNECTION_LIMIT),
         "POLICY_DEFAULTS": {camel(name): getattr(policy, name) for name in _POLICY_OPTIONS},
         "OUTBOX_DEFAULTS": {"messages": limits.messages, "age": limits.age},
+        "DURABLE_OUTBOX_DEFAULTS": {"messages": durable.messages, "bytes": durable.bytes, "age": durable.age},
         "LIMITS": {
             "downtimeFraction": DOWNTIME_FRACTION,
             "retryAfterJitter": RETRY_AFTER_JITTER,

@@ -45,8 +45,8 @@ OPEN = """async (options) => {
 
 
 @asynccontextmanager
-async def origin(server: FaultyServer) -> AsyncIterator[str]:
-    """A web server with the package and a module that makes the client."""
+async def origin(server: FaultyServer, *routes: web.RouteDef) -> AsyncIterator[str]:
+    """A web server with the package, modules that make the client, and these routes."""
 
     async def page(_request: web.Request) -> web.Response:
         return web.Response(text="<!doctype html><title>tab</title>", content_type="text/html")
@@ -57,10 +57,15 @@ async def origin(server: FaultyServer) -> AsyncIterator[str]:
     async def late_module(_request: web.Request) -> web.Response:
         return web.Response(text=LATE_MODULE.format(url=server.url), content_type="text/javascript")
 
+    async def open_to_all(_request: web.Request, response: web.StreamResponse) -> None:
+        response.headers["Access-Control-Allow-Origin"] = "*"  # a frame in a sandbox has no origin
+
     app = web.Application()
+    app.on_response_prepare.append(open_to_all)
     app.router.add_get("/", page)
     app.router.add_get("/feed.js", module)
     app.router.add_get("/late.js", late_module)
+    app.router.add_routes(routes)
     app.router.add_static("/src", Path(ROOT) / "packages" / "onesocket-js" / "src")
     async with serving(app) as address:
         yield address

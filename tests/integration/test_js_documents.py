@@ -23,7 +23,7 @@ ITEM = {"symbol": "AAPL", "price": 1}
 
 
 def test_the_page_has_examples() -> None:
-    assert (len(EXAMPLES), len(OTHERS)) == (2, 6)
+    assert (len(EXAMPLES), len(OTHERS)) == (3, 7)
 
 
 def adapted(code: str, url: str) -> str:
@@ -35,7 +35,7 @@ async def test_an_example_prints_what_the_page_says(
     code: str, printed: str, server: FaultyServer, tmp_path: Path
 ) -> None:
     script = tmp_path / "example.mjs"
-    script.write_text(adapted(code, server.url), "utf-8")
+    script.write_text(adapted(code, server.url).replace("orders.db", str(tmp_path / "orders.db")), "utf-8")
     process = await asyncio.create_subprocess_exec(
         NODE, str(script), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
     )
@@ -46,7 +46,8 @@ async def test_an_example_prints_what_the_page_says(
 
 
 async def test_examples_that_show_what_comes_show_it(server: FaultyServer, tmp_path: Path) -> None:
-    subscriptions, rotation, feed, tab, _, bundled = OTHERS  # a test in a browser has a worker as this one
+    # A test in a browser has a worker as the fifth, and an outbox as the last one.
+    subscriptions, rotation, feed, tab, _, bundled, _ = OTHERS
     bundled = f"import {{ join }} from 'onesocket';\n{bundled}for await (const message of client) show(message);\n"
     (tmp_path / "feed.js").write_text(adapted(feed, server.url), "utf-8")
     connects = "await client.connect();\nfor await"

@@ -2,6 +2,7 @@
 
 import {
   Abandoned,
+  Acknowledgement,
   type Action,
   type Auth,
   AuthTimeout,
@@ -28,6 +29,8 @@ import {
   DeliveryUnknown,
   Discord,
   type Dispatch,
+  DuplicateMessage,
+  DurableOutbox,
   EncodeError,
   type ErrorOptions,
   type Frame,
@@ -50,6 +53,10 @@ import {
   ManuallyDisconnected,
   type MessageClient,
   MessageExpired,
+  type MessageId,
+  MessageKept,
+  MessageNotStored,
+  type MessageStore,
   NoCurrentProvider,
   type Notice,
   NoticeId,
@@ -57,11 +64,14 @@ import {
   Notices,
   type NoticeSink,
   OnesocketError,
+  type OpenMessageStore,
   OpenTimeout,
   OptionConflict,
   Outcome,
   OutboxFull,
+  OutboxInUse,
   OutboxLimits,
+  OutboxUnusable,
   type OutgoingFrame,
   Overflow,
   OwnerLost,
@@ -95,6 +105,9 @@ import {
   State,
   type Stats,
   type Status,
+  type StoredMessage,
+  type StoredRow,
+  type StoreOperation,
   type StreamOptions,
   Subscription,
   SubscriptionAnswer,
@@ -142,6 +155,9 @@ const errors: OnesocketError[] = [
   new URLFailed('text'),
   new ManuallyDisconnected(),
   new ClientClosed(),
+  new OutboxUnusable('text'),
+  new OutboxInUse('text'),
+  new DuplicateMessage('text'),
   new NoCurrentProvider('text'),
   new PeerError('text'),
   new HandshakeRejected('text', { status: 503 }),
@@ -168,6 +184,8 @@ const errors: OnesocketError[] = [
   new RetriesExhausted('text'),
   new OutboxFull('text'),
   new MessageExpired('text'),
+  new MessageNotStored('text'),
+  new MessageKept('text'),
   new SlowConsumer('text'),
   new WaitTimeout('text'),
   new RequestTimeout('text'),
@@ -264,6 +282,38 @@ check(handshake?.subprotocol === null, 'no sub-protocol was offered');
 check(status.epoch === 2 && stats.gaps === 0 && GapReason.RECONNECTED === 'reconnected', 'no gap');
 stopReading();
 await client.close();
+
+// --- a durable outbox, in a store of the program's own --------------------------------------------------------------------------
+
+const disk = new Map<number, StoredRow>();
+class MemoryStore implements MessageStore {
+  async open(_name: string, _events: { onLost: (why: string) => void }): Promise<OpenMessageStore> {
+    const perform = (operation: StoreOperation) =>
+      operation.type === 'put' ? disk.set(operation.row.number, operation.row) : disk.delete(operation.number);
+    return {
+      rows: [...disk.values()],
+      apply: async (operations) => operations.forEach(perform),
+      close: async () => {},
+    };
+  }
+}
+const newId: MessageId = 17;
+const acknowledges = new Acknowledgement<Note, Note>({ idOf: ({ id }) => id, acknowledgedBy: ({ id }) => id });
+const makeDurable = (outbox: DurableOutbox) =>
+  new Client<Note, Note>(url, { outbox, logger: null, protocol: new Json<Note, Note>({ acknowledges }) });
+const early = makeDurable(new DurableOutbox('notes', { messages: 5, bytes: 1000, age: 60, store: new MemoryStore() }));
+await early.send({ type: 'note', n: 4, id: newId });
+await early.close();
+const lateOutbox = new DurableOutbox('notes', { store: new MemoryStore() });
+const late = makeDurable(lateOutbox);
+await late.connect();
+const [restored]: StoredMessage[] = lateOutbox.restored;
+check(restored?.messageId === newId && !restored.mayHaveArrived, 'the message is there');
+const accepted: Delivery = late.sendNowait({ type: 'note', n: 5, id: 'text' });
+await accepted.accepted();
+await accepted; // this server's echo acknowledges it
+await late.close();
+check(disk.size === 0, 'all are settled');
 
 // --- users, notices, tabs -----------------------------------------------------------------------------------------------------
 

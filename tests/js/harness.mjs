@@ -2,12 +2,14 @@
 //
 // The code is the body of an async function. It has `one` (the package), `kept` (an object of the test's own), `data`,
 // `nameOf(promise)`, which resolves with the value, or with the error's name, `Clock`, a clock that the test moves, `turn()`,
-// a turn of the event loop, and `make(options)`: a client whose server is the test (fake_socket.mjs).
+// a turn of the event loop, `make(options)`: a client whose server is the test (fake_socket.mjs), and `FakeStore`, the disk of
+// a durable outbox (fake_store.mjs).
 
 import { createInterface } from 'node:readline';
 
 import * as one from '../../packages/onesocket-js/src/index.js';
 import { Clock, makeClient, turn } from './fake_socket.mjs';
+import { FakeStore } from './fake_store.mjs';
 
 const AsyncFunction = (async () => {}).constructor;
 const kept = {};
@@ -17,7 +19,7 @@ const stateOf = (promise) => Promise.race([nameOf(promise), turn().then(turn).th
 const nameOf = (promise) => Promise.resolve(promise).then((value) => value ?? 'done', (error) => error.name);
 
 const make = (options) => makeClient(one, options);
-const scope = { one, kept, nameOf, stateOf, Clock, turn, make };
+const scope = { one, kept, nameOf, stateOf, Clock, FakeStore, turn, make };
 
 function describe(_, value) {
   if (value instanceof Error) return { error: value.name, text: value.message, retryable: value.retryable };

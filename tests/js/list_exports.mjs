@@ -14,6 +14,8 @@ const MAKE = {
   Gap: () => new one.Gap('overflow', { epoch: 1 }),
   Identity: () => new one.Identity('key', 'token'),
   CallableSink: () => new one.CallableSink(() => {}),
+  DurableOutbox: () => new one.DurableOutbox('name'),
+  Acknowledgement: () => new one.Acknowledgement({ idOf: () => null, acknowledgedBy: () => null }),
   Pace: () => new one.Pace(1),
   Rotation: () => new one.Rotation({ identity: () => null }),
 };

@@ -74,6 +74,12 @@ export class ClientClosed extends UsageError {
     super(text, options);
   }
 }
+/** The store of a `DurableOutbox` can't be used; the text names the remedy. No message was changed. */
+export class OutboxUnusable extends UsageError {}
+/** Another client, of this page or another one, has the `DurableOutbox` open. */
+export class OutboxInUse extends OutboxUnusable {}
+/** A message with the same id is in the `DurableOutbox` already, and waits for its acknowledgement. */
+export class DuplicateMessage extends UsageError {}
 /** A hook was called outside `<WebSocketProvider>`. */
 export class NoCurrentProvider extends UsageError {}
 
@@ -200,6 +206,16 @@ export class OutboxFull extends Abandoned {
 }
 /** The message waited in the outbox longer than its `age` and was not sent. */
 export class MessageExpired extends Abandoned {}
+/** The `DurableOutbox` could not write to its store: this message was not accepted, and is not sent. */
+export class MessageNotStored extends Abandoned {
+  static retryable = true;
+}
+/**
+ * The client was closed or disconnected before the message was settled: it is kept in the `DurableOutbox`.
+ *
+ * The next connection with that outbox sends it; it may have been sent before.
+ */
+export class MessageKept extends Abandoned {}
 /** This subscriber fell behind by more than its limit, and its overflow rule is `fail`. */
 export class SlowConsumer extends Abandoned {}
 /** `waitFor()` did not see the state within its timeout. */
@@ -232,6 +248,9 @@ const NAMES = new Map(
     URLFailed,
     ManuallyDisconnected,
     ClientClosed,
+    OutboxUnusable,
+    OutboxInUse,
+    DuplicateMessage,
     NoCurrentProvider,
     PeerError,
     HandshakeRejected,
@@ -258,6 +277,8 @@ const NAMES = new Map(
     RetriesExhausted,
     OutboxFull,
     MessageExpired,
+    MessageNotStored,
+    MessageKept,
     SlowConsumer,
     WaitTimeout,
     RequestTimeout,

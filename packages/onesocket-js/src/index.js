@@ -2,6 +2,7 @@
 
 export { Client } from './client/client.js';
 export { Delivery } from './client/delivery.js';
+export { DurableOutbox } from './client/durable-outbox.js';
 export { Gap } from './client/gap.js';
 export { Rotation } from './client/rotation.js';
 export { Subscription } from './client/subscription.js';
@@ -9,6 +10,7 @@ export * from './errors.js';
 export { OutboxLimits } from './lifecycle/outbox.js';
 export { ReconnectPolicy } from './lifecycle/retry-policy.js';
 export { GapReason, NoticeId, NoticeLevel, Outcome, Overflow, State, Verdict } from './lifecycle/table.js';
+export { Acknowledgement } from './protocols/acknowledgement.js';
 export { CodecProtocol, Json, Raw } from './protocols/codec.js';
 export { Heartbeat } from './protocols/heartbeat.js';
 export { Login } from './protocols/login.js';

@@ -90,6 +90,9 @@ export declare class ManuallyDisconnected extends UsageError {
 export declare class ClientClosed extends UsageError {
   constructor(text?: string, options?: ErrorOptions);
 }
+export declare class OutboxUnusable extends UsageError {}
+export declare class OutboxInUse extends OutboxUnusable {}
+export declare class DuplicateMessage extends UsageError {}
 export declare class NoCurrentProvider extends UsageError {}
 export declare class PeerError extends OnesocketError {}
 export declare class HandshakeRejected extends PeerError {
@@ -139,6 +142,8 @@ export declare class ConnectAborted extends Abandoned {}
 export declare class RetriesExhausted extends Abandoned {}
 export declare class OutboxFull extends Abandoned {}
 export declare class MessageExpired extends Abandoned {}
+export declare class MessageNotStored extends Abandoned {}
+export declare class MessageKept extends Abandoned {}
 export declare class SlowConsumer extends Abandoned {}
 export declare class WaitTimeout extends Abandoned {}
 export declare class RequestTimeout extends Abandoned {
@@ -177,6 +182,72 @@ export declare class OutboxLimits {
   constructor(options?: { messages?: number; age?: number });
   readonly messages: number;
   readonly age: number;
+}
+
+/** The id of a message, by which the peer acknowledges it. */
+export type MessageId = string | number;
+/** A message of an earlier page, as it was found in the store of a `DurableOutbox`. */
+export interface StoredMessage {
+  /** The encoded message. */
+  readonly data: string | ArrayBuffer;
+  /** Its id, by the protocol's `Acknowledgement`; null: the protocol names none. */
+  readonly messageId: MessageId | null;
+  /** When it was accepted. */
+  readonly storedAt: number;
+  /** True if it may have been sent before; it is sent again with `resend` alone. */
+  readonly mayHaveArrived: boolean;
+}
+/** What a store keeps of a message. */
+export interface StoredRow extends StoredMessage {
+  /** Its place in the order; the key of the row. */
+  readonly number: number;
+  /** null: never. */
+  readonly expiresAt: number | null;
+  readonly resend: boolean;
+}
+/** `put` adds a row, or replaces the one with its number; `delete` removes the row with this number, if it is there. */
+export type StoreOperation =
+  | { readonly type: 'put'; readonly row: StoredRow }
+  | { readonly type: 'delete'; readonly number: number };
+/** The store of a `DurableOutbox`: by default IndexedDB. */
+export interface MessageStore {
+  /**
+   * Opens the messages of an outbox for one client alone; rejects with `OutboxInUse` while another one has them. `onLost(why)`
+   * tells that the data are gone although it is open.
+   */
+  open(name: string, events: { onLost: (why: string) => void }): Promise<OpenMessageStore>;
+}
+export interface OpenMessageStore {
+  /** The rows that were there, in any order. */
+  readonly rows: StoredRow[];
+  /** Performs all of these in order, or none; resolves when the disk has them. It is not called again before. */
+  apply(operations: StoreOperation[]): Promise<void>;
+  /** Gives it back: another client may open it. */
+  close(): Promise<void>;
+}
+/** An outbox on disk: accepted messages survive the end of the page, and are sent in order. */
+export declare class DurableOutbox {
+  /** `name`: of the outbox, within the origin. */
+  constructor(
+    name: string,
+    options?: {
+      /** How many messages may wait, or be unacknowledged (default: 10 000). */
+      messages?: number;
+      /** How many bytes they may have, all together (default: 16 MiB). */
+      bytes?: number;
+      /** Seconds after which a message is given up, counted over reloads (default: 86 400). */
+      age?: number;
+      /** Where they are kept (default: IndexedDB). */
+      store?: MessageStore;
+    },
+  );
+  readonly name: string;
+  readonly messages: number;
+  readonly bytes: number;
+  readonly age: number;
+  readonly store: MessageStore;
+  /** The messages of earlier pages, as they were in the store when it was opened, in order. */
+  readonly restored: StoredMessage[];
 }
 
 export interface RotationOptions<M = any> {
@@ -245,6 +316,7 @@ export declare class Protocol<M = unknown, S = unknown> {
   requests: Requests | null;
   subscriptions: Subscriptions | null;
   snapshot: LastValues | SnapshotHook | null;
+  acknowledges: Acknowledgement | null;
   ghostSeconds: number;
   prepare(target: Target, token: string | null): Target;
   opened(token: string | null, now: number): Action<M>[];
@@ -315,6 +387,17 @@ export declare class Subscriptions<M = any> {
   });
   keysOf(message: M): unknown[];
 }
+/** How the peer acknowledges messages, for a `DurableOutbox`. */
+export declare class Acknowledgement<M = any, S = any> {
+  constructor(options: {
+    /** The id of a message to be sent; null: it is not acknowledged, and so not kept. */
+    idOf: (message: S) => MessageId | null | undefined;
+    /** The id that a received message acknowledges, or refuses for good; null: it is no acknowledgement. */
+    acknowledgedBy: (message: M) => MessageId | null | undefined;
+  });
+  readonly idOf: (message: S) => MessageId | null | undefined;
+  readonly acknowledgedBy: (message: M) => MessageId | null | undefined;
+}
 /** The newest message of each key, for late readers. */
 export declare class LastValues<M = any> {
   constructor(options?: { key?: string | ((message: M) => unknown) | null; limit?: number });
@@ -341,6 +424,8 @@ export interface CodecOptions<M = any, S = any> {
   subscriptions?: Subscriptions | null;
   /** What late readers begin with; null: with the next message. */
   snapshot?: LastValues<M> | SnapshotHook<M> | null;
+  /** How the peer acknowledges messages, for a `DurableOutbox`; null: it doesn't. */
+  acknowledges?: Acknowledgement<M, S> | null;
   closed?: ((code: number, reason: string) => OnesocketError | null | undefined) | null;
   ghostSeconds?: number;
 }
@@ -407,8 +492,8 @@ export interface ClientOptions<M = Frame, S = OutgoingFrame> {
   reconnect?: ReconnectPolicy | null;
   /** How a connection is replaced by a successor without a hole; null: it is not. */
   rotation?: Rotation | null;
-  /** How many messages wait for the connection, and how long; null: none do. */
-  outbox?: OutboxLimits | null;
+  /** How many messages wait for the connection, and how long; or where they are kept; null: none do. */
+  outbox?: OutboxLimits | DurableOutbox | null;
   /** Called with errors of readers, and with each failed delivery that is not awaited. */
   onError?: (error: unknown) => void;
   /** Where losses are logged (default: `console`); null: nowhere. */
@@ -489,6 +574,8 @@ export declare class Gap {
 export declare class Delivery implements PromiseLike<void> {
   readonly done: boolean;
   readonly error: OnesocketError | null;
+  /** Waits as `send()` does: with a `DurableOutbox` until the message is on disk, else as awaiting the delivery. */
+  accepted(): Promise<void>;
   then<A = void, B = never>(
     onSent?: ((value: void) => A | PromiseLike<A>) | null,
     onFailed?: ((reason: any) => B | PromiseLike<B>) | null,

@@ -5,6 +5,7 @@ import * as events from '../lifecycle/events.js';
 import { Outcome, State } from '../lifecycle/table.js';
 import { redact } from '../urls.js';
 import { Gap } from './gap.js';
+import { DurableMessages } from './durable-messages.js';
 import { makeParts, MessageClient } from './message-client.js';
 import { checkOptions, checkSeconds } from './options.js';
 import { OutageLog } from './outage-log.js';
@@ -40,6 +41,7 @@ export class Client extends MessageClient {
   #sender;
   #requests = null;
   #keys = null;
+  #durable = null;
   #keeper;
   #runner;
   #lastLoss = null;
@@ -48,7 +50,7 @@ export class Client extends MessageClient {
   /** See the types (types/index.d.ts) for the options. Throws `InvalidURL` and `InvalidOption`. */
   constructor(url, options = {}) {
     const checked = checkOptions(url, options);
-    const { protocol, platform, outbox } = checked;
+    const { protocol, platform, outbox, durableOutbox, logger } = checked;
     const keysOf = (message) => protocol.subscriptions?.keysOf(message) ?? [];
     const parts = makeParts({ ...checked, eventOf: protocol.eventOf, keysOf });
     super(parts);
@@ -63,6 +65,18 @@ export class Client extends MessageClient {
       remedy: () => (this.#runner.machine.epoch === 0 ? 'connect() was never called' : ''),
       report,
     });
+    if (durableOutbox !== null) {
+      this.#durable = new DurableMessages(durableOutbox, {
+        acknowledgement: protocol.acknowledges,
+        pace: protocol.pace,
+        shownUrl: this.#shownUrl(),
+        refusal: () => this.#runner.refusal(),
+        report,
+        platform,
+        logger,
+      });
+      this.#sender.setStored(this.#durable);
+    }
     if (protocol.requests !== null) {
       const encode = (message) => protocol.encode(message);
       this.#requests = new RequestTracker({ requests: protocol.requests, encode, sender: this.#sender, platform, report });
@@ -89,6 +103,7 @@ export class Client extends MessageClient {
       sender: this.#sender,
       requests: this.#requests,
       keys: this.#keys,
+      durable: this.#durable,
       report,
       onChange: (change) => {
         if (change.old === State.CONNECTED && change.error !== null && change.cause.startsWith('Connection')) {
@@ -112,17 +127,25 @@ export class Client extends MessageClient {
    * failures. `signal` withdraws this call alone: the attempt ends with its last caller.
    */
   connect({ retry = null, signal } = {}) {
-    return this.#runner.request(events.connect({ retry }), signal);
+    return this.#request(events.connect({ retry }), signal);
+  }
+
+  /** Passes a call to the runner once the durable outbox is open, so that nothing is dialled without it. */
+  #request(call, signal, options) {
+    if (this.#durable === null) return this.#runner.request(call, signal);
+    return this.#durable.open(options).then(() => this.#runner.request(call, signal));
   }
 
   /** Starts or finds the attempt, and returns the outcome so far at once. */
   connectNowait({ retry = null } = {}) {
-    return this.#runner.requestNowait(events.connect({ wait: false, retry }));
+    const outcome = this.#runner.requestNowait(events.connect({ wait: false, retry }));
+    this.#durable?.openNowait();
+    return outcome;
   }
 
   /** Lifts a `disconnect()`, closes what is open, and opens one new connection. */
   reconnect({ retry = null, signal } = {}) {
-    return this.#runner.request(events.reconnect({ retry }), signal);
+    return this.#request(events.reconnect({ retry }), signal, { liftsDisconnect: true });
   }
 
   /**
@@ -132,7 +155,7 @@ export class Client extends MessageClient {
    */
   async rotate({ signal } = {}) {
     if (this.#options.rotation === null) throw new UsageError('rotate() needs the option rotation: new Rotation({identity})');
-    return this.#runner.request(events.rotate(), signal);
+    return this.#request(events.rotate(), signal);
   }
 
   /**
@@ -152,6 +175,7 @@ export class Client extends MessageClient {
   /** Closes for good; all streams end. */
   async close() {
     await this.#runner.requestClose(events.close());
+    await this.#durable?.close(this.#options.closeTimeout);
   }
 
   /** The `State`. */
@@ -211,6 +235,7 @@ export class Client extends MessageClient {
 
   [ADOPT](earlier) {
     this.#runner.adopt(earlier);
+    if (this.state !== State.DISCONNECTED) this.#durable?.openNowait();
   }
 
   [DESCRIBE](message) {
@@ -229,15 +254,23 @@ export class Client extends MessageClient {
 
   // --- messages -----------------------------------------------------------------------------------------------------------
 
-  /** Resolves when the browser has written the message; while there is no connection, it waits in the outbox. */
-  async send(message, { resend = false } = {}) {
-    return this.sendNowait(message, { resend }).then(); // awaited at once: else its failure would be reported, too
+  /**
+   * Resolves when the browser has written the message; while there is no connection, it waits in the outbox. With a
+   * `DurableOutbox`, it resolves when the message is on disk.
+   */
+  async send(message, { resend = false, isAgain = false } = {}) {
+    return this.#send(message, { resend, isAgain }).accepted(); // at once: else its failure would be reported, too
   }
 
-  /** Accepts a message and returns its `Delivery`. Throws `OutboxFull` and `EncodeError`. */
-  sendNowait(message, { resend = false } = {}) {
+  /** Accepts a message and returns its `Delivery`. Throws `OutboxFull`, `EncodeError` and `DuplicateMessage`. */
+  sendNowait(message, { resend = false, isAgain = false } = {}) {
+    return this.#send(message, { resend, isAgain });
+  }
+
+  /** `isAgain`: a tab sends it once more, as the earlier owner of the connection is gone. */
+  #send(message, { resend, isAgain }) {
     const data = this.#options.protocol.encode(message);
-    return this.#sender.send(() => data, { resend });
+    return this.#durable?.post(message, data, { resend, isAgain }) ?? this.#sender.send(() => data, { resend });
   }
 
   /** Sends a request and resolves with the answer to it; the protocol's `Requests` say where the ids are. */

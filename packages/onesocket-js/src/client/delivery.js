@@ -65,6 +65,11 @@ export class Delivery {
     this.#onDone?.(this);
   }
 
+  /** Waits as `send()` does: with a `DurableOutbox` until the message is on disk, else as awaiting the delivery. */
+  accepted() {
+    return this.then();
+  }
+
   /** Makes it awaitable: resolves when the browser has written the message, rejects with `error`. */
   then(onSent, onFailed) {
     const promise = new Promise((resolve, reject) => {

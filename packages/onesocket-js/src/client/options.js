@@ -7,6 +7,7 @@ import { platform as defaultPlatform, reportToConsole } from '../platform.js';
 import { Raw } from '../protocols/codec.js';
 import { Protocol } from '../protocols/protocol.js';
 import { checkUrl } from '../urls.js';
+import { DurableOutbox } from './durable-outbox.js';
 import { checkRotation } from './rotation.js';
 
 const NO_OUTBOX = { messages: 0 };
@@ -20,6 +21,14 @@ export function checkSeconds(name, value) {
 function checkKind(name, value, kind) {
   if (!(value instanceof kind)) throw new InvalidOption(`${name} must be a ${kind.name}`);
   return value;
+}
+
+/** Returns the limits of messages that are not kept, and the outbox of those that are; null: none are. */
+function checkOutbox(value) {
+  if (value === null) return { outbox: new OutboxLimits(NO_OUTBOX), durableOutbox: null };
+  if (value instanceof DurableOutbox) return { outbox: new OutboxLimits(), durableOutbox: value };
+  if (value instanceof OutboxLimits) return { outbox: value, durableOutbox: null };
+  throw new InvalidOption('outbox must be an OutboxLimits, a DurableOutbox or null');
 }
 
 function checkToken(token, protocol) {
@@ -63,7 +72,6 @@ export function checkOptions(
   checkKind('protocol', protocol, Protocol);
   checkToken(token, protocol);
   if (reconnect !== null) checkKind('reconnect', reconnect, ReconnectPolicy);
-  if (outbox !== null) checkKind('outbox', outbox, OutboxLimits);
   if (silenceTimeout !== null) checkSeconds('silenceTimeout', silenceTimeout);
   if (silenceOf !== null && typeof silenceOf !== 'function') {
     throw new InvalidOption('silenceOf must be a function of a message, or null');
@@ -80,7 +88,7 @@ export function checkOptions(
     silenceOf,
     reconnect,
     rotation: checkRotation(rotation, protocol),
-    outbox: outbox ?? new OutboxLimits(NO_OUTBOX),
+    ...checkOutbox(outbox),
     onError,
     logger,
     WebSocket,

@@ -15,7 +15,7 @@ import { TokenRequests } from './token-requests.js';
 /** States in which a connection was up, or was being resumed. */
 const WAS_UP = [State.CONNECTED, State.BACKING_OFF, State.CLOSING];
 
-/** The shell around one `Machine`. Its `client` has `fanOut`, `sender`, `requests`, `onChange` and `report`. */
+/** The shell around one `Machine`. Its `client` has `fanOut`, `sender`, `requests`, `durable`, `onChange` and `report`. */
 export class Runner {
   #options;
   #platform;
@@ -450,6 +450,7 @@ export class Runner {
     this.#silence.received(message);
     if (this.#client.requests?.received(message)) return;
     if (hears) this.#client.keys?.received(message);
+    this.#client.durable?.received(message);
     this.#client.fanOut.publish(message);
   }
 

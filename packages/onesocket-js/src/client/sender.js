@@ -4,6 +4,7 @@ import { ClientClosed, DeliveryUnknown, MessageExpired } from '../errors.js';
 import { Outbox } from '../lifecycle/outbox.js';
 import { Delivery } from './delivery.js';
 import { SocketWriter } from './socket-writer.js';
+import { StoredFrame } from './stored-delivery.js';
 
 /**
  * The messages of one client. A message is *sent* when the browser has written it. While there is no connection, or while
@@ -22,6 +23,8 @@ export class Sender {
   #cancelExpiry = null;
   #cancelTurn = null;
   #isFirst = false;
+  /** The `DurableMessages`; null: there are none. */
+  #stored = null;
   sent = 0;
 
   /** `refusal()`: the error for a message that can't be accepted; `report(error)`: of a delivery nobody awaits. */
@@ -37,6 +40,12 @@ export class Sender {
   /** Has frames of a source sent before messages; it has `begin()`, `end()`, `peek()` and `taken()`. */
   setSource(source) {
     this.#source = source;
+  }
+
+  /** Has these messages sent on every connection, behind all others. */
+  setStored(stored) {
+    this.#stored = stored;
+    stored.attach(() => this.#pump());
   }
 
   /** The source may have frames: they are sent soon. */
@@ -62,7 +71,7 @@ export class Sender {
 
   /** Number of messages that wait to be sent. */
   get size() {
-    return this.#outbox.size + (this.#writer?.size ?? 0);
+    return this.#outbox.size + (this.#writer?.size ?? 0) + (this.#stored?.size ?? 0);
   }
 
   /** Accepts a message. Throws `OutboxFull`, and what `refusal()` returns. */
@@ -107,6 +116,7 @@ export class Sender {
     this.#source?.begin();
     this.#pumpSource();
     this.#sendFirst(first);
+    this.#stored?.begin();
     this.#pump();
   }
 
@@ -135,6 +145,7 @@ export class Sender {
     this.#writer = writer;
     writer.onLook = () => this.#pump();
     this.#sendFirst(first);
+    this.#stored?.begin();
     this.#pump();
   }
 
@@ -160,6 +171,7 @@ export class Sender {
     const writer = this.#writer;
     this.#writer = null;
     this.#source?.end();
+    this.#stored?.end();
     if (writer !== null) this.settleEnded(writer, { isClean });
   }
 
@@ -167,6 +179,7 @@ export class Sender {
   settleEnded(writer, { isClean }) {
     const error = new DeliveryUnknown('the connection was lost while this message was written: it may have arrived');
     for (const delivery of writer.end({ isClean }).reverse()) {
+      if (delivery instanceof StoredFrame) continue; // see `ended`
       if (delivery.resend && this.refusal() === null) {
         delivery.noteUnknown(error);
         this.#putBack(delivery);
@@ -174,6 +187,7 @@ export class Sender {
         this.#settle(delivery, error.copy());
       }
     }
+    this.#stored?.ended(writer);
     this.#watchExpiry();
     if (this.#writer !== null) this.#pump(); // on the successor
   }
@@ -183,6 +197,7 @@ export class Sender {
     while (this.#outbox.size > 0) this.#settle(this.#outbox.take(), error.copy());
     this.#cancelExpiry?.();
     this.#cancelExpiry = null;
+    this.#stored?.stopped();
   }
 
   #takesTurn() {
@@ -203,6 +218,18 @@ export class Sender {
       if (!this.#write(this.#outbox.take())) return;
     }
     if (this.#outbox.size > 0) this.#writer?.watch();
+    else this.#pumpStored();
+  }
+
+  #pumpStored() {
+    for (let entry = this.#stored?.next ?? null; entry !== null; entry = this.#stored.next) {
+      if (!this.#writer?.hasRoom) {
+        this.#writer?.watch();
+        return;
+      }
+      if (!this.#takesTurn() || !this.#writer.write(this.#stored.frameOf(entry), entry.data)) return;
+      this.#stored.taken(entry, this.#writer);
+    }
   }
 
   /** Writes a message; false: the socket takes none, and the message waits. */

@@ -1,5 +1,7 @@
 // The messages that the socket of one connection was handed, until the browser has written them.
 
+import { StoredFrame } from './stored-delivery.js';
+
 /** Bytes that may wait in the browser: what it has taken can't be told from what it has written until they are few. */
 const HIGH_WATER = 64 * 1024;
 const FIRST_LOOK = 0.001;
@@ -25,9 +27,9 @@ export class SocketWriter {
     this.onLook = onLook;
   }
 
-  /** Number of messages that are not known to be written. */
+  /** Number of messages that are not known to be written, besides those of a `DurableOutbox`. */
   get size() {
-    return this.#inFlight.length;
+    return this.#inFlight.filter(({ delivery }) => !(delivery instanceof StoredFrame)).length;
   }
 
   get hasRoom() {

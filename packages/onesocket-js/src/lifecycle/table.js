@@ -529,6 +529,8 @@ export const POLICY_DEFAULTS = {
 
 export const OUTBOX_DEFAULTS = {"messages": 2000, "age": 300.0};
 
+export const DURABLE_OUTBOX_DEFAULTS = {"messages": 10000, "bytes": 16777216, "age": 86400.0};
+
 export const LIMITS = {
   "downtimeFraction": 0.4,
   "retryAfterJitter": 0.1,

@@ -2,6 +2,7 @@
 
 import { DecodeError, EncodeError, InvalidOption, OnesocketError } from '../errors.js';
 import { LIMITS } from '../lifecycle/table.js';
+import { Acknowledgement } from './acknowledgement.js';
 import { Heartbeat, HeartbeatSchedule } from './heartbeat.js';
 import { Login } from './login.js';
 import { deliver, fail, Pace, Protocol, ready, send } from './protocol.js';
@@ -140,6 +141,7 @@ export class CodecProtocol extends ConnectionProtocol {
     requests = null,
     subscriptions = null,
     snapshot = null,
+    acknowledges = null,
     closed = null,
     ghostSeconds = LIMITS.ghostSeconds,
     ...unknown
@@ -154,6 +156,7 @@ export class CodecProtocol extends ConnectionProtocol {
     this.requests = checkKind('requests', requests, Requests);
     this.subscriptions = checkSubscriptions(subscriptions, requests);
     this.snapshot = checkSnapshot(snapshot, subscriptions);
+    this.acknowledges = checkKind('acknowledges', acknowledges, Acknowledgement);
     this.pace = checkKind('pace', pace, Pace);
     this.subprotocols = [...subprotocols];
     this.tokenPlace = tokenPlace;

@@ -30,6 +30,8 @@ export class Protocol {
   pace = null;
   /** Requests of the service; null: none are known. */
   requests = null;
+  /** How the peer acknowledges messages, of the class `Acknowledgement`; null: it doesn't. */
+  acknowledges = null;
   /** Subscriptions to keys, of the class `Subscriptions`; null: none are known. */
   subscriptions = null;
   /** What late readers begin with: `LastValues` or a `SnapshotHook`; null: with the next message. */

@@ -8,13 +8,15 @@ import { packError, packItem, packState, unpackError } from './serialization.js'
 export const TAKE_OVER_SECONDS = 0.25;
 /** Of what tabs and the owner send each other; those of another version don't share. */
 export const VERSION = 1;
+/** The calls of members that have a message. */
+const TAKE_MESSAGES = ['send', 'sendNowait', 'request'];
 /** Seconds after which another tab is asked for a token, too, as the first one may be frozen. */
 const TOKEN_SECONDS = 2;
 const NO_CLIENT =
   'the module of join() made no Client of the copy of this package that serves the tabs; a bundler makes two copies unless join() is given a function ' +
   'that imports the module, and a worker that calls serve()';
 /** The calls of members that are made at the client as they are. */
-const CALLS = ['connect', 'connectNowait', 'reconnect', 'rotate', 'probe', 'disconnect', 'send', 'request'];
+const CALLS = ['connect', 'connectNowait', 'reconnect', 'rotate', 'probe', 'disconnect', 'send', 'sendNowait', 'request'];
 
 /**
  * Serves members. `post(member, message)` sends to one of them; `broadcast(message)` to all; `locks`: the Web Locks, by
@@ -188,7 +190,7 @@ export class Owner {
     try {
       if (this.#client === null) throw new ClientClosed();
       if (!CALLS.includes(name)) throw new UsageError(`members have no call ${name}`);
-      const takesMessage = name === 'send' || name === 'request';
+      const takesMessage = TAKE_MESSAGES.includes(name);
       const all = { ...options, signal: controller.signal };
       answer.value = (await (takesMessage ? this.#client[name](message, all) : this.#client[name](all))) ?? null;
     } catch (error) {

@@ -10,9 +10,13 @@ const START_SECONDS = 30;
 /** Calls that are about the connection; the others are about a message. */
 const OF_CONNECTION = ['connect', 'connectNowait', 'reconnect', 'rotate', 'probe', 'disconnect'];
 const LOST_TEXT = 'the tab that held the connection is gone';
+/** Calls that send a message: the first is answered when it is accepted, the second when it is settled. */
+const OF_MESSAGE = ['send', 'sendNowait'];
+const unknown = (why) => new DeliveryUnknown(`${why}: the message may have been sent`);
 /** The answer to a call that may have been carried out, and whose own answer doesn't come. */
 const LOST = {
-  send: (why) => new DeliveryUnknown(`${why}: the message may have been sent`),
+  send: unknown,
+  sendNowait: unknown,
   request: (why) => new RequestLost(`${why}: the request may have been carried out`),
 };
 const SILENT_TEXT =
@@ -69,6 +73,7 @@ export class PendingCalls {
     this.#isOpen = this.#isAsked = false;
     for (const call of [...this.#calls.values()]) {
       const lost = call.isPosted && !call.options.resend ? LOST[call.name] : undefined;
+      if (call.isPosted && OF_MESSAGE.includes(call.name)) call.options.isAgain = true; // a durable outbox may have it
       call.isPosted = false;
       if (lost) this.#settle(call, lost(LOST_TEXT));
     }
@@ -150,7 +155,7 @@ export class PendingCalls {
       const text = `no answer to the request within ${options.timeout} s: ${SILENT_TEXT}`;
       this.#settle(call, new RequestTimeout(text, { wasSent: isPosted }));
     } else if (waited >= OUTBOX_DEFAULTS.age) {
-      if (isPosted) this.#settle(call, name === 'send' ? new DeliveryUnknown(SILENT_TEXT) : new RequestLost(SILENT_TEXT));
+      if (isPosted) this.#settle(call, OF_MESSAGE.includes(name) ? new DeliveryUnknown(SILENT_TEXT) : new RequestLost(SILENT_TEXT));
       else if (options.timeout !== null) this.#settle(call, new MessageExpired(SILENT_TEXT));
     }
   }

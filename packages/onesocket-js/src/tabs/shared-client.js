@@ -414,12 +414,15 @@ export class SharedClient extends MessageClient {
     return Object.freeze({ ...this.#status, lastLoss, inbox, subscribers });
   }
 
-  /** Resolves when the browser has written the message. */
+  /** Resolves when the browser has written the message, or, with a `DurableOutbox`, when it is on disk. */
   async send(message, { resend = false } = {}) {
     await this.#call('send', { message, options: { resend } });
   }
 
-  /** Accepts a message and returns its `Delivery`. Throws `OutboxFull`, and as a call that is not possible. */
+  /**
+   * Accepts a message and returns its `Delivery`, which is done when the message is settled where the connection is. Throws
+   * `OutboxFull`, and as a call that is not possible.
+   */
   sendNowait(message, { resend = false } = {}) {
     this.#checkOpen();
     const delivery = new Delivery(() => message, { resend });
@@ -428,7 +431,7 @@ export class SharedClient extends MessageClient {
       delivery.settle(error);
       if (error !== null && !isHeard) this.#reportUnless(error);
     };
-    this.#calls.add('send', { message, options: { resend } }).then(() => settle(), settle);
+    this.#calls.add('sendNowait', { message, options: { resend } }).then(() => settle(), settle);
     return delivery;
   }
 

@@ -1,0 +1,100 @@
+// Writes to the store of a `DurableOutbox`: one transaction for all that came during the last one.
+
+import { notStored } from './stored-errors.js';
+
+/** Seconds after which deletions that failed are tried again. */
+const RETRY = 1;
+
+/** An operation that adds a message. */
+export const insert = (row) => ({ kind: 'insert', row, puts: [row], deletes: [] });
+/** An operation that writes messages anew, as their marks have changed; `entries`: those of the rows. */
+export const mark = (entries, rows) => ({ kind: 'mark', entries, puts: rows, deletes: [] });
+/** An operation that removes a message, if it is there. */
+export const remove = (number) => ({ kind: 'remove', puts: [], deletes: [number] });
+
+const ofStore = ({ puts, deletes }) => [
+  ...puts.map((row) => ({ type: 'put', row })),
+  ...deletes.map((number) => ({ type: 'delete', number })),
+];
+
+/**
+ * Writes in order; there is never more than one transaction. `report(operations, error)` is called with those that are in the
+ * store, `error` null, or that failed.
+ */
+export class StoreWriter {
+  #store;
+  #shown;
+  #platform;
+  #report;
+  #inbox = [];
+  /** Deletions that failed. */
+  #overdue = [];
+  #isWriting = false;
+  #cancelRetry = null;
+  #closed = null;
+  #close;
+
+  /** `store`: an open one; `shown`: its name for texts. */
+  constructor(store, { shown, platform, report }) {
+    this.#store = store;
+    this.#shown = shown;
+    this.#platform = platform;
+    this.#report = report;
+  }
+
+  /** Writes this, soon, behind what was submitted before. */
+  submit(operation) {
+    this.#inbox.push(operation);
+    if (this.#inbox.length === 1) queueMicrotask(() => this.#write());
+  }
+
+  /** Writes what was submitted, and closes the store; resolves then. */
+  close() {
+    if (this.#closed !== null) return this.#closed;
+    this.#closed = new Promise((resolve) => {
+      this.#close = resolve;
+    });
+    this.#write();
+    return this.#closed;
+  }
+
+  async #write() {
+    if (this.#isWriting) return;
+    this.#isWriting = true;
+    this.#cancelRetry?.();
+    this.#cancelRetry = null;
+    do {
+      const batch = this.#inbox.splice(0);
+      const operations = [...this.#overdue, ...batch];
+      if (operations.length === 0) break;
+      const error = await this.#apply(operations);
+      this.#overdue = error === null ? [] : operations.filter(({ kind }) => kind === 'remove');
+      this.#report(batch, error);
+    } while (this.#inbox.length > 0);
+    if (this.#closed !== null) {
+      await this.#end(); // and nothing more is written
+      return;
+    }
+    this.#isWriting = false;
+    if (this.#overdue.length > 0) this.#cancelRetry = this.#platform.setTimer(RETRY, () => this.#write());
+  }
+
+  /** Returns the error; null: the store has all of them. */
+  async #apply(operations) {
+    try {
+      await this.#store.apply(operations.flatMap(ofStore));
+      return null;
+    } catch (cause) {
+      return notStored(this.#shown, cause);
+    }
+  }
+
+  async #end() {
+    try {
+      await this.#store.close();
+    } catch (cause) {
+      this.#report([], notStored(this.#shown, cause));
+    }
+    this.#close();
+  }
+}
