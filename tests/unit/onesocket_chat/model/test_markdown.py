@@ -24,6 +24,7 @@ from onesocket_chat.model._markdown import Mark, Run, link_target, mentioned, pa
         ("x```py\nif y:\n  z\n```", [("x", Mark.PLAIN), ("\n", Mark.PLAIN), ("if y:\n  z", Mark.BLOCK)]),
         ("``````", [("``````", Mark.PLAIN)]),
         ("> a\n> b\nc", [("a\nb", Mark.QUOTE), ("\n", Mark.PLAIN), ("c", Mark.PLAIN)]),
+        (">_< >:(\n>>> x", [(">_< >:(\n>>> x", Mark.PLAIN)]),
         ("\\*a\\*", [("*a*", Mark.PLAIN)]),
         ("<@12> <#3>", [("12", Mark.USER), (" ", Mark.PLAIN), ("3", Mark.CHANNEL)]),
         ("@everyone", [("@everyone", Mark.EVERYONE)]),

@@ -16,6 +16,11 @@ PEOPLE = [User(1, "ada"), User(2, "Ann"), User(3, "ann b"), User(4, "a.c"), User
         ("ada@ada.org @adam @nobody", "ada@ada.org @adam @nobody"),
         ("(@a.c) @abc", "(<@4>) @abc"),
         ("<@1> @", "<@1> @"),
+        ("`@ada` @ada", "`@ada` <@1>"),
+        ("@ada ```py\n@ada\n``` ``@ada ` @ada`` @ada", "<@1> ```py\n@ada\n``` ``@ada ` @ada`` <@1>"),
+        ("https://social.example/@ada/1 @ada", "https://social.example/@ada/1 <@1>"),
+        ("` @ada", "` <@1>"),
+        ("\\`@ada\\`", "\\`<@1>\\`"),
     ],
 )
 def test_names_become_mentions(text: str, sent: str) -> None:
@@ -25,6 +30,7 @@ def test_names_become_mentions(text: str, sent: str) -> None:
 def test_mentions_become_names_where_they_are_known() -> None:
     people = {person.id: person for person in PEOPLE}
     assert decode_mentions("<@1> <@!2> <@5> <@9>", people) == "@ada @Ann <@5> <@9>"
+    assert decode_mentions("`<@1>` <@1>", people) == "`<@1>` @ada"
 
 
 def test_a_name_is_completed_and_the_next_one_after_it() -> None:

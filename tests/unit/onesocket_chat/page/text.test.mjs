@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import { parseMarkdown, plainText } from '../../../../packages/onesocket-chat/src/onesocket_chat/_page/web/assets/text/markdown.js'
 import { completionAt, decodeMentions, encodeMentions } from '../../../../packages/onesocket-chat/src/onesocket_chat/_page/web/assets/text/mentions.js'
 import { inviteCode } from '../../../../packages/onesocket-chat/src/onesocket_chat/_page/web/assets/text/invite.js'
-import { EMOJI, findEmoji, isOnlyEmoji } from '../../../../packages/onesocket-chat/src/onesocket_chat/_page/web/assets/text/emoji.js'
+import { EMOJI, findEmoji, isOnlyEmoji, splitEmoji } from '../../../../packages/onesocket-chat/src/onesocket_chat/_page/web/assets/text/emoji.js'
 
 /** A short form: `strong(em(x))`. */
 function short(nodes) {
@@ -36,6 +36,12 @@ const CASES = [
   ['``` no end', 'paragraph(``` no end)'],
   ['<script>alert(1)</script>', 'paragraph(<script>alert(1)</script>)'],
   ['👩‍👩‍👧‍👦 \u202eabc', 'paragraph(👩‍👩‍👧‍👦 \u202eabc)'],
+  ['***a***, ___b___, ***a** b*, ***a* b**', 'paragraph(strong(em(a)), underline(em(b)), em(strong(a) b), strong(em(a) b))'],
+  ['*a **b** c*, **a *b***, __a _b___, _a __b__ c_', 'paragraph(em(a strong(b) c), strong(a em(b)), underline(a em(b)), em(a underline(b) c))'],
+  ['~~||a **b**||~~ **** ** *', 'paragraph(strike(spoiler(a strong(b))) **** ** *)'],
+  ['>_< >:(\n>>> print(1)', 'paragraph(>_< >:(/>>> print(1))'],
+  ['https://bank.example@evil.example/ https://a:b@c.example', 'paragraph(https://bank.example@evil.example/ https://a:b@c.example)'],
+  ['https://social.example/@ada/1', 'paragraph(link(https://social.example/@ada/1))'],
   ['https://a.example/\u202egpj.exe', 'paragraph(link(https://a.example/)\u202egpj.exe)'],
 ]
 
@@ -45,10 +51,11 @@ for (const [text, expected] of CASES) {
 
 test('no text makes the parser slow', () => {
   const pieces = ['**', '*a ', '`', '```a', '_x', '<@', ':a', '||a', 'h', '``a`', '*_', '> ', '@', '\\*', '[', '~~a**', 'https://', '\n', '__*']
-  for (const piece of pieces) {
+  for (const piece of [...pieces, '*****', '***', '*a***', '***a** ', '_a__b', '```a```', '`a `` ']) {
     const text = piece.repeat(Math.ceil(100_000 / piece.length))
     const begun = performance.now()
     parseMarkdown(text)
+    encodeMentions(`${text}@a`, [{ id: '1', username: 'a' }])
     // Quadratic ones take minutes; this leaves a slow machine a hundred times what it needs.
     assert.ok(performance.now() - begun < 3_000, piece)
   }
@@ -69,6 +76,27 @@ test('names become mentions, and back', () => {
   assert.equal(decodeMentions('<@2> <@9>', (id) => people.find((user) => user.id === id)?.username ?? null), '@ann b <@9>')
 })
 
+test('no name becomes a mention in code, nor in an address', () => {
+  const people = [{ id: '1', username: 'ann' }]
+  const literal = [
+    '```py\n@ann\ndef f(): ...\n```', '`@ann`', '``@ann ` @ann``', 'https://social.example/@ann/1', '<https://social.example/@ann>',
+  ]
+  for (const text of literal) {
+    assert.equal(encodeMentions(text, people), text)
+    assert.equal(encodeMentions(`@ann ${text} @ann`, people), `<@1> ${text} <@1>`)
+    const stored = text.replaceAll('@ann', '<@1>')
+    if (!text.includes('https')) assert.equal(decodeMentions(`<@1> ${stored} <@1>`, () => 'ann'), `@ann ${stored} @ann`)
+  }
+  for (const text of ['` @ann', '\\`@ann\\`', '``` @ann', '``````@ann', 'a: @ann']) assert.equal(encodeMentions(text, people), text.replace('@ann', '<@1>'))
+})
+
+test('an address in letters that look like others is told in ASCII, too', () => {
+  const host = (text) => parseMarkdown(text)[0].children[0].host
+  assert.equal(host('https://аpple.example/x'), 'xn--pple-43d.example')
+  assert.equal(host('https://пример.example:8443?a'), 'xn--e1afmkfd.example:8443')
+  for (const text of ['https://münchen.example/', 'https://a.example/аpple', 'https://a.example?д']) assert.equal(host(text), null)
+})
+
 test('what is completed', () => {
   assert.deepEqual(completionAt('hello @an'), { kind: '@', query: 'an', start: 6 })
   assert.deepEqual(completionAt(':wav'), { kind: ':', query: 'wav', start: 0 })
@@ -81,8 +109,10 @@ test('emoji', () => {
   assert.ok(EMOJI.size > 290)
   assert.equal(findEmoji('thumbs')[0].name, 'thumbsup')
   assert.ok(isOnlyEmoji('👨‍👩‍👧‍👦 ❤️ 👍🏽 🇫🇷'))
+  assert.ok(isOnlyEmoji('1️⃣ #⃣ 🏴󠁧󠁢󠁥󠁮󠁧󠁿'))
   assert.ok(!isOnlyEmoji('👍 yes'))
   assert.ok(!isOnlyEmoji('12'))
+  for (const one of ['🏴󠁧󠁢󠁥󠁮󠁧󠁿', '7️⃣', '🏳️‍🌈', '👩🏽‍🚀', '👨‍👩‍👧‍👦', '🇫🇷']) assert.deepEqual(splitEmoji(`a${one}b`).map((part) => part.text), ['a', one, 'b'])
 })
 
 test('the code of an invite is found alone and in a link', () => {

@@ -104,14 +104,14 @@ def _add_lines(runs: list[Run], text: str) -> None:
         if start:
             runs.append(Run("\n"))
         if is_quote:
-            _parse_inline(runs, "\n".join(line[1:].removeprefix(" ") for line in part), Mark.QUOTE, 0)
+            _parse_inline(runs, "\n".join(line[2:] for line in part), Mark.QUOTE, 0)
         else:
             _parse_inline(runs, "\n".join(part), Mark.PLAIN, 0)
         start = number
 
 
 def _is_quote(line: str) -> bool:
-    return len(line) > 1 and line.startswith(">")
+    return line.startswith("> ")  # not >_<
 
 
 def _parse_inline(runs: list[Run], text: str, marks: Mark, depth: int) -> None:

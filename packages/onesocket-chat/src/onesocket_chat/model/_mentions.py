@@ -1,13 +1,17 @@
-"""Mentions: people write ``@ada``, the server stores ``<@id>``."""
+"""Mentions: people write ``@ada``, the server stores ``<@id>``. Code and addresses stay as they were written."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from ._models import User
 
 _USER: re.Pattern[str] = re.compile(r"<@!?(\d{1,20})>", re.ASCII)
+_LITERAL: re.Pattern[str] = re.compile(
+    r"\\[\\`]|```.+?```|(?<!`)(`{1,2})(?!`).+?(?<!`)\1(?!`)|https?://[^\s<>]+", re.DOTALL | re.IGNORECASE
+)
+"""Code, in blocks or within a line, and addresses; also an escaped sign, which begins no code."""
 _BEGUN: re.Pattern[str] = re.compile(r"(?:^|[\s(])@([^\s@]{0,32})$")
 
 
@@ -19,7 +23,11 @@ def encode_mentions(text: str, people: Iterable[User]) -> str:
     # Longer names first: "@ann" must not take the beginning of "@ann b". The @ of an address is part of a word.
     names = "|".join(re.escape(name) for name in sorted(ids, key=len, reverse=True))
     pattern = re.compile(rf"(?<![\w<])@({names})(?!\w)", re.IGNORECASE)
-    return pattern.sub(lambda found: f"<@{ids[found[1].casefold()]}>" if found[1].casefold() in ids else found[0], text)
+
+    def mention(found: re.Match[str]) -> str:
+        return f"<@{ids[found[1].casefold()]}>" if found[1].casefold() in ids else found[0]
+
+    return _outside_literals(text, lambda part: pattern.sub(mention, part))
 
 
 def decode_mentions(text: str, people: Mapping[int, User]) -> str:
@@ -29,7 +37,17 @@ def decode_mentions(text: str, people: Mapping[int, User]) -> str:
         person = people.get(int(found[1]))
         return found[0] if person is None or not person.username else f"@{person.username}"
 
-    return _USER.sub(name, text)
+    return _outside_literals(text, lambda part: _USER.sub(name, part))
+
+
+def _outside_literals(text: str, change: Callable[[str], str]) -> str:
+    """The text with all changed that is neither code nor an address."""
+    parts: list[str] = []
+    start = 0
+    for literal in _LITERAL.finditer(text):
+        parts += (change(text[start : literal.start()]), literal[0])
+        start = literal.end()
+    return "".join((*parts, change(text[start:])))
 
 
 class MentionCompletion:

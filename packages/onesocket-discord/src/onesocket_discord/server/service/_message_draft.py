@@ -17,6 +17,8 @@ from ._embeds import read_embeds
 
 _USER_MENTION = re.compile(r"<@!?(\d{1,20})>", re.ASCII)
 _EVERYONE_MENTION = re.compile(r"@(?:everyone|here)\b")
+_CODE = re.compile(r"\\[\\`]|```.+?```|(?<!`)(`{1,2})(?!`).+?(?<!`)\1(?!`)", re.DOTALL)
+"""Code, in blocks or within a line; also an escaped sign, which begins none."""
 _MAX_MENTIONS = 100
 _SETTABLE_FLAGS: Final = 1 << 2 | 1 << 12 | IS_COMPONENTS_V2
 """The flags that a sender may set: no embeds, no notification, Components V2."""
@@ -55,12 +57,12 @@ class AllowedMentions:
 
     def mentions(self, content: str) -> list[int]:
         """Users that a text mentions, in order."""
-        found = dict.fromkeys(parse_snowflake(one) for one in _USER_MENTION.findall(content))
+        found = dict.fromkeys(parse_snowflake(one) for one in _USER_MENTION.findall(_without_code(content)))
         return [one for one in found if one is not None and (self.users or one in self.named)][:_MAX_MENTIONS]
 
     def mentions_everyone(self, content: str) -> bool:
         """True if a text mentions everyone."""
-        return self.everyone and _EVERYONE_MENTION.search(content) is not None
+        return self.everyone and _EVERYONE_MENTION.search(_without_code(content)) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +140,13 @@ def read_message_edit(body: Json, before: int) -> tuple[dict[str, Any], AllowedM
     _check_layout(fields, flags, content=changes.get("content", ""), embeds=changes.get("embeds", []))
     fields.check()
     return changes, allowed
+
+
+def _without_code(content: str) -> str:
+    """The text without its code, which mentions nobody, as at Discord."""
+    if "`" not in content:
+        return content
+    return _CODE.sub(lambda found: found[0] if found[0][0] == "\\" else " ", content)
 
 
 def check_not_empty(content: str, embeds: list[Json], components: list[Json]) -> None:

@@ -55,7 +55,13 @@ export function findEmoji(query, limit = 8) {
   return found.slice(0, limit)
 }
 
-const SEQUENCE = /(?:\p{Extended_Pictographic}(?:\uFE0F|\p{Emoji_Modifier})?(?:\u200D\p{Extended_Pictographic}(?:\uFE0F|\p{Emoji_Modifier})?)*|[\u{1F1E6}-\u{1F1FF}]{2})/gu
+const PERSON_OR_THING = String.raw`\p{Extended_Pictographic}(?:\uFE0F|\p{Emoji_Modifier})?`
+const SEQUENCE = new RegExp([
+  String.raw`\u{1F3F4}[\u{E0020}-\u{E007E}]+\u{E007F}`, // the flag of England is a black flag with letters in tags
+  String.raw`${PERSON_OR_THING}(?:\u200D${PERSON_OR_THING})*`,
+  String.raw`[\u{1F1E6}-\u{1F1FF}]{2}`,
+  String.raw`[0-9#*]\uFE0F?\u20E3`,
+].join('|'), 'gu')
 
 /** A text in parts, `{ text, isEmoji }`: an emoji of several characters is one part. */
 export function splitEmoji(text) {

@@ -3,10 +3,14 @@
 // Linear in the length of the text: what has no end is not looked for twice, and nesting is limited.
 
 import { EMOJI } from './emoji.js'
+import { backticksAt, Ends } from './ends.js'
+import { addressAt, codeBlocks } from './literals.js'
 import { withoutDirections } from './names.js'
 
 const MAX_DEPTH = 6
 const DELIMITERS = [
+  ['***', 'strong', 'em'],
+  ['___', 'underline', 'em'],
   ['**', 'strong'],
   ['__', 'underline'],
   ['~~', 'strike'],
@@ -14,31 +18,25 @@ const DELIMITERS = [
   ['*', 'em'],
   ['_', 'em'],
 ]
-const CODE_BLOCK = /```(?:([\w+#.-]{1,20})\n)?\n?([^]*?)\n?```/y
-const BACKTICKS = /`+/y
-// No bidirectional controls in an address: they would show another one.
-const LINK = /https?:\/\/[^\s<>\u0000-\u001f\u200e\u200f\u202a-\u202e\u2066-\u2069]+/iy
 const MENTION = /<@!?(\d{1,20})>/y
 const EVERYONE = /@(everyone|here)\b/y
 const EMOJI_NAME = /:([a-z0-9_+-]{2,32}):/y
+/** Letters of other alphabets, some of which look like those of Latin. */
+const NOT_LATIN = /[^\p{Script=Latin}\p{ASCII}]/u
+const LONG_RUN = /\*{4,}|_{4,}/y // as of a line that people draw
 const SPECIAL = /[\\*_~|`h<@:\n]/gi
 const ESCAPABLE = /[\\*_~|`<@:>#-]/
 
 /** Parse a message into blocks: `paragraph`, `quote` and `codeblock`. */
 export function parseMarkdown(text) {
   const blocks = []
-  const ends = new Ends(text)
-  let start = 0
-  for (let at = text.indexOf('```'); at >= 0; at = text.indexOf('```', at + 3)) {
-    if (ends.find('```', at + 3) < 0) break
-    const found = matchAt(CODE_BLOCK, text, at)
-    if (!found || !found[2]) continue
-    addLines(blocks, text.slice(start, at))
-    blocks.push({ type: 'codeblock', language: found[1] ?? null, text: found[2] })
-    start = at + found[0].length
-    at = start - 3
+  let from = 0
+  for (const { start, end, language, text: code } of codeBlocks(text)) {
+    addLines(blocks, text.slice(from, start))
+    blocks.push({ type: 'codeblock', language, text: code })
+    from = end
   }
-  addLines(blocks, text.slice(start))
+  addLines(blocks, text.slice(from))
   return blocks
 }
 
@@ -46,7 +44,7 @@ export function parseMarkdown(text) {
 export function plainText(text, nameOf = () => 'user') {
   return withoutDirections(text)
     .replace(/<@!?(\d{1,20})>/g, (_, id) => `@${nameOf(id)}`)
-    .replace(/^> ?/gm, '')
+    .replace(/^> /gm, '')
     .replace(/\|\|[^]+?\|\|/g, '████')
     .replace(/```(?:[\w+#.-]{1,20}\n)?|\*\*|__|~~|\|\||`/g, '')
     .replace(/\s+/g, ' ')
@@ -63,11 +61,10 @@ function addLines(blocks, text) {
     run = []
   }
   for (const line of lines) {
-    const quoted = /^> ?(.*)$/.exec(line)
-    const becomesQuote = quoted !== null && line.length > 1
+    const becomesQuote = line.startsWith('> ') // not >_<
     if (becomesQuote !== isQuote) flush()
     isQuote = becomesQuote
-    run.push(becomesQuote ? quoted[1] : line)
+    run.push(becomesQuote ? line.slice(2) : line)
   }
   flush()
 }
@@ -134,34 +131,50 @@ function nodeAt(text, at, ends, depth) {
 
 /** Code between runs of one or two backticks; a longer run is text. */
 function codeAt(text, at, ends) {
-  const { length } = matchAt(BACKTICKS, text, at)[0]
+  const length = backticksAt(text, at)
   if (length > 2) return { node: { type: 'text', text: text.slice(at, at + length) }, length }
   const end = ends.findRun(length, at + length)
   return end < 0 ? null : { node: { type: 'code', text: text.slice(at + length, end) }, length: end + length - at }
 }
 
 function emphasisAt(text, at, ends, depth) {
-  for (const [mark, type] of DELIMITERS) {
+  const run = matchAt(LONG_RUN, text, at)
+  if (run) return { node: { type: 'text', text: run[0] }, length: run[0].length }
+  for (const [mark, type, inner] of DELIMITERS) {
     if (!text.startsWith(mark, at)) continue
     const start = at + mark.length
     if (/\s/.test(text[start] ?? ' ')) continue
     if (mark === '_' && /\w/.test(text[at - 1] ?? '')) continue // snake_case
-    const end = ends.find(mark, start + 1)
-    if (end < 0 || (/\s/.test(text[end - 1]) && mark.length === 1)) continue
+    const end = endOf(mark, text, start, ends)
+    if (end < 0 || (/\s/.test(text[end - 1]) && mark.length !== 2)) continue
     if (mark === '_' && /\w/.test(text[end + 1] ?? '')) continue
-    return { node: { type, children: parseInline(text.slice(start, end), depth + 1) }, length: end + mark.length - at }
+    const children = parseInline(text.slice(start, end), depth + 1)
+    return { node: { type, children: inner ? [{ type: inner, children }] : children }, length: end + mark.length - at }
   }
   return null
 }
 
+/** The end of what a mark begins before `start`, where "*" may hold "**" and the other way round; -1: it begins nothing. */
+function endOf(mark, text, start, ends) {
+  const [sign] = mark
+  const isDouble = (place) => text[place] === sign && text[place + 1] === sign
+  if (mark.length === 1) return ends.findSingle(mark, isDouble(start) ? start : start + 1)
+  const end = ends.find(mark, start + 1)
+  if (mark.length > 2 || end < 0 || !'*_'.includes(sign)) return end
+  // In "***a** b*" the single mark, which ends last, is the outer one.
+  if (text[start] === sign && ends.findSingle(sign, end + 2) >= 0) return -1
+  // In "**a *b***" the first of three ends what is inside.
+  return isDouble(end + 1) && text[end + 3] !== sign ? end + 1 : end
+}
+
 function linkAt(text, at) {
-  const found = matchAt(LINK, text, at)
-  if (!found) return null
-  let address = found[0].replace(/[.,;:!?'"*_~|]+$/, '')
-  // A bracket at the end belongs to the sentence, unless the address opened it.
-  if (address.endsWith(')') && !address.includes('(')) address = address.slice(0, -1)
+  const address = addressAt(text, at)
+  if (address === null) return null
   try {
-    return { node: { type: 'link', href: new URL(address).href, text: address }, length: address.length }
+    const { href, host, username, password } = new URL(address)
+    if (username || password) return null // "https://bank.example@evil.example" leads to evil.example
+    const isOfOtherLetters = NOT_LATIN.test(/^https?:\/\/([^/?#]*)/i.exec(address)[1])
+    return { node: { type: 'link', href, text: address, host: isOfOtherLetters ? host : null }, length: address.length }
   } catch {
     return null
   }
@@ -170,34 +183,4 @@ function linkAt(text, at) {
 function matchAt(pattern, text, at) {
   pattern.lastIndex = at
   return pattern.exec(text)
-}
-
-/** Finds the ends of marks; a mark without an end is looked for once. */
-class Ends {
-  #text
-  #absentFrom = new Map()
-
-  constructor(text) {
-    this.#text = text
-  }
-
-  find(mark, from) {
-    if (from >= (this.#absentFrom.get(mark) ?? Infinity)) return -1
-    const at = this.#text.indexOf(mark, from)
-    if (at < 0) this.#absentFrom.set(mark, from)
-    return at
-  }
-
-  /** The next run of exactly `length` backticks. */
-  findRun(length, from) {
-    const mark = `run ${length}`
-    if (from >= (this.#absentFrom.get(mark) ?? Infinity)) return -1
-    for (let at = this.find('`', from); at >= 0; ) {
-      const found = matchAt(BACKTICKS, this.#text, at)[0].length
-      if (found === length) return at
-      at = this.find('`', at + found)
-    }
-    this.#absentFrom.set(mark, from)
-    return -1
-  }
 }

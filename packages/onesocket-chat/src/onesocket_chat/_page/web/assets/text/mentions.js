@@ -1,4 +1,6 @@
-// Mentions: people write "@ada", the server stores "<@id>".
+// Mentions: people write "@ada", the server stores "<@id>". What is code, or an address, stays as it was written.
+
+import { literalRanges } from './literals.js'
 
 /** The text as it is sent: names of `people` ({ id, username }) behind an @ become mentions. */
 export function encodeMentions(text, people) {
@@ -7,6 +9,7 @@ export function encodeMentions(text, people) {
   const names = new Map(sorted.map((user) => [user.username.toLowerCase(), user.id]))
   if (!names.size || !text.includes('@')) return text
   const longest = sorted[0].username.length
+  const isLiteral = inside(literalRanges(text))
   let result = ''
   let at = 0
   for (;;) {
@@ -14,7 +17,7 @@ export function encodeMentions(text, people) {
     if (mark < 0) return result + text.slice(at)
     result += text.slice(at, mark)
     const isWord = /[\p{L}\p{N}_]/u.test(text[mark - 1] ?? '') // an address, such as ada@example.org
-    const found = isWord ? null : longestName(text, mark + 1, names, longest)
+    const found = isWord || isLiteral(mark) ? null : longestName(text, mark + 1, names, longest)
     result += found ? `<@${found.id}>` : '@'
     at = mark + 1 + (found ? found.length : 0)
   }
@@ -22,8 +25,9 @@ export function encodeMentions(text, people) {
 
 /** The text as it is edited: mentions become names. */
 export function decodeMentions(text, nameOf) {
-  return text.replace(/<@!?(\d{1,20})>/g, (whole, id) => {
-    const name = nameOf(id)
+  const isLiteral = inside(literalRanges(text))
+  return text.replace(/<@!?(\d{1,20})>/g, (whole, id, at) => {
+    const name = isLiteral(at) ? null : nameOf(id)
     return name ? `@${name}` : whole
   })
 }
@@ -43,4 +47,13 @@ function longestName(text, start, names, longest) {
     if (id !== undefined && !/^[\p{L}\p{N}_]/u.test(next)) return { id, length }
   }
   return null
+}
+
+/** A function that tells of growing places whether they are in one of these ranges. */
+function inside(ranges) {
+  let next = 0
+  return (place) => {
+    while (next < ranges.length && ranges[next].end <= place) next += 1
+    return next < ranges.length && ranges[next].start <= place
+  }
 }

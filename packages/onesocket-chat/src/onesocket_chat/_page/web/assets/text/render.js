@@ -24,7 +24,10 @@ function inline(nodes, people) {
       case 'code':
         return h('code', { dir: 'ltr' }, node.text)
       case 'link':
-        return h('a', { href: node.href, target: '_blank', rel: 'noopener noreferrer', title: node.href }, h('bdi', { dir: 'ltr' }, node.text))
+        return [
+          h('a', { href: node.href, target: '_blank', rel: 'noopener noreferrer', title: node.href }, h('bdi', { dir: 'ltr' }, node.text)),
+          node.host && h('span.hint', { dir: 'ltr' }, ` (${node.host})`), // as it is in ASCII
+        ]
       case 'mention': {
         const name = people.name(node.userId) ?? 'unknown'
         return h(people.me === node.userId ? 'span.mention.of-me' : 'span.mention', {}, '@', h('bdi', {}, name))
