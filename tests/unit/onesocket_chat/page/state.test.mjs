@@ -43,6 +43,16 @@ test('direct messages and @everyone count as mentions; my own messages are read'
   assert.ok(!isUnread(state, '11'))
 })
 
+test('what somebody who is blocked writes is no mention', () => {
+  const state = world(
+    ['RELATIONSHIP_ADD', { id: BOB.id, type: 2 }],
+    ['MESSAGE_CREATE', message(101, BOB, { mentions: [ADA] })],
+    ['MESSAGE_CREATE', message(102, BOB, { mention_everyone: true })],
+    ['MESSAGE_CREATE', message(103, { id: '3', username: 'cat' }, { mention_everyone: true })],
+  )
+  assert.equal(mentionCount(state), 1)
+})
+
 test('the divider stands where it stood when the channel was opened', () => {
   let state = play(world(['MESSAGE_CREATE', message(101)]), { type: 'channel-opened', channelId: '10' })
   assert.equal(state.divider.get('10'), '100')

@@ -35,6 +35,19 @@ async def test_mentions_from_before_signing_in_are_counted(monkeypatch: pytest.M
         assert await mentions(world, ann) == {str(channel): 1, str(direct): 0}
 
 
+async def test_mentions_by_somebody_who_is_blocked_are_not_counted() -> None:
+    async with running_service() as world:
+        ann, bob, cat = [await world.person(name) for name in ("ann", "bob", "cat")]
+        channel, direct = await world.general(ann), await world.dm(ann, bob)
+        for who in (bob, cat):
+            await world.say(who, channel, f"hey <@{ann.user_id}> @everyone")
+        await world.say(bob, direct, "psst")
+        await world.service.relationships.put(ann, bob.user_id, {"type": 2})
+        assert await mentions(world, ann) == {str(channel): 1}
+        await world.service.relationships.delete(ann, bob.user_id)
+        assert await mentions(world, ann) == {str(channel): 2, str(direct): 1}
+
+
 async def test_a_mention_in_a_channel_that_was_never_read() -> None:
     async with running_service() as world:
         ann, bob = await world.person("ann"), await world.person("bob")

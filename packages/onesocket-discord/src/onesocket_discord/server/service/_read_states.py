@@ -8,14 +8,18 @@ from sqlalchemy import ColumnElement, Text, and_, cast, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from .._ports import Json
-from ..store._tables import channels, members, messages, participants, read_states
+from ..store._tables import channels, members, messages, participants, read_states, relationships
+from ._direct_messages import BLOCKED
 
 MAX_COUNTED: Final = 1000
 """Messages of a channel, the newest ones, in which mentions are counted: a login must not read a whole history."""
 
 
 async def read_state_objects(connection: AsyncConnection, user_id: int) -> list[Json]:
-    """The read states of a person, with the number of mentions since: in a conversation, of messages of others."""
+    """The read states of a person, with the number of mentions since: in a conversation, of messages of others.
+
+    Messages of those whom the person has blocked count in neither.
+    """
     mentions = await _mention_counts(connection, user_id)
     wanted = select(read_states).where(read_states.c.user_id == user_id).order_by(read_states.c.channel_id)
     last = {row.channel_id: row.last_message_id for row in (await connection.execute(wanted)).all()}
@@ -33,7 +37,11 @@ async def _mention_counts(connection: AsyncConnection, user_id: int) -> dict[int
     unread = select(*columns).where(messages.c.channel_id == channels.c.id, messages.c.id > read)
     newest = unread.order_by(messages.c.id.desc()).limit(MAX_COUNTED).correlate(channels, read_states).subquery()
     is_mention = or_(channels.c.guild_id.is_(None), newest.c.mention_everyone, id_is_in(newest.c.mentions, user_id))
-    counted = select(func.count()).select_from(newest).where(newest.c.author_id != user_id, is_mention)
+    blocked = select(relationships.c.other_id).where(
+        relationships.c.user_id == user_id, relationships.c.type == BLOCKED
+    )
+    of_others = and_(newest.c.author_id != user_id, newest.c.author_id.not_in(blocked))
+    counted = select(func.count()).select_from(newest).where(of_others, is_mention)
     count = counted.correlate(channels).scalar_subquery()
     mine = or_(
         channels.c.guild_id.in_(select(members.c.guild_id).where(members.c.user_id == user_id)),

@@ -69,8 +69,12 @@ const HANDLERS = {
   },
 }
 
-/** True if a message, as the gateway sends it, is meant for me by name, by everyone, or by a direct message. */
+/**
+ * True if a message, as the gateway sends it, is meant for me by name, by everyone, or by a direct message. Those of somebody
+ * whom I blocked are not.
+ */
 export function mentionsMe(state, data) {
+  if (state.blocked.has(data.author.id)) return false
   const mine = (data.mentions ?? []).some((user) => user.id === state.me?.id)
   return mine || Boolean(data.mention_everyone) || state.channels.get(data.channel_id)?.type === DM
 }

@@ -113,7 +113,7 @@ export function messageOf(data) {
     reactions: (data.reactions ?? []).map(({ emoji, count, me }) => ({ name: emoji.name, count, isMine: me })),
     replyTo: data.message_reference?.message_id && !data.message_snapshots ? data.message_reference.message_id : null,
     // undefined: not told; null: deleted
-    replied: reference ? { authorName: reference.author.username, content: reference.content } : reference,
+    replied: reference ? { authorId: reference.author.id, authorName: reference.author.username, content: reference.content } : reference,
     nonce: data.nonce ?? null,
   }
 }

@@ -5,12 +5,13 @@ import { dayOf, exactTime, fileSize, messageTime, plural, timeOfDay } from '../t
 import { plainText } from '../text/markdown.js'
 import { renderMarkdown } from '../text/render.js'
 import { avatar, h, isolated } from './dom.js'
+import { BLOCKED_TEXT } from './moderation.js'
 
 const MAX_IMAGE = { width: 420, height: 320 } // pixels, as in the style
 const IMAGE_TYPES = new Set(['image/png', 'image/jpeg', 'image/gif', 'image/webp', 'image/avif'])
 
 /**
- * An article for a row. `people`: see `renderMarkdown`. `actions`: what its buttons do: `react(message, name)`,
+ * An article for a row. `people`: see `renderMarkdown`, and `isBlocked(id)`. `actions`: what its buttons do: `react(message, name)`,
  * `jump(messageId)`, `retry(nonce)`, `discard(nonce)`.
  */
 export function messageElement(row, { people, actions, isEditing, editor }) {
@@ -65,7 +66,8 @@ function content(message, people) {
 function reply(message, people, actions) {
   if (message.replied === null) return h('div.reply', {}, 'A message that was deleted')
   if (message.replied === undefined) return h('button.reply', { type: 'button', onclick: () => actions.jump(message.replyTo) }, 'A reply: show the message')
-  const { authorName, content } = message.replied
+  const { authorId, authorName, content } = message.replied
+  if (people.isBlocked(authorId)) return h('button.reply', { type: 'button', title: 'Show this message', onclick: () => actions.jump(message.replyTo) }, BLOCKED_TEXT)
   const text = plainText(content, (id) => people.name(id) ?? 'unknown').slice(0, 160) || 'a file'
   return h('button.reply', { type: 'button', title: 'Show this message', onclick: () => actions.jump(message.replyTo) },
     h('span.sr-only', {}, 'Reply to '), h('b', {}, isolated(authorName)), ' ', h('bdi', {}, text))

@@ -5,6 +5,8 @@ import { askFor, confirm, show } from './dialogs.js'
 import { h, iconButton } from './dom.js'
 
 const DAY = 86_400
+/** What is shown in place of a message of somebody who is blocked. */
+export const BLOCKED_TEXT = 'A message of somebody whom you blocked'
 
 /** True if the message can be deleted by me. */
 export function mayDelete(state, message) {
@@ -19,8 +21,8 @@ export function reportButton(session, message) {
 
 /** A row in place of a message of somebody who is blocked. */
 export function blockedElement(row, onShow) {
-  return h('article.message', { tabindex: '-1', 'data-key': row.key, 'aria-label': 'A message of somebody whom you blocked' },
-    h('div.line', {}, h('div.gutter'), h('div.body', {}, h('button.link', { type: 'button', onclick: onShow }, 'A message of somebody whom you blocked: show it'))))
+  return h('article.message', { tabindex: '-1', 'data-key': row.key, 'aria-label': BLOCKED_TEXT },
+    h('div.line', {}, h('div.gutter'), h('div.body', {}, h('button.link', { type: 'button', onclick: onShow }, `${BLOCKED_TEXT}: show it`))))
 }
 
 async function report(session, message) {

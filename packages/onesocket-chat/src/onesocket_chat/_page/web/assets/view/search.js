@@ -4,6 +4,7 @@ import { messageOf } from '../state/histories.js'
 import { messageTime, plural } from '../text/format.js'
 import { plainText } from '../text/markdown.js'
 import { fill, h, iconButton, isolated } from './dom.js'
+import { BLOCKED_TEXT } from './moderation.js'
 import { channelTitle, nameOf } from './names.js'
 
 const PAGE = 25
@@ -22,7 +23,7 @@ export class SearchView {
   constructor(session, chat) {
     this.#session = session
     this.#chat = chat
-    this.#field = h('input', { type: 'search', 'aria-label': 'Search messages', placeholder: 'Search messages', maxlength: '256', oninput: () => this.#typed() })
+    this.#field = h('input', { type: 'search', 'aria-label': 'Search messages', placeholder: 'Search', maxlength: '256', oninput: () => this.#typed() })
     const form = h('form.search-form', { role: 'search', onsubmit: (event) => this.#submit(event) }, this.#field, iconButton('search', 'Search', null, { type: 'submit' }))
     this.element = h('div.panel-content', {}, form, this.#summary, h('div.panel-scroll', { tabindex: '-1' }, this.#results))
   }
@@ -92,10 +93,11 @@ export class SearchView {
 
   #result(message, text) {
     const { state } = this.#session.store
-    const plain = plainText(message.content, (id) => nameOf(state, id) ?? 'unknown')
+    const isBlocked = state.blocked.has(message.authorId)
+    const plain = isBlocked ? BLOCKED_TEXT : plainText(message.content, (id) => nameOf(state, id) ?? 'unknown')
     const head = [h('b', {}, isolated(message.authorName)), ` in ${channelTitle(state, message.channelId)} · `, h('time', {}, messageTime(message.timestamp, Date.now()))]
     return h('li', {}, h('button.result', { type: 'button', onclick: () => this.#chat.jump(message.channelId, message.id) },
-      h('span.result-head', {}, head), h('bdi.result-text', {}, marked(excerpt(plain, text), text))))
+      h('span.result-head', {}, head), h('bdi.result-text', {}, isBlocked ? plain : marked(excerpt(plain, text), text))))
   }
 }
 
