@@ -95,7 +95,14 @@ def test_a_trusted_proxy_has_an_address(address: str) -> None:
         TrustedProxies([address])
 
 
-@pytest.mark.parametrize("network", ["0.0.0.0/0", "::/0"])
+def test_a_proxy_may_be_named_as_a_socket_for_both_versions_shows_it() -> None:
+    proxies = TrustedProxies(["::ffff:10.0.0.1", "::ffff:192.0.2.0/120"])
+    for peer in ("10.0.0.1", "::ffff:10.0.0.1", "192.0.2.77"):
+        assert proxies.source_of(peer, lambda _: ["203.0.113.5"]).address == "203.0.113.5"
+    assert not proxies.source_of("10.0.0.2", lambda _: ["203.0.113.5"]).is_forwarded
+
+
+@pytest.mark.parametrize("network", ["0.0.0.0/0", "::/0", "::ffff:0.0.0.0/96"])
 def test_not_everybody_is_a_proxy(network: str) -> None:
     with pytest.raises(InvalidOption, match="would trust every client"):
         TrustedProxies([network])

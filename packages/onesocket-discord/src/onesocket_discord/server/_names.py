@@ -56,8 +56,9 @@ def name_problem(name: str, *, by_owner: bool = False) -> tuple[str, str] | None
 
     The server's owner may give away names that are reserved, but for those of mentions and of removed accounts.
     """
-    if name != name.strip() or not name.isprintable() or _FORBIDDEN & set(name) or _is_hidden(name):
-        return "USERNAME_INVALID", "Must be printable, without @ # : ` and without spaces at its ends."
+    begins_well = any(map(_is_visible, name[:1]))  # a combining mark would change what stands before the name
+    if name != name.strip() or not name.isprintable() or _FORBIDDEN & set(name) or not begins_well or _is_hidden(name):
+        return "USERNAME_INVALID", "Must begin with something to see, without @ # : ` and without spaces at its ends."
     if not _is_one_script(name):
         return "USERNAME_MIXED_SCRIPTS", "Must not mix letters of several alphabets."
     letters = _reserved_form(name)

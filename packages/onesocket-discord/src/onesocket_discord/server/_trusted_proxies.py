@@ -14,6 +14,8 @@ _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 _SCHEMES: Final = {"http": "http", "https": "https", "ws": "http", "wss": "https"}
 _IPV6_NETWORK: Final = 64
 """Bits of an IPv6 address that a provider gives to one customer, who makes up the rest."""
+_MAPPED_PREFIX: Final = 96
+"""Bits of an IPv6 address before the IPv4 address that is mapped into it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +121,17 @@ def _network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
             f"--trusted-proxy wants the IP address or the network of a trusted proxy, such as 127.0.0.1 or "
             f"10.0.0.0/8: {error}"
         ) from None
+    mapped = _mapped_network(network)
+    if mapped is not None:
+        network = mapped
     if network.prefixlen == 0:
         raise InvalidOption(f"--trusted-proxy {text} would trust every client; name the proxy's own address or network")
     return network
+
+
+def _mapped_network(network: ipaddress.IPv4Network | ipaddress.IPv6Network) -> ipaddress.IPv4Network | None:
+    """The IPv4 network in one such as ``::ffff:10.0.0.0/104``, as sockets for both show it; None: it is none."""
+    if network.version == 4 or network.prefixlen < _MAPPED_PREFIX:
+        return None
+    first = ipaddress.IPv6Address(network.network_address).ipv4_mapped
+    return None if first is None else ipaddress.IPv4Network((int(first), network.prefixlen - _MAPPED_PREFIX))

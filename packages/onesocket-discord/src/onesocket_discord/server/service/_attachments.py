@@ -5,6 +5,7 @@ from __future__ import annotations
 import mimetypes
 import re
 import secrets
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -25,7 +26,8 @@ MAX_FILE_SIZE: Final = 8 << 20
 """Bytes of one file."""
 _MAX_NAME: Final = 100
 _MAX_DESCRIPTION: Final = 1024
-_UNSAFE: Final = re.compile(r"[^\w.\-]")
+_MAX_MARKS: Final = 3
+"""Combining marks after one character of a name; more would cover the lines around it."""
 _TYPE: Final = re.compile(r"[a-z0-9.+-]+/[a-z0-9.+-]+", re.ASCII)
 
 
@@ -114,12 +116,23 @@ async def store_files(work: UnitOfWork, message_id: int, files: Sequence[NewFile
 
 
 def safe_filename(name: str) -> str:
-    """The last part of a path, of letters, digits, points and dashes; other characters become underscores."""
-    name = _UNSAFE.sub("_", re.split(r"[/\\]", name)[-1]).lstrip(".") or "file"
+    """The last part of a path, of letters with their marks, digits, points and dashes; others become underscores."""
+    name = _safe_characters(re.split(r"[/\\]", name)[-1]).lstrip(".") or "file"
     if len(name) <= _MAX_NAME:
         return name
     stem, dot, ending = name.rpartition(".")
     return name[:_MAX_NAME] if not dot or len(ending) > 10 else f"{stem[: _MAX_NAME - len(ending) - 1]}.{ending}"
+
+
+def _safe_characters(text: str) -> str:
+    found: list[str] = []
+    marks = 0
+    for character in unicodedata.normalize("NFC", text):  # some systems write an umlaut as two characters
+        is_mark = unicodedata.category(character).startswith("M")
+        marks = marks + 1 if is_mark else 0
+        if marks <= _MAX_MARKS:
+            found.append(character if is_mark or character.isalnum() or character in "._-" else "_")
+    return "".join(found)
 
 
 def _content_type(filename: str, given: str) -> str:
