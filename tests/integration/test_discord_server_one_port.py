@@ -183,6 +183,29 @@ def test_an_origin_has_a_scheme_and_a_host(origin: str) -> None:
         OriginPolicy([origin])
 
 
+async def test_a_page_that_may_use_the_server_reads_its_answers_and_another_one_does_not() -> None:
+    asks = {"Access-Control-Request-Method": "PATCH", "Access-Control-Request-Headers": "authorization,content-type"}
+    async with ChatServer(origins=["https://app.example"]) as server, aiohttp.ClientSession() as http:
+        url = f"{server.api_url}/users/@me"
+        for origin, is_allowed in (("https://app.example", True), ("https://evil.example", False), ("null", False)):
+            page = {"Origin": origin}
+            async with http.options(url, headers=page | asks) as answer:
+                assert (answer.status == 204) is is_allowed
+                assert answer.headers.get("Access-Control-Allow-Origin") == (origin if is_allowed else None)
+                named = answer.headers.get("Access-Control-Allow-Headers", "").lower()
+                assert ("authorization" in named) is is_allowed
+                assert "Access-Control-Allow-Credentials" not in answer.headers
+            async with http.get(url, headers=page) as answer:  # also what goes wrong is told
+                assert answer.status == (401 if is_allowed else 403)
+                assert answer.headers.get("Access-Control-Allow-Origin") == (origin if is_allowed else None)
+                assert answer.headers["Vary"] == "Origin"
+        for path in ("/", "/healthz", "/control/stats"):  # these are for no other page
+            async with http.get(server.page_url[:-1] + path, headers={"Origin": "https://app.example"}) as answer:
+                assert "Access-Control-Allow-Origin" not in answer.headers
+        async with http.get(url) as answer:
+            assert not [name for name in answer.headers if name.startswith("Access-Control")]
+
+
 async def test_the_page_has_strict_headers_and_is_not_sent_twice(server: ChatServer) -> None:
     assert server.page_url == server.api_url.removesuffix("api/v10")
     async with aiohttp.ClientSession() as http:
@@ -198,6 +221,9 @@ async def test_the_page_has_strict_headers_and_is_not_sent_twice(server: ChatSer
         digest = hashlib.sha256(body).hexdigest()[:32]
         assert (headers["ETag"], headers["Content-Encoding"]) == (f'"{digest}-gzip"', "gzip")
         assert int(headers["Content-Length"]) < len(body) / 2
+        for path in ("channels", "channels/", "channels/@me"):
+            async with http.get(server.page_url + path) as answer:
+                assert await answer.read() == body
         async with http.get(f"{server.page_url}channels/@me/1", headers={"If-None-Match": headers["ETag"]}) as answer:
             assert (answer.status, await answer.read()) == (304, b"")
         for accepted in ("identity", "br, GZIP; q=0.0, x-gzip"):

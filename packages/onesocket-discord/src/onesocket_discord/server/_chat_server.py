@@ -257,6 +257,7 @@ class ChatServer:
             proxies=self._proxies,
             guard=self._gateway.state.login_guard,
             hooks=[self._origins.hook(self._scheme_of), control.hook, self.faults.hook],
+            sharer=self._origins.sharer(self._scheme_of),
             loses=self.faults.loses,
             page=self._page,
             health=health.respond,

@@ -61,18 +61,20 @@ def make_app(
     health: Callable[[web.Request], Awaitable[web.StreamResponse]] | None = None,
     observers: Sequence[RequestObserver] = (),
     max_per_client: int | None = None,
+    sharer: Middleware | None = None,
 ) -> web.Application:
     """Assemble the application: the API under ``/api/v10`` and ``/api``, the page, and ``/healthz``.
 
     `gateway_url` and `session_start_limit` are called for each request that needs them; `hooks` may change at any
     time. If `loses` returns True for a request that was done, its connection is reset instead of an answer. A client
     that doesn't read an answer within `answer_timeout` seconds is disconnected. `observers` are told of each request.
-    `max_per_client`: requests at the same time of one client behind a trusted proxy.
+    `max_per_client`: requests at the same time of one client behind a trusted proxy. `sharer` lets pages of other
+    origins read answers (see `OriginPolicy`).
     """
     settings = RouteSettings(
         gateway_url, session_start_limit, limiter or RateLimiter(), proxies or TrustedProxies(), guard or LoginGuard()
     )
-    middlewares = [_response_sender(answer_timeout, loses), _error_handler(hooks)]
+    middlewares = [_response_sender(answer_timeout, loses), *([sharer] if sharer else []), _error_handler(hooks)]
     if max_per_client is not None:
         middlewares.insert(0, _client_limiter(max_per_client, settings.source_of))
     if observers:

@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
+from typing import Final
 from urllib.parse import urlsplit
 
 from aiohttp import web
+from aiohttp.typedefs import Middleware
 
 from onesocket.hub._endpoint import is_ip_address, is_loopback
 
 from .._public_url import PublicUrl, parse_origin
 from ._responses import error_response
 
-_PORTS = {"http": 80, "https": 443}
+_PORTS: Final = {"http": 80, "https": 443}
+_SHARED_PATH: Final = "/api/"
+_PREFLIGHT: Final = {
+    "Access-Control-Allow-Methods": "GET, POST, PUT, PATCH, DELETE",
+    "Access-Control-Allow-Headers": "Authorization, Content-Type, X-Audit-Log-Reason",
+    "Access-Control-Max-Age": "600",
+}
+_EXPOSED: Final = (
+    "Retry-After, X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset, X-RateLimit-Reset-After, "
+    "X-RateLimit-Bucket, X-RateLimit-Global, X-RateLimit-Scope"
+)
 
 
 class OriginPolicy:
@@ -62,6 +74,30 @@ class OriginPolicy:
             return error_response(403, 0, "403: Forbidden: web pages of other hosts can't use this server")
 
         return check
+
+    def sharer(self, scheme_of: Callable[[web.Request], str | None]) -> Middleware:
+        """Return a middleware that lets those pages read answers of the API, which are of another origin than theirs.
+
+        It answers a browser's question before a request with a token (CORS), too. Cookies play no part.
+        """
+
+        @web.middleware
+        async def share(
+            request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+        ) -> web.StreamResponse:
+            origin = request.headers.get("Origin")
+            if origin is None or not request.path.startswith(_SHARED_PATH):
+                return await handler(request)
+            allowed = self.allows(origin, request.headers.get("Host", ""), scheme_of(request))
+            asks = request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers
+            response = web.Response(status=204, headers=_PREFLIGHT) if allowed and asks else await handler(request)
+            if allowed:
+                response.headers["Access-Control-Allow-Origin"] = origin
+                response.headers["Access-Control-Expose-Headers"] = _EXPOSED
+            response.headers["Vary"] = "Origin"
+            return response
+
+        return share
 
     def _is_same_host(self, origin: str, host: str, scheme: str | None) -> bool:
         """True if the origin's host and port are those of this ``Host`` header."""
