@@ -229,10 +229,11 @@ export class VirtualList {
     wanted.forEach((row, at) => {
       let drawn = this.#drawn.get(row.key)
       if (drawn?.row !== row) {
+        const focused = drawn?.element.contains(document.activeElement) ? document.activeElement : null
         const element = this.#render(row, drawn?.element ?? null)
         if (drawn) {
           if (next === drawn.element) next = element
-          this.#replace(drawn.element, element)
+          this.#replace(drawn.element, element, focused)
         }
         element.dataset.row = row.key
         this.#rowResized.observe(element)
@@ -252,11 +253,11 @@ export class VirtualList {
     return fresh
   }
 
-  #replace(old, element) {
-    const hadFocus = old.contains(document.activeElement)
+  /** `focused`: what had the focus in the old element, and may be in the new one, such as a field that is written in. */
+  #replace(old, element, focused) {
     this.#rowResized.unobserve(old)
     old.replaceWith(element)
-    if (hadFocus) element.focus({ preventScroll: true })
+    if (focused) (element.contains(focused) ? focused : element).focus({ preventScroll: true })
   }
 
   /** Note the height of a drawn row; returns true if another one was known, or guessed. */

@@ -134,7 +134,7 @@ async function readJson(response) {
 const SENTENCES = {
   INVALID_LOGIN: 'The name or the password is wrong.',
   USERNAME_ALREADY_TAKEN: 'This name is taken. Choose another one.',
-  USERNAME_INVALID: 'A name may not contain @ # : ` or begin or end with a space.',
+  USERNAME_INVALID: 'A name begins with something to see, ends without a space, and has none of @ # : ` in it, nor what is invisible.',
   BASE_TYPE_REQUIRED: 'This field is required.',
   PASSWORD_DOES_NOT_MATCH: 'This is not your password.',
 }

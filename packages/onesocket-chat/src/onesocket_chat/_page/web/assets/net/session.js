@@ -211,8 +211,8 @@ export class Session {
   }
 
   /**
-   * Perform a request; a failure becomes a notice, which goes when the same kind succeeds, or is told to `refuse(sentence)`.
-   * Returns null then.
+   * Perform a request; returns null if it fails. That becomes a notice, which goes when the same kind succeeds, unless
+   * `refuse(sentence, fields)` shows it, and returns true.
    */
   async attempt(action, request, refuse = null) {
     try {
@@ -225,17 +225,19 @@ export class Session {
       if (error.isUnauthorized) {
         if (action !== 'password') await this.#newToken
         this.onSignedOut('You were signed out.')
-      } else if (refuse) refuse(error.message)
-      else this.notify({ id: `request-${action}`, kind: 'error', title: TITLES[action] ?? 'That did not work', text: error.message })
+      } else if (!refuse?.(error.message, error.fields)) this.notify({ id: `request-${action}`, kind: 'error', title: TITLES[action] ?? 'That did not work', text: error.message })
       return null
     }
   }
 
-  /** Change the password; resolves with the new token, or null. The old one is void before that is known here. */
-  async changePassword(given) {
+  /**
+   * Change the password; resolves with the new token, or null. The old one is void before that is known here. `refuse`: as for
+   * `attempt`.
+   */
+  async changePassword(given, refuse) {
     let done = () => {}
     this.#newToken = new Promise((resolve) => (done = resolve))
-    const answer = await this.attempt('password', () => this.api.patch('/users/@me', given))
+    const answer = await this.attempt('password', () => this.api.patch('/users/@me', given), refuse)
     if (!answer?.token) done() // else the page begins anew, with the new one
     return answer?.token ?? null
   }

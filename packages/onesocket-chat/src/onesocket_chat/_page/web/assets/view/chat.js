@@ -5,7 +5,7 @@ import { Attention } from './attention.js'
 import { showBans } from './bans.js'
 import { Composer } from './composer.js'
 import { askFor, confirm, show, showKeys } from './dialogs.js'
-import { copyText, fill, h, iconButton } from './dom.js'
+import { copyText, fill, h, iconButton, shortcutKey } from './dom.js'
 import { EmptyView } from './empty.js'
 import { MembersView } from './members.js'
 import { MessagesView } from './messages.js'
@@ -212,16 +212,16 @@ export class ChatView {
   // --- guilds, channels and people ----------------------------------------------------------------------------------
 
   async newGuild() {
-    const given = await askFor('New server', [{ name: 'name', label: 'Its name', minlength: '2', maxlength: '100' }], { action: 'Create' })
-    const guild = given && (await this.#session.attempt('guild', () => this.#session.api.post('/guilds', given)))
+    const attempt = (given, refuse) => this.#session.attempt('guild', () => this.#session.api.post('/guilds', given), refuse)
+    const guild = await askFor('New server', [{ name: 'name', label: 'Its name', minlength: '2', maxlength: '100' }], { action: 'Create', attempt })
     if (!guild?.id) return
     const channel = await this.#session.attempt('channel', () => this.#session.api.get(`/guilds/${guild.id}/channels`))
     if (channel?.[0] && this.#session.store.state.channels.has(channel[0].id)) this.open(channel[0].id)
   }
 
   async newChannel(guild) {
-    const given = await askFor(`New channel in ${guild.name}`, [{ name: 'name', label: 'Its name', maxlength: '100' }], { action: 'Create' })
-    const channel = given && (await this.#session.attempt('channel', () => this.#session.api.post(`/guilds/${guild.id}/channels`, given)))
+    const attempt = (given, refuse) => this.#session.attempt('channel', () => this.#session.api.post(`/guilds/${guild.id}/channels`, given), refuse)
+    const channel = await askFor(`New channel in ${guild.name}`, [{ name: 'name', label: 'Its name', maxlength: '100' }], { action: 'Create', attempt })
     if (channel?.id && this.#session.store.state.channels.has(channel.id)) this.open(channel.id)
   }
 
@@ -279,8 +279,9 @@ export class ChatView {
   #key(event) {
     if (document.querySelector('dialog[open]')) return
     const control = event.ctrlKey || event.metaKey
-    if (control && event.key === 'k') this.goTo()
-    else if (control && event.key === 'f') this.showPanel('search')
+    const letter = control && !event.shiftKey && !event.altKey ? shortcutKey(event) : null
+    if (letter === 'k') this.goTo()
+    else if (letter === 'f') this.showPanel('search')
     else if (control && event.key === '/') showKeys()
     else if (event.altKey && (event.key === 'ArrowUp' || event.key === 'ArrowDown')) this.#step(event.key === 'ArrowUp' ? -1 : 1, event.shiftKey)
     else if (event.key === 'F6') this.#nextRegion(event.shiftKey ? -1 : 1)

@@ -6,9 +6,9 @@ import { encodeMentions } from '../text/mentions.js'
 import { plainText } from '../text/markdown.js'
 import { Completion } from './completion.js'
 import { fill, h, iconButton, isolated } from './dom.js'
+import { MAX_LENGTH, mayBeSent } from './limits.js'
 import { channelTitle, nameOf, peopleOf } from './names.js'
 
-const MAX_LENGTH = 2_000
 const MAX_FILES = 10
 const MAX_FILE_SIZE = 8_000_000
 const MAX_FILES_SIZE = 24_000_000 // of all together
@@ -54,7 +54,7 @@ export class Composer {
     const typing = state.typing.get(channelId)
     if (typing !== this.#typingShown) {
       this.#typingShown = typing
-      this.#typing.textContent = typingText([...(typing?.keys() ?? [])].map((id) => nameOf(state, id) ?? 'someone'))
+      this.#typing.textContent = typingText([...(typing?.keys() ?? [])].filter((id) => !state.blocked.has(id)).map((id) => nameOf(state, id) ?? 'someone'))
     }
   }
 
@@ -85,7 +85,7 @@ export class Composer {
 
   /** Reply to a message. */
   reply(message) {
-    this.#draft.replyTo = { id: message.id, authorName: message.authorName, content: message.content }
+    this.#draft.replyTo = { id: message.id, authorId: message.authorId, authorName: message.authorName, content: message.content }
     this.#showContext()
     this.focus()
   }
@@ -244,11 +244,8 @@ export class Composer {
     if (!content && !files.length) return
     const { state } = this.#session.store
     const encoded = encodeMentions(content, peopleOf(state, this.#channelId))
-    if ([...encoded].length > MAX_LENGTH) {
-      this.#session.notify({ id: 'too-long', kind: 'error', title: 'Too long', text: `A message has at most ${MAX_LENGTH} characters. Send it in parts, or as a file.` })
-      return
-    }
-    this.#session.store.dispatch({ type: 'notice-withdrawn', id: 'too-long' })
+    if (!mayBeSent(this.#session, encoded)) return
+    this.#session.store.dispatch({ type: 'notice-withdrawn', id: 'file' })
     this.#session.send({ channelId: this.#channelId, content: encoded, replyTo, files })
     this.#drafts.set(this.#channelId, { text: '', replyTo: null, files: [] })
     this.#field.value = ''

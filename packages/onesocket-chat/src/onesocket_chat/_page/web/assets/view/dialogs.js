@@ -2,7 +2,8 @@ import { append, h, iconButton, withShowButton } from './dom.js'
 
 /**
  * Ask for one or several texts. Resolves with the values by name, or null. With `attempt(values, refuse)` it resolves with
- * that one's answer; without an answer the dialog stays, with the sentence that `refuse` was called with.
+ * that one's answer; without an answer the dialog stays, with what `refuse(sentence, fields)` was called with: `fields` has the
+ * names of those that the server refuses.
  */
 export function askFor(title, fields, { action = 'OK', text = '', attempt = null } = {}) {
   const inputs = fields.map(({ name, label, type = 'text', ...more }) => {
@@ -28,12 +29,16 @@ export function askFor(title, fields, { action = 'OK', text = '', attempt = null
       if (answer !== null || !error.textContent) done(answer) // nothing to say: the login has ended
     }
 
-    function refuse(sentence) {
-      const field = form.elements[fields[0].name]
+    function refuse(sentence, wrong = {}) {
+      if (!form.isConnected) return false // it was left meanwhile
+      const all = fields.map(({ name }) => form.elements[name])
+      const field = all.find((input) => input.name in wrong) ?? all[0]
       error.textContent = sentence
+      for (const input of all) input.removeAttribute('aria-invalid')
       field.setAttribute('aria-invalid', 'true')
       field.setAttribute('aria-describedby', error.id)
       field.select()
+      return true
     }
   })
 }

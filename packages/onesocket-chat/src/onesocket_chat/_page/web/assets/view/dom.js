@@ -108,6 +108,13 @@ function firstCharacter(text) {
   return new Intl.Segmenter(undefined, { granularity: 'grapheme' }).segment(text).containing(0).segment
 }
 
+/** The key of a shortcut: for a letter the Latin one that is on it, whatever the keyboard's alphabet, and Caps Lock. */
+export function shortcutKey({ key, code }) {
+  if (/^[a-z]$/i.test(key)) return key.toLowerCase()
+  const latin = /^\p{L}$/u.test(key) ? /^Key([A-Z])$/.exec(code) : null
+  return latin ? latin[1].toLowerCase() : key
+}
+
 /** Copy a text; resolves with false where the browser doesn't let the page do so, as without a secure context. */
 export async function copyText(text) {
   try {

@@ -1,19 +1,23 @@
 import { decodeMentions, encodeMentions } from '../text/mentions.js'
 import { h } from './dom.js'
+import { mayBeSent } from './limits.js'
 import { nameOf, peopleOf } from './names.js'
 
-/** Edits a message in its place: Enter saves, Escape leaves it. */
+/** Edits a message in its place: Enter saves, Escape leaves it. Without a text and files it asks whether to delete it. */
 export class MessageEditor {
   #field
   #message
   #session
   #done
+  #onEmpty
 
-  constructor(message, session, done) {
+  /** `done()`: the edit has ended; `onEmpty()`: and nothing was left of the message. */
+  constructor(message, session, { done, onEmpty }) {
     this.#message = message
     this.#session = session
     this.#done = done
-    this.#field = h('textarea.editor', { 'aria-label': 'Edit the message', rows: '1', maxlength: '2000', onkeydown: (event) => this.#key(event), oninput: () => this.#fit() })
+    this.#onEmpty = onEmpty
+    this.#field = h('textarea.editor', { 'aria-label': 'Edit the message', rows: '1', onkeydown: (event) => this.#key(event), oninput: () => this.#fit() })
     this.#field.value = decodeMentions(message.content, (id) => nameOf(session.store.state, id))
     this.element = h('div.editing', {}, this.#field, h('p.hint', {},
       'Enter ', h('button.link', { type: 'button', onclick: () => this.#save() }, 'saves'), ', Escape ',
@@ -46,7 +50,12 @@ export class MessageEditor {
   async #save() {
     const { state } = this.#session.store
     const content = encodeMentions(this.#field.value.trim(), peopleOf(state, this.#message.channelId))
-    if (!content || content === this.#message.content) return this.#done()
+    if (content === this.#message.content) return this.#done()
+    if (!content && !this.#message.attachments.length) {
+      this.#done()
+      return this.#onEmpty()
+    }
+    if (!mayBeSent(this.#session, content)) return undefined
     this.#field.disabled = true
     const isSaved = await this.#session.edit(this.#message, content)
     this.#field.disabled = false

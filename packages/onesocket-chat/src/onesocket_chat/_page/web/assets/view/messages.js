@@ -6,7 +6,8 @@ import { historyOf } from '../state/histories.js'
 import { isUnread } from '../state/attention.js'
 import { plural } from '../text/format.js'
 import { plainText } from '../text/markdown.js'
-import { copyText, fill, h, icon, iconButton, isolated } from './dom.js'
+import { decodeMentions } from '../text/mentions.js'
+import { copyText, fill, h, icon, iconButton, isolated, shortcutKey } from './dom.js'
 import { MessageEditor } from './message_editor.js'
 import { messageElement } from './message.js'
 import { blockedElement, mayDelete, reportButton } from './moderation.js'
@@ -130,10 +131,11 @@ export class MessagesView {
     const chosen = message ?? messages.findLast((one) => one.authorId === me)
     if (!chosen || chosen.authorId !== me) return
     this.#stopEditing()
-    const editor = new MessageEditor(chosen, this.#session, () => {
+    const done = () => {
       this.#stopEditing()
       this.#chat.focusComposer()
-    })
+    }
+    const editor = new MessageEditor(chosen, this.#session, { done, onEmpty: () => this.#chat.remove(chosen) })
     this.#editing = { id: chosen.id, editor }
     this.#toolbar.remove() // it would cover the field
     this.#list.redraw(chosen.id)
@@ -172,7 +174,7 @@ export class MessagesView {
       })
     }
     const isEditing = this.#editing?.id === row.key
-    const people = { me: state.me?.id, name: (id) => nameOf(state, id) ?? row.message.mentions.find((user) => user.id === id)?.username ?? null }
+    const people = { me: state.me?.id, isBlocked: (id) => state.blocked.has(id), name: (id) => nameOf(state, id) ?? row.message.mentions.find((user) => user.id === id)?.username ?? null }
     const element = messageElement(row, {
       people,
       isEditing,
@@ -219,7 +221,7 @@ export class MessagesView {
   }
 
   #announce(data, state) {
-    if (data.channel_id !== state.view.channelId || data.author.id === state.me?.id) return
+    if (data.channel_id !== state.view.channelId || data.author.id === state.me?.id || state.blocked.has(data.author.id)) return
     this.#announcer.textContent = `${data.author.username}: ${plainText(data.content, (id) => nameOf(state, id) ?? 'unknown').slice(0, 300)}`
   }
 
@@ -266,7 +268,7 @@ export class MessagesView {
       iconButton('smile', 'Add a reaction', (event) => this.#react(message, event.currentTarget)),
       iconButton('reply', 'Reply', () => this.#chat.reply(message)),
       isMine && iconButton('edit', 'Edit', () => this.edit(message)),
-      iconButton('copy', 'Copy the text', () => this.#copy(message.content)),
+      iconButton('copy', 'Copy the text', () => this.#copy(decodeMentions(message.content, (id) => nameOf(state, id)))),
       iconButton('unread', 'Mark as unread', () => this.#chat.markUnread(message)),
       reportButton(this.#session, message),
       mayDelete(state, message) && iconButton('trash', 'Delete', () => this.#chat.remove(message)),
@@ -305,7 +307,7 @@ export class MessagesView {
       Delete: () => this.#chat.remove(message),
       u: () => this.#chat.markUnread(message),
     }
-    const action = actions[event.key]
+    const action = actions[shortcutKey(event)]
     if (!action) return
     event.preventDefault()
     action()

@@ -49,13 +49,17 @@ async function changePassword(session, onToken) {
     { name: 'password', label: 'The old password', type: 'password', autocomplete: 'current-password' },
     { name: 'new_password', label: 'The new password', type: 'password', autocomplete: 'new-password', minlength: '8' },
   ]
-  const given = await askFor('Change the password', fields, { action: 'Change it', text: 'Every other login ends.' })
-  if (!given) return
   const remember = login.isRemembered // another tab may have forgotten the old one meanwhile
-  const token = await session.changePassword(given)
-  if (token === null) return
-  login.replace({ token, userId: session.store.state.me.id }, { remember })
-  onToken()
+  await askFor('Change the password', fields, { action: 'Change it', text: 'Every other login ends.', attempt })
+
+  /** Also if the dialog is closed meanwhile: the old token is void. */
+  async function attempt(given, refuse) {
+    const token = await session.changePassword(given, refuse)
+    if (token === null) return null
+    login.replace({ token, userId: session.store.state.me.id }, { remember })
+    onToken()
+    return token
+  }
 }
 
 function showLogins(session, onSignOut) {

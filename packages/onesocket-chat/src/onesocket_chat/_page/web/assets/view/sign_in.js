@@ -12,8 +12,8 @@ const REGISTRATION = {
 export function signInView(root, { onLogin, message = '' }) {
   let isNew = false
   const error = h('p.form-error', { role: 'alert', id: 'form-error' }, message)
-  const name = h('input', { id: 'name', name: 'username', autocomplete: 'username', required: true, maxlength: '32', autocapitalize: 'none', spellcheck: 'false' })
-  const password = h('input', { id: 'password', name: 'password', type: 'password', autocomplete: 'current-password', required: true, maxlength: '256' })
+  const name = h('input', { id: 'name', name: 'username', autocomplete: 'username', required: true, maxlength: '64', autocapitalize: 'none', spellcheck: 'false' })
+  const password = h('input', { id: 'password', name: 'password', type: 'password', autocomplete: 'current-password', required: true })
   const hint = h('p.hint', { id: 'password-hint', hidden: true }, 'At least 8 characters, and none of those that everybody would guess.')
   const notice = h('p.hint', { id: 'registration-hint', role: 'status', hidden: true })
   const invite = h('input', { id: 'invite', name: 'invite', autocomplete: 'off', maxlength: '200', autocapitalize: 'none', spellcheck: 'false' })
@@ -110,8 +110,10 @@ export function signInView(root, { onLogin, message = '' }) {
     const given = name.value.trim()
     if (!given) return ['Type your name.', name]
     if (isNew && given.length < 2) return ['A name has at least 2 characters.', name]
+    if (isNew && [...given].length > 32) return ['A name has at most 32 characters.', name]
     if (!password.value) return ['Type your password.', password]
     if (isNew && password.value.length < 8) return ['A password has at least 8 characters.', password]
+    if (isNew && [...password.value].length > 256) return ['A password has at most 256 characters.', password]
     if (isNew && !invite.hidden && !invite.value.trim()) return ['Paste the invite that you were given.', invite]
     return null
   }
