@@ -53,6 +53,21 @@ async def test_a_database_whose_disk_is_full_is_not(tmp_path: Path, caplog: pyte
     ]
 
 
+async def test_a_database_whose_file_is_gone_or_another_one_is_not(tmp_path: Path) -> None:
+    file, moved = tmp_path / "chat.db", tmp_path / "moved.db"
+    async with Store.open(file) as store:
+        health = HealthCheck(store, None, clock=(clock := ManualClock(0.0)))
+        for change, problem in (
+            (lambda: None, None),
+            (lambda: file.rename(moved), "the database can't be written"),
+            (lambda: file.write_bytes(moved.read_bytes()), "the database can't be written"),
+            (lambda: moved.replace(file), None),
+        ):
+            change()
+            clock.now += 1
+            assert await health.find_problem() == problem
+
+
 async def test_a_database_that_is_too_slow_is_not() -> None:
     async with Store.open(":memory:") as store:
         inside, go_on = asyncio.Event(), asyncio.Event()

@@ -29,6 +29,15 @@ class StoreBroken(UsageError):
     """The file is not a database, or is damaged."""
 
 
+def file_identity(url: URL) -> tuple[int, int] | None:
+    """The device and number by which the system knows the database's file; None: there is no such file."""
+    try:
+        found = Path(url.database or ":memory:").stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
 @contextlib.asynccontextmanager
 async def engines(url: URL) -> AsyncGenerator[tuple[AsyncEngine, AsyncEngine]]:
     """Yield the engine for the one writer and the one for readers; in memory both are the same."""

@@ -42,6 +42,8 @@ class Store:
         self._lock = lock
         self._lease = lease
         self._passing: AsyncEngine | None = None
+        self._file: tuple[int, int] | None = None
+        """The identity of the file of SQLite, which may be removed or replaced while it is open."""
         self.has_outgoing = asyncio.Event()
         """Set when there are events to pass on."""
 
@@ -77,7 +79,9 @@ class Store:
         writer = StoreWriter(writing, lock, _OPERATION_TIMEOUT)
         writer.start()
         stack.push_async_callback(writer.stop)
-        return cls(writer, reading, lock, None)
+        store = cls(writer, reading, lock, None)
+        store._file = sqlite.file_identity(url)
+        return store
 
     @classmethod
     async def _open_postgresql(cls, stack: AsyncExitStack, url: URL, *, shared: bool) -> Store:
@@ -147,8 +151,10 @@ class Store:
         return await self._writer.write(operation, isolation)
 
     async def check_writable(self) -> None:
-        """Commit a write that changes nothing. Raises what any write would."""
+        """Commit a write that changes nothing. Raises what any write would, and `StoreBroken` if the file is gone."""
         await self.write(write_nothing_new, Isolation.READ_COMMITTED)
+        if self._file is not None and sqlite.file_identity(self._readers.url) != self._file:
+            raise sqlite.StoreBroken("the file was removed or replaced: what is written now is lost at the end")
 
     async def largest_id(self) -> int:
         """The largest stored snowflake."""
