@@ -25,9 +25,14 @@ async def test_a_server_by_invite_says_so_and_asks_for_one(chromium: Browser) ->
         await expect(error).to_have_text("This invite is not valid, or has expired.")
         await expect(page.get_by_label("Invite")).to_be_focused()
         made = await server.service.invites.create_for_server(server.service.default_guild, max_age=60, max_uses=1)
-        await page.get_by_label("Invite").fill(made["code"])
+        await page.goto(f"{server.page_url}invite/{made['code']}")
+        await page.get_by_role("button", name="Create an account").click()
+        await expect(page.get_by_label("Invite")).to_have_value(made["code"])
+        await page.get_by_label("Name").fill("ada")
+        await page.get_by_label("Password").fill(PASSWORD)
         await page.keyboard.press("Enter")
         await ada.connected()
+        await expect(page.get_by_role("dialog")).to_have_count(0)  # it was used
 
 
 async def test_a_closed_server_says_so(chromium: Browser) -> None:

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { parseMarkdown, plainText } from '../../../../packages/onesocket-chat/src/onesocket_chat/_page/web/assets/text/markdown.js'
 import { completionAt, decodeMentions, encodeMentions } from '../../../../packages/onesocket-chat/src/onesocket_chat/_page/web/assets/text/mentions.js'
-import { inviteCode } from '../../../../packages/onesocket-chat/src/onesocket_chat/_page/web/assets/text/invite.js'
+import { inviteCode, invitedBy } from '../../../../packages/onesocket-chat/src/onesocket_chat/_page/web/assets/text/invite.js'
 import { EMOJI, findEmoji, isOnlyEmoji, splitEmoji } from '../../../../packages/onesocket-chat/src/onesocket_chat/_page/web/assets/text/emoji.js'
 
 /** A short form: `strong(em(x))`. */
@@ -120,4 +120,6 @@ test('the code of an invite is found alone and in a link', () => {
     assert.equal(inviteCode(text), 'AbC-1_2', text)
   }
   assert.equal(inviteCode('no code'), 'no code')
+  assert.equal(invitedBy({ pathname: '/invite/AbC-1_2' }), 'AbC-1_2')
+  for (const pathname of ['/', '/invite/', '/invite/%E0', '/invite/a/b', '/channels/@me/1']) assert.equal(invitedBy({ pathname }), null)
 })

@@ -46,7 +46,7 @@ class _PageFile:
 
 
 class StaticPage:
-    """Serves the files of the page from memory: ``/`` and ``/channels/…`` are its index."""
+    """Serves the files of the page from memory: ``/``, ``/channels/…`` and ``/invite/…`` are its index."""
 
     def __init__(self, files: Mapping[str, bytes]) -> None:
         """`files`: contents by paths without a slash in front; empty: the page is not installed."""
@@ -78,7 +78,7 @@ class StaticPage:
         A browser asks for those once, and not again with each visit whether a hundred small files are current. Those of
         another version are not there: its modules would not fit together with these.
         """
-        for path in ("/", "/channels", "/channels/{_:.*}"):
+        for path in ("/", "/channels", "/channels/{_:.*}", "/invite/{code}"):
             router.add_get(path, self._get(_INDEX))
         for name in self._files:
             if name != _INDEX:

@@ -1,6 +1,6 @@
 // The whole page of a signed-in account.
 
-import { inviteCode } from '../text/invite.js'
+import { forgetInvite, inviteCode, invitedBy, inviteLink } from '../text/invite.js'
 import { Attention } from './attention.js'
 import { showBans } from './bans.js'
 import { Composer } from './composer.js'
@@ -71,6 +71,9 @@ export class ChatView {
     this.#listen(window, 'drop', (event) => this.#drop(event))
     this.#cleanup.push(session.store.subscribe(() => this.#update()))
     this.#update()
+    const code = invitedBy()
+    forgetInvite()
+    if (code !== null) this.join(code)
   }
 
   /** Leave the page to what comes next. */
@@ -230,14 +233,15 @@ export class ChatView {
     if (!channel) return
     const invite = await this.#session.attempt('invite', () => this.#session.api.post(`/channels/${channel}/invites`, { max_age: 86_400 }))
     if (!invite?.code) return
-    const field = h('input', { id: 'invite-code', readonly: true, value: invite.code })
-    await show(`Invite people to ${guild.name}`, () => [h('label', { for: 'invite-code' }, 'Whoever has this code can join, for one day'), field,
-      h('div.dialog-buttons', {}, h('button.primary', { type: 'button', onclick: async (event) => (event.target.textContent = (await copyText(invite.code)) ? 'Copied' : 'Not copied') }, 'Copy'))])
+    const link = inviteLink(invite.code)
+    const field = h('input', { id: 'invite-link', readonly: true, value: link, onfocus: () => field.select() })
+    await show(`Invite people to ${guild.name}`, () => [h('label', { for: 'invite-link' }, 'Whoever has this link can join, for one day'), field,
+      h('div.dialog-buttons', {}, h('button.primary', { type: 'button', onclick: async (event) => (event.target.textContent = (await copyText(link)) ? 'Copied' : 'Not copied') }, 'Copy'))])
   }
 
-  async join() {
+  async join(code = '') {
     const attempt = ({ code }, refuse) => this.#session.attempt('join', () => this.#session.api.post(`/invites/${encodeURIComponent(inviteCode(code))}`), refuse)
-    const field = { name: 'code', label: 'The code, or the whole link', autocomplete: 'off', autocapitalize: 'none', spellcheck: 'false' }
+    const field = { name: 'code', label: 'The code, or the whole link', autocomplete: 'off', autocapitalize: 'none', spellcheck: 'false', value: code }
     const invite = await askFor('Use an invite', [field], { action: 'Join', attempt })
     if (invite?.channel?.id) this.#navigation.openOnceKnown(invite.channel.id)
   }

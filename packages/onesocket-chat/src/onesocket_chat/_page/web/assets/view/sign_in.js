@@ -1,6 +1,6 @@
 import { Api, ApiError } from '../net/api.js'
 import { login } from '../net/storage.js'
-import { inviteCode } from '../text/invite.js'
+import { forgetInvite, inviteCode, invitedBy } from '../text/invite.js'
 import { fill, h, withShowButton } from './dom.js'
 
 const REGISTRATION = {
@@ -33,6 +33,11 @@ export function signInView(root, { onLogin, message = '' }) {
     h('p.switch', {}, question, other))
   fill(root, h('main.sign-in', {}, h('div.brand', { 'aria-hidden': 'true' }, 'onesocket'), form))
   showInvite(false)
+  invite.value = invitedBy() ?? ''
+  if (invite.value) {
+    notice.textContent = 'You have an invite. Sign in, or create an account.'
+    notice.hidden = false
+  }
   document.title = 'Sign in · onesocket chat'
   name.focus()
 
@@ -83,6 +88,7 @@ export function signInView(root, { onLogin, message = '' }) {
       const { token, user_id: userId } = isNew
         ? await api.post('/auth/register', registration())
         : await api.post('/auth/login', { login: name.value.trim(), password: password.value })
+      if (isNew && !invite.hidden) forgetInvite() // it was used
       login.set({ token, userId }, { remember: remember.checked })
       onLogin({ token, userId })
     } catch (problem) {
