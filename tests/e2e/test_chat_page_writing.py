@@ -31,7 +31,17 @@ async def test_an_edit_goes_on_while_its_message_changes_and_says_what_is_too_lo
         await expect(editor).to_be_focused()
         await ada.page.keyboard.type(" on")
         await expect(editor).to_have_value("a message edited on")
+        # Left for another channel, it goes on where it was; Escape forgets it.
+        await bob.create_channel(server.service.default_guild, "random")
+        await ada.open("random")
+        await ada.open("general")
+        await expect(editor).to_have_count(0)
+        for text in ("a message edited on", "a message"):
+            await ada.field.press("ArrowUp")
+            await expect(editor).to_have_value(text)
+            await editor.press("Escape")
         # The limit counts characters, not the halves of an emoji, and nothing is cut off.
+        await ada.field.press("ArrowUp")
         await editor.fill("😀" * 2001)
         await editor.press("Enter")
         await expect(ada.page.locator(".notice")).to_contain_text("A message has at most 2000 characters.")

@@ -43,6 +43,20 @@ test('direct messages and @everyone count as mentions; my own messages are read'
   assert.ok(!isUnread(state, '11'))
 })
 
+test('a mention that is deleted before it was read counts no more', () => {
+  const mine = (id, channel = '10') => ['MESSAGE_CREATE', message(id, BOB, { channel_id: channel, mentions: [ADA] })]
+  let state = world(mine(101), mine(102), mine(103), mine(104, '11'), ['MESSAGE_CREATE', message(105)])
+  assert.equal(mentionCount(state), 4)
+  state = play(state, ['MESSAGE_DELETE', { channel_id: '10', id: '102' }], ['MESSAGE_DELETE', { channel_id: '10', id: '105' }])
+  assert.equal(mentionCount(state), 3)
+  state = play(state, ['MESSAGE_DELETE', { channel_id: '10', id: '102' }]) // told again
+  assert.equal(mentionCount(state), 3)
+  state = play(state, ['MESSAGE_DELETE_BULK', { channel_id: '10', ids: ['101', '103', '99'] }])
+  assert.equal(mentionCount(state), 1)
+  state = play(state, ['MESSAGE_ACK', { channel_id: '11', message_id: '104' }], ['MESSAGE_DELETE', { channel_id: '11', id: '104' }])
+  assert.equal(mentionCount(state), 0)
+})
+
 test('what somebody who is blocked writes is no mention', () => {
   const state = world(
     ['RELATIONSHIP_ADD', { id: BOB.id, type: 2 }],

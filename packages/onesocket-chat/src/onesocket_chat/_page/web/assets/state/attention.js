@@ -33,7 +33,7 @@ const HANDLERS = {
   READY(state, data) {
     const readStates = new Map((data.read_states ?? []).map((one) => [one.id, one.last_message_id]))
     const mentions = new Map((data.read_states ?? []).filter((one) => one.mention_count).map((one) => [one.id, one.mention_count]))
-    return { readStates, mentions, unread: new Map(), typing: new Map() }
+    return { readStates, mentions, mentionIds: new Map(), unread: new Map(), typing: new Map() }
   },
 
   MESSAGE_CREATE(state, data) {
@@ -46,8 +46,17 @@ const HANDLERS = {
     changes.unread = withEntry(state.unread, channelId, (state.unread.get(channelId) ?? 0) + 1)
     if (mentionsMe(state, data)) {
       changes.mentions = withEntry(state.mentions, channelId, (state.mentions.get(channelId) ?? 0) + 1)
+      changes.mentionIds = withEntry(state.mentionIds, channelId, new Set(state.mentionIds.get(channelId)).add(data.id))
     }
     return changes
+  },
+
+  MESSAGE_DELETE(state, data) {
+    return withoutMentions(state, data.channel_id, [data.id])
+  },
+
+  MESSAGE_DELETE_BULK(state, data) {
+    return withoutMentions(state, data.channel_id, data.ids)
   },
 
   MESSAGE_ACK(state, data) {
@@ -64,6 +73,7 @@ const HANDLERS = {
     return {
       unread: withoutEntry(state.unread, data.id),
       mentions: withoutEntry(state.mentions, data.id),
+      mentionIds: withoutEntry(state.mentionIds, data.id),
       typing: withoutEntry(state.typing, data.id),
     }
   },
@@ -122,6 +132,19 @@ function markRead(state, channelId, messageId) {
     readStates,
     unread: withoutEntry(state.unread, channelId),
     mentions: withoutEntry(state.mentions, channelId),
+    mentionIds: withoutEntry(state.mentionIds, channelId),
+  }
+}
+
+/** A mention that was deleted calls for nobody's attention. */
+function withoutMentions(state, channelId, ids) {
+  const left = new Set(state.mentionIds.get(channelId))
+  const gone = ids.filter((id) => left.delete(id)).length
+  if (!gone) return null
+  const count = (state.mentions.get(channelId) ?? 0) - gone
+  return {
+    mentions: count > 0 ? withEntry(state.mentions, channelId, count) : withoutEntry(state.mentions, channelId),
+    mentionIds: left.size ? withEntry(state.mentionIds, channelId, left) : withoutEntry(state.mentionIds, channelId),
   }
 }
 

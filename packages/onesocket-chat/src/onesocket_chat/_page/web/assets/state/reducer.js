@@ -27,6 +27,7 @@ export function initialState() {
     readStates: new Map(), // channel id -> id of the last message that was read
     unread: new Map(), // channel id -> number of messages that came since, as far as it is known
     mentions: new Map(), // channel id -> number of those that mention me
+    mentionIds: new Map(), // channel id -> Set of the ids of those of them that came since READY, and may be deleted
     typing: new Map(), // channel id -> Map of user id -> time (ms) until which the indicator is shown
     divider: new Map(), // channel id -> id of the last message above the unread divider
     // The page itself.

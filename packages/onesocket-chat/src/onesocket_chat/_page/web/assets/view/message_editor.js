@@ -11,17 +11,22 @@ export class MessageEditor {
   #done
   #onEmpty
 
-  /** `done()`: the edit has ended; `onEmpty()`: and nothing was left of the message. */
-  constructor(message, session, { done, onEmpty }) {
+  /** `text`: of an edit that goes on; null: of the message. `done()`: the edit has ended; `onEmpty()`: and nothing is left. */
+  constructor(message, session, { text = null, done, onEmpty }) {
     this.#message = message
     this.#session = session
     this.#done = done
     this.#onEmpty = onEmpty
     this.#field = h('textarea.editor', { 'aria-label': 'Edit the message', rows: '1', onkeydown: (event) => this.#key(event), oninput: () => this.#fit() })
-    this.#field.value = decodeMentions(message.content, (id) => nameOf(session.store.state, id))
+    this.#field.value = text ?? decodeMentions(message.content, (id) => nameOf(session.store.state, id))
     this.element = h('div.editing', {}, this.#field, h('p.hint', {},
       'Enter ', h('button.link', { type: 'button', onclick: () => this.#save() }, 'saves'), ', Escape ',
       h('button.link', { type: 'button', onclick: done }, 'leaves it as it was')))
+  }
+
+  /** What is written. */
+  get text() {
+    return this.#field.value
   }
 
   focus() {

@@ -27,6 +27,7 @@ export class MessagesView {
   #known = new Map()
   #revealed = new Set() // keys of messages of blocked people that are shown nevertheless
   #editing = null // { id, editor }
+  #leftEdits = new Map() // message id -> what was written when its edit was left for another message, or channel
   #flash = null
 
   /** `chat`: what the messages' buttons lead to. */
@@ -133,9 +134,12 @@ export class MessagesView {
     this.#stopEditing()
     const done = () => {
       this.#stopEditing()
+      this.#leftEdits.delete(chosen.id)
+      this.#session.store.dispatch({ type: 'notice-withdrawn', id: 'too-long' })
       this.#chat.focusComposer()
     }
-    const editor = new MessageEditor(chosen, this.#session, { done, onEmpty: () => this.#chat.remove(chosen) })
+    const text = this.#leftEdits.get(chosen.id)
+    const editor = new MessageEditor(chosen, this.#session, { text, done, onEmpty: () => this.#chat.remove(chosen) })
     this.#editing = { id: chosen.id, editor }
     this.#toolbar.remove() // it would cover the field
     this.#list.redraw(chosen.id)
@@ -191,9 +195,11 @@ export class MessagesView {
   }
 
   #stopEditing() {
-    const id = this.#editing?.id
+    if (!this.#editing) return
+    const { id, editor } = this.#editing
+    this.#leftEdits.set(id, editor.text)
     this.#editing = null
-    if (id) this.#list.redraw(id)
+    this.#list.redraw(id)
   }
 
   #jumped(messageId) {
