@@ -118,7 +118,7 @@ async def test_every_step_between_the_two_of_acquire_and_release_is_that_of_the_
     every = two_step_traces()
     for trace in every if ALL else random.Random(1).sample(every, 12):
         async with a_two_step_replay(server, raw) as replay:
-            await replay.run(*trace)
+            await replay.run(*trace)  # compares each answer
             await replay.compare_state()
 
 
