@@ -1,6 +1,6 @@
 """The steps on a real NATS server do what `EngineModel` does: from every state, in random traces, as leases end.
 
-CI takes a part of the traces; ``ONESOCKET_TEST_REPLAY=all`` takes all of them (some minutes).
+CI takes a part of the traces; ``ONESOCKET_TEST_REPLAY=all`` takes more, or all of them (a minute).
 """
 
 import asyncio
@@ -115,8 +115,8 @@ async def test_random_traces_are_those_of_the_model(seed: int, server: NatsServe
 async def test_every_step_between_the_two_of_acquire_and_release_is_that_of_the_model(
     server: NatsServer, raw: Client
 ) -> None:
-    every = two_step_traces()
-    for trace in every if ALL else random.Random(1).sample(every, 12):
+    every = two_step_traces()  # too many for one server, which makes and drops streams for each
+    for trace in random.Random().sample(every, 60) if ALL else random.Random(1).sample(every, 12):
         async with a_two_step_replay(server, raw) as replay:
             await replay.run(*trace)  # compares each answer
             await replay.compare_state()

@@ -169,7 +169,8 @@ class NatsLease:
         """The lease of this member in an epoch; raises `Fenced`, also if it may be released and `leaves` is False."""
         if self._held is not None and self._held.epoch == epoch:
             if self._held.is_leaving and not leaves:
-                raise self._fenced(epoch, None)  # its own last message in the lease's place would let it write
+                # Its own last message in the lease's place would let it write.
+                raise self._fenced(epoch, await self._mark())
             return self._held
         mark = await self._mark()
         if mark is None or (mark.epoch, mark.member) != (epoch, self._member):
