@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import func, insert, select
 
 from onesocket_discord.server.store import Store, UnitOfWork
+from onesocket_discord.server.store._sqlite_driver import SqliteDriver
 from onesocket_discord.server.store._tables import users
 
 DEADLINE = 30.0
@@ -73,6 +74,23 @@ async def test_no_thread_of_a_connection_outlives_its_store(tmp_path: Path) -> N
             reader.cancel()
             await asyncio.gather(reader, return_exceptions=True)
         assert threads() == before
+
+
+async def test_the_threads_of_connections_that_are_opened_at_once_are_all_waited_for(tmp_path: Path) -> None:
+    driver = SqliteDriver(lambda: ([str(tmp_path / "chat.db")], {}))
+    before = set(threading.enumerate())
+    connections = await asyncio.gather(*(driver.connect() for _ in range(4)))
+    threads = {each for each in set(threading.enumerate()) - before if not each.name.startswith("asyncio_")}
+    released = threading.Event()
+    await connections[0].create_function("wait", 0, released.wait)
+    statement = asyncio.ensure_future(connections[0].execute("SELECT wait()"))
+    await asyncio.sleep(0)  # it is in the thread's hands
+    asyncio.get_running_loop().call_later(0.1, released.set)
+    for each in connections:
+        each.stop()
+    await driver.wait_ended()
+    assert (len(threads), [each for each in threads if each.is_alive()]) == (4, [])
+    await statement
 
 
 async def test_a_callback_that_fails_harms_neither_the_operation_nor_the_next(

@@ -30,7 +30,8 @@ class SqliteDriver:
         connection = aiosqlite.connect(*given, **named, isolation_level=None)
         thread = connection._thread  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - it has no public name
         thread.daemon = True  # a program that ends without closing its store does end
-        self._threads = [*(each for each in self._threads if each.is_alive()), thread]
+        # Without those that have ended. One of a connection that is opened at the same time may not have begun.
+        self._threads = [*(each for each in self._threads if each.ident is None or each.is_alive()), thread]
         opening = asyncio.ensure_future(_open(connection))
         try:
             return await asyncio.shield(opening)
