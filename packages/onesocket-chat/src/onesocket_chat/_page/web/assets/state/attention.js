@@ -43,6 +43,7 @@ const HANDLERS = {
       // Writing in a channel reads it, as the server sees it.
       return { ...changes, ...markRead({ ...state, ...changes }, channelId, data.id) }
     }
+    if (state.blocked.has(author.id)) return changes
     changes.unread = withEntry(state.unread, channelId, (state.unread.get(channelId) ?? 0) + 1)
     if (mentionsMe(state, data)) {
       changes.mentions = withEntry(state.mentions, channelId, (state.mentions.get(channelId) ?? 0) + 1)
