@@ -1,7 +1,9 @@
 """Writing and editing on the chat's page: code, what is too long, what is refused, and people who are blocked."""
 
+import asyncio
+
 import pytest
-from playwright.async_api import Browser, expect
+from playwright.async_api import Browser, Route, expect
 
 from onesocket_discord.rest import Rest
 from onesocket_discord.server import ChatServer
@@ -60,6 +62,36 @@ async def test_an_edit_goes_on_while_its_message_changes_and_says_what_is_too_lo
             await expect(editor).to_have_count(0)
         await expect(ada.page.locator("article.message")).to_have_count(0)
         assert await bob.messages(channel) == []
+
+
+async def test_an_edit_that_is_saved_slowly_leaves_the_next_one_alone(server: ChatServer, chromium: Browser) -> None:
+    released = asyncio.Event()
+
+    async def hold(route: Route) -> None:
+        if route.request.method == "PATCH":
+            await released.wait()
+        await route.continue_()
+
+    async with person(chromium, server.page_url) as ada:
+        await ada.sign_in("ada", new=True)
+        for text in ("first", "second"):
+            await ada.write(text)
+            await ada.sent(text)
+        await ada.page.route("**/messages/*", hold)
+        editor = ada.page.get_by_label("Edit the message")
+        await ada.field.press("ArrowUp")
+        await editor.fill("second, edited")
+        await editor.press("Enter")
+        await ada.message("first").hover()
+        await ada.message("first").get_by_role("button", name="Edit").click()
+        await expect(editor).to_be_focused()
+        async with ada.page.expect_response(lambda answer: answer.request.method == "PATCH"):
+            released.set()
+        await expect(ada.message("second, edited")).to_be_visible()
+        await ada.page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+        await ada.page.keyboard.type(" too")
+        await expect(editor).to_have_value("first too")
+        await expect(ada.field).to_have_value("")
 
 
 async def test_code_and_addresses_are_sent_as_they_are_written(server: ChatServer, chromium: Browser) -> None:

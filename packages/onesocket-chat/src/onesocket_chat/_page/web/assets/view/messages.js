@@ -133,8 +133,10 @@ export class MessagesView {
     if (!chosen || chosen.authorId !== me) return
     this.#stopEditing()
     const done = () => {
-      this.#stopEditing()
+      const isOpen = this.#editing?.editor === editor
+      if (isOpen) this.#stopEditing()
       this.#leftEdits.delete(chosen.id)
+      if (!isOpen) return // it was left while it was saved: something else is being written
       this.#session.store.dispatch({ type: 'notice-withdrawn', id: 'too-long' })
       this.#chat.focusComposer()
     }
