@@ -101,6 +101,9 @@ async def test_behind_a_proxy_each_client_has_its_number_and_the_proxy_any() -> 
 
         while not await is_limited():  # the slow ones are on their way
             pass
+        page = b"Origin: http://localhost:3000\r\n"
+        answer = await ask(limited, GET % (forwarded("203.0.113.1") + page))
+        assert b"\r\nAccess-Control-Allow-Origin: http://localhost:3000\r\n" in answer  # so that it can wait
         assert await status(streams[3], GET % forwarded("203.0.113.2")) == 200
         assert await status(streams[4], GET % b"") == 200  # the proxy's own
         for stream in streams[:2]:

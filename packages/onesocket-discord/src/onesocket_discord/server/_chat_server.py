@@ -256,7 +256,12 @@ class ChatServer:
             session_start_limit=self._gateway.session_start_limit,
             proxies=self._proxies,
             guard=self._gateway.state.login_guard,
-            hooks=[self._origins.hook(self._scheme_of), control.hook, self.faults.hook],
+            hooks=[
+                self._origins.preflight_hook(self._scheme_of),
+                self._origins.hook(self._scheme_of),
+                control.hook,
+                self.faults.hook,
+            ],
             sharer=self._origins.sharer(self._scheme_of),
             loses=self.faults.loses,
             page=self._page,

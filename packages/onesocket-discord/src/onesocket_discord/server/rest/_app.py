@@ -61,7 +61,7 @@ def make_app(
     health: Callable[[web.Request], Awaitable[web.StreamResponse]] | None = None,
     observers: Sequence[RequestObserver] = (),
     max_per_client: int | None = None,
-    sharer: Middleware | None = None,
+    sharer: Callable[[web.Request, web.StreamResponse], Awaitable[None]] | None = None,
 ) -> web.Application:
     """Assemble the application: the API under ``/api/v10`` and ``/api``, the page, and ``/healthz``.
 
@@ -74,13 +74,15 @@ def make_app(
     settings = RouteSettings(
         gateway_url, session_start_limit, limiter or RateLimiter(), proxies or TrustedProxies(), guard or LoginGuard()
     )
-    middlewares = [_response_sender(answer_timeout, loses), *([sharer] if sharer else []), _error_handler(hooks)]
+    middlewares = [_response_sender(answer_timeout, loses), _error_handler(hooks)]
     if max_per_client is not None:
         middlewares.insert(0, _client_limiter(max_per_client, settings.source_of))
     if observers:
         middlewares.insert(0, request_noter(observers, settings.source_of))
     app = web.Application(middlewares=middlewares, client_max_size=_MAX_BODY_SIZE)
     app.on_response_prepare.append(name_server)
+    if sharer is not None:
+        app.on_response_prepare.append(sharer)
     if health is not None:
         app.router.add_get("/healthz", health)
     add_attachment_route(app.router, service)

@@ -7,7 +7,6 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from aiohttp import web
-from aiohttp.typedefs import Middleware
 
 from onesocket.hub._endpoint import is_ip_address, is_loopback
 
@@ -69,35 +68,49 @@ class OriginPolicy:
         """Return a hook that answers 403 to a page that may not use the server."""
 
         async def check(request: web.Request) -> web.StreamResponse | None:
-            if self.allows(request.headers.get("Origin"), request.headers.get("Host", ""), scheme_of(request)):
+            if self._allows_request(request, scheme_of):
                 return None
             return error_response(403, 0, "403: Forbidden: web pages of other hosts can't use this server")
 
         return check
 
-    def sharer(self, scheme_of: Callable[[web.Request], str | None]) -> Middleware:
-        """Return a middleware that lets those pages read answers of the API, which are of another origin than theirs.
+    def preflight_hook(
+        self, scheme_of: Callable[[web.Request], str | None]
+    ) -> Callable[[web.Request], Awaitable[web.StreamResponse | None]]:
+        """Return a hook that answers what a browser asks before a request with a token of such a page (CORS)."""
 
-        It answers a browser's question before a request with a token (CORS), too. Cookies play no part.
+        async def answer(request: web.Request) -> web.StreamResponse | None:
+            asks = request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers
+            if asks and self._is_shared(request) and self._allows_request(request, scheme_of):
+                return web.Response(status=204, headers=_PREFLIGHT)
+            return None
+
+        return answer
+
+    def sharer(
+        self, scheme_of: Callable[[web.Request], str | None]
+    ) -> Callable[[web.Request, web.StreamResponse], Awaitable[None]]:
+        """Return what lets those pages read an answer of the API, which is of another origin than theirs (CORS).
+
+        It is called before an answer is sent, whatever has made it. Cookies play no part.
         """
 
-        @web.middleware
-        async def share(
-            request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
-        ) -> web.StreamResponse:
-            origin = request.headers.get("Origin")
-            if origin is None or not request.path.startswith(_SHARED_PATH):
-                return await handler(request)
-            allowed = self.allows(origin, request.headers.get("Host", ""), scheme_of(request))
-            asks = request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers
-            response = web.Response(status=204, headers=_PREFLIGHT) if allowed and asks else await handler(request)
-            if allowed:
-                response.headers["Access-Control-Allow-Origin"] = origin
+        async def share(request: web.Request, response: web.StreamResponse) -> None:
+            if not self._is_shared(request):
+                return
+            if self._allows_request(request, scheme_of):
+                response.headers["Access-Control-Allow-Origin"] = request.headers["Origin"]
                 response.headers["Access-Control-Expose-Headers"] = _EXPOSED
             response.headers["Vary"] = "Origin"
-            return response
 
         return share
+
+    def _is_shared(self, request: web.Request) -> bool:
+        """True for a request of any page to the API."""
+        return "Origin" in request.headers and request.path.startswith(_SHARED_PATH)
+
+    def _allows_request(self, request: web.Request, scheme_of: Callable[[web.Request], str | None]) -> bool:
+        return self.allows(request.headers.get("Origin"), request.headers.get("Host", ""), scheme_of(request))
 
     def _is_same_host(self, origin: str, host: str, scheme: str | None) -> bool:
         """True if the origin's host and port are those of this ``Host`` header."""
