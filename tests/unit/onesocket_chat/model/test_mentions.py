@@ -21,6 +21,8 @@ PEOPLE = [User(1, "ada"), User(2, "Ann"), User(3, "ann b"), User(4, "a.c"), User
         ("https://social.example/@ada/1 @ada", "https://social.example/@ada/1 <@1>"),
         ("` @ada", "` <@1>"),
         ("\\`@ada\\`", "\\`<@1>\\`"),
+        ("\\``@ada`", "\\``@ada`"),
+        ("``` `` @ada", "``` `` <@1>"),
     ],
 )
 def test_names_become_mentions(text: str, sent: str) -> None:

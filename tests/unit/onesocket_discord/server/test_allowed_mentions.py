@@ -16,6 +16,9 @@ from onesocket_discord.server.service._message_draft import AllowedMentions
         ("`a` <@7> @everyone `b`", True),
         ("\\`<@7> @everyone\\`", True),
         ("``` <@7> @everyone", True),
+        ("\\``<@7> @everyone`", False),
+        ("```a````<@7> @everyone`", False),
+        ("a``` `` <@7> @everyone", True),
     ],
 )
 def test_code_mentions_nobody(content: str, mentioned: bool) -> None:

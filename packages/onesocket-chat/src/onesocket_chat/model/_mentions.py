@@ -9,9 +9,9 @@ from ._models import User
 
 _USER: re.Pattern[str] = re.compile(r"<@!?(\d{1,20})>", re.ASCII)
 _LITERAL: re.Pattern[str] = re.compile(
-    r"\\[\\`]|```.+?```|(?<!`)(`{1,2})(?!`).+?(?<!`)\1(?!`)|https?://[^\s<>]+", re.DOTALL | re.IGNORECASE
+    r"\\[\\`]|```.+?```|(`{1,2})(?!`).+?(?<!`)\1(?!`)|`+|https?://[^\s<>]+", re.DOTALL | re.IGNORECASE
 )
-"""Code, in blocks or within a line, and addresses; also an escaped sign, which begins no code."""
+"""Code, in blocks or within a line, and addresses; also what begins none: an escaped sign, backticks without an end."""
 _BEGUN: re.Pattern[str] = re.compile(r"(?:^|[\s(])@([^\s@]{0,32})$")
 
 

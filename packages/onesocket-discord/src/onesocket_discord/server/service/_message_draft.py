@@ -17,8 +17,8 @@ from ._embeds import read_embeds
 
 _USER_MENTION = re.compile(r"<@!?(\d{1,20})>", re.ASCII)
 _EVERYONE_MENTION = re.compile(r"@(?:everyone|here)\b")
-_CODE = re.compile(r"\\[\\`]|```.+?```|(?<!`)(`{1,2})(?!`).+?(?<!`)\1(?!`)", re.DOTALL)
-"""Code, in blocks or within a line; also an escaped sign, which begins none."""
+_CODE = re.compile(r"```.+?```|(`{1,2})(?!`).+?(?<!`)\1(?!`)|(\\[\\`]|`+)", re.DOTALL)
+"""Code, in blocks or within a line; in the second group what begins none: an escaped sign, backticks without an end."""
 _MAX_MENTIONS = 100
 _SETTABLE_FLAGS: Final = 1 << 2 | 1 << 12 | IS_COMPONENTS_V2
 """The flags that a sender may set: no embeds, no notification, Components V2."""
@@ -146,7 +146,7 @@ def _without_code(content: str) -> str:
     """The text without its code, which mentions nobody, as at Discord."""
     if "`" not in content:
         return content
-    return _CODE.sub(lambda found: found[0] if found[0][0] == "\\" else " ", content)
+    return _CODE.sub(lambda found: found[2] or " ", content)
 
 
 def check_not_empty(content: str, embeds: list[Json], components: list[Json]) -> None:
