@@ -43,9 +43,12 @@ async def process_of(page: Page, browser: Browser) -> int:
         return {each["id"]: each["cpuTime"] for each in found if each["type"] == "renderer"}
 
     before = await busy()
-    await page.evaluate("() => { const end = performance.now() + 300; while (performance.now() < end); }")
-    after = await busy()
-    return max(after, key=lambda process: after[process] - before.get(process, after[process]))
+    while True:  # on a busy machine another one may have worked more for a moment
+        await page.evaluate("() => { const end = performance.now() + 300; while (performance.now() < end); }")
+        gained = {process: spent - before.get(process, spent) for process, spent in (await busy()).items()}
+        most, *others = sorted(gained, key=lambda process: gained[process], reverse=True)
+        if gained[most] > 0.2 and all(gained[most] > 3 * gained[other] for other in others):
+            return most
 
 
 # Twenty seconds of this tab pass in one.
