@@ -233,6 +233,55 @@ async def test_disconnect_keeps_the_messages_and_reconnect_sends_them(outbox_pag
     ]
 
 
+async def test_a_message_that_was_kept_and_is_lost_later_is_told_by_its_id(outbox_page: NodePage) -> None:
+    assert await outbox_page.run(
+        """
+        const page = kept.page({limits: {age: 60}});
+        const reopen = async () => {
+          const opening = page.client.reconnect();
+          await kept.turns();
+          page.sockets.at(-1).open();
+          await opening;
+          await kept.turns();
+        };
+        const fates = ['lost', 'late'].map((id) => nameOf(page.client.sendNowait({id}, {resend: id === 'late'})));
+        await kept.turns();
+        await page.client.disconnect();
+        await reopen();
+        page.sockets[0].closed();
+        await page.pass(60, 10);
+        return [await Promise.all(fates), page.errors.map(({name, message}) => [name, message.slice(0, 70)])];
+        """
+    ) == [
+        ["MessageKept", "MessageKept"],
+        [
+            ["DeliveryUnknown", 'the connection was lost before the message with the id "lost" was sett'],
+            ["DeliveryUnknown", 'the message with the id "late" was sent, but not settled within the 60'],
+        ],
+    ]
+
+
+@pytest.mark.parametrize("is_open", [True, False])
+async def test_a_reconnect_does_not_lift_a_disconnect_that_comes_after_it(
+    outbox_page: NodePage, *, is_open: bool
+) -> None:
+    assert await outbox_page.run(
+        """
+        const page = kept.page();
+        if (data) await kept.open(page);
+        else await page.client.disconnect();
+        const opening = nameOf(page.client.reconnect());
+        const stopping = page.client.disconnect();
+        await kept.turns();
+        page.sockets[0]?.closed(1000);
+        await stopping;
+        await kept.turns();
+        return [await opening, page.client.state, page.sockets.length];
+        """,
+        is_open,
+    ) == ["ConnectAborted" if is_open else "ManuallyDisconnected", "stopped", int(is_open)]
+
+
 async def test_bounds_and_ids_are_those_of_python_and_hold_while_the_store_is_opened(outbox_page: NodePage) -> None:
     assert await outbox_page.run(
         """

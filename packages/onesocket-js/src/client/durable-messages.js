@@ -341,7 +341,7 @@ export class DurableMessages {
         continue;
       }
       this.#remove(entry);
-      this.#settle(entry.ticket, unknownAfterLoss());
+      this.#settle(entry.ticket, unknownAfterLoss(entry));
     }
     if (again.length > 0) this.#queue.rewind(again);
     this.stopped();
@@ -389,9 +389,9 @@ export class DurableMessages {
   }
 
   #settle(delivery, error) {
-    const isHeard = delivery.isAwaited;
+    const isHeard = !delivery.done && delivery.isAwaited; // one that was kept has told its caller that
     delivery.settle(error);
-    if (!isHeard) this.#report(delivery.error);
+    if (!isHeard) this.#report(error);
   }
 
   #expire() {

@@ -51,22 +51,24 @@ export const kept = (shown) =>
       'the next connection',
   );
 
+/** Names a message: an error may reach the program without its delivery. */
+const nameOf = ({ messageId }) => (messageId === null ? 'a message' : `the message with the id ${JSON.stringify(messageId)}`);
+
 /** Returns the error of a message that an earlier page has sent. */
-export function unknownSince({ messageId }) {
-  const which = messageId === null ? 'a message' : `the message with the id ${JSON.stringify(messageId)}`;
+export function unknownSince(entry) {
   return new DeliveryUnknown(
-    `${which} was sent by an earlier page, which ended before it was settled: it may have arrived; ${SENT_AGAIN}`,
+    `${nameOf(entry)} was sent by an earlier page, which ended before it was settled: it may have arrived; ${SENT_AGAIN}`,
   );
 }
 
 /** Returns the error of a message on a connection that is lost. */
-export const unknownAfterLoss = () =>
-  new DeliveryUnknown(`the connection was lost before this message was settled: it may have arrived; ${SENT_AGAIN}`);
+export const unknownAfterLoss = (entry) =>
+  new DeliveryUnknown(`the connection was lost before ${nameOf(entry)} was settled: it may have arrived; ${SENT_AGAIN}`);
 
 /** Returns the error of a message whose time is up. */
-export function expired({ wasSent }, age) {
+export function expired(entry, age) {
   const text = `within the ${age} s of the durable outbox (age)`;
-  return wasSent
-    ? new DeliveryUnknown(`this message was sent, but not settled ${text}: it may or may not have arrived`)
-    : new MessageExpired(`this message could not be sent ${text}`);
+  return entry.wasSent
+    ? new DeliveryUnknown(`${nameOf(entry)} was sent, but not settled ${text}: it may or may not have arrived`)
+    : new MessageExpired(`${nameOf(entry)} could not be sent ${text}`);
 }
