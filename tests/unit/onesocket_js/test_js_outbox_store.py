@@ -61,6 +61,27 @@ async def test_close_waits_for_a_disk_no_longer_than_it_may(outbox_page: NodePag
     ) == ["done", "DeliveryUnknown", False, 2, 0, "done", "MessageNotStored", False, 2, 0]
 
 
+async def test_a_call_that_waits_for_a_slow_store_is_withdrawn_by_its_signal(outbox_page: NodePage) -> None:
+    assert await outbox_page.run(
+        """
+        const page = kept.page();
+        kept.store.holds = true;
+        const [gone, later] = [new AbortController(), AbortSignal.abort(new Error('at once'))];
+        const withdrawn = page.client.connect({signal: gone.signal}).catch(({message}) => message);
+        const staying = page.client.connect();
+        await kept.turns();
+        gone.abort(new Error('withdrawn'));
+        await kept.turns();
+        const state = await Promise.race([withdrawn, turn()]);
+        const atOnce = await page.client.connect({signal: later}).catch(({message}) => message);
+        kept.store.release();
+        await kept.turns();
+        page.sockets[0].open();
+        return [state, atOnce, await staying, page.sockets.length];
+        """
+    ) == ["withdrawn", "at once", "opened", 1]
+
+
 async def test_a_message_that_cannot_be_stored_is_refused_and_never_sent(outbox_page: NodePage) -> None:
     assert await outbox_page.run(
         """

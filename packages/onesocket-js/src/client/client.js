@@ -42,6 +42,8 @@ export class Client extends MessageClient {
   #requests = null;
   #keys = null;
   #durable = null;
+  /** Number of calls of `disconnect()`. */
+  #stops = 0;
   #keeper;
   #runner;
   #lastLoss = null;
@@ -131,9 +133,13 @@ export class Client extends MessageClient {
   }
 
   /** Passes a call to the runner once the durable outbox is open, so that nothing is dialled without it. */
-  #request(call, signal, options) {
-    if (this.#durable === null) return this.#runner.request(call, signal);
-    return this.#durable.open(options).then(() => this.#runner.request(call, signal));
+  async #request(call, signal, options) {
+    if (this.#durable === null || this.#durable.isOpen) return this.#runner.request(call, signal);
+    const stops = this.#stops;
+    await this.#durable.open({ ...options, signal });
+    // A reconnect() must not lift a disconnect() that came while the store was opened.
+    const isLate = call.type === 'Reconnect' && this.#stops > stops;
+    return this.#runner.request(isLate ? events.connect({ retry: call.retry }) : call, signal);
   }
 
   /** Starts or finds the attempt, and returns the outcome so far at once. */
@@ -169,6 +175,7 @@ export class Client extends MessageClient {
 
   /** Closes in order, and holds the connection closed: only `reconnect()` lifts that. */
   disconnect() {
+    this.#stops += 1;
     return this.#runner.requestClose(events.disconnect());
   }
 

@@ -14,6 +14,16 @@ const MARKS = { messages: 64, bytes: 64 * 1024 };
 /** Seconds of the protocol's pace that are marked at once. */
 const PACED_SECONDS = 0.1;
 
+/** Settles as the promise does, or with the reason of `signal`. */
+function unlessAborted(promise, signal) {
+  if (!signal) return promise;
+  return new Promise((resolve, reject) => {
+    const onAbort = () => reject(signal.reason);
+    signal.addEventListener('abort', onAbort, { once: true });
+    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort));
+  });
+}
+
 /**
  * Stores each message before it is sent, and removes it once it is settled.
  *
@@ -71,6 +81,11 @@ export class DurableMessages {
     this.#flush = flush;
   }
 
+  /** True once the store is open. */
+  get isOpen() {
+    return this.#writer !== null;
+  }
+
   /** Number of messages that are not settled. */
   get size() {
     return this.#queue.size + this.#early.size;
@@ -80,20 +95,20 @@ export class DurableMessages {
 
   /**
    * Opens the store, unless it is: reads what earlier pages left. Rejects with `OutboxUnusable` or `OutboxInUse`. A stopped
-   * client doesn't need it, but with `liftsDisconnect` it is about to go on.
+   * client doesn't need it, but with `liftsDisconnect` it is about to go on. `signal` withdraws this call alone.
    */
-  async open({ liftsDisconnect = false } = {}) {
+  async open({ liftsDisconnect = false, signal } = {}) {
+    signal?.throwIfAborted();
     const refusal = this.#refusal();
     const isStopped = refusal !== null && !(liftsDisconnect && refusal instanceof ManuallyDisconnected);
     if (this.#writer !== null || (isStopped && this.#opening === null)) return;
     this.#opening ??= this.#openStore().finally(() => {
       this.#opening = null;
     });
-    try {
-      await this.#opening;
-    } catch (error) {
+    const copied = this.#opening.catch((error) => {
       throw error.copy(); // each caller gets its own
-    }
+    });
+    await unlessAborted(copied, signal);
   }
 
   /** Opens the store, and reports a failure: for calls that don't wait. */
