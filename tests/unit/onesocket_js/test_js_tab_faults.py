@@ -145,6 +145,34 @@ async def test_an_owner_that_is_frozen_is_told_from_one_that_works_on(page: Node
     )
 
 
+async def test_a_message_that_an_earlier_owner_had_is_not_said_to_be_unsent(page: NodePage) -> None:
+    assert await page.run(
+        """
+        await kept.lead();
+        const send = async () => {
+          const tab = kept.join();
+          const fate = nameOf(tab.sendNowait({n: 1}, {resend: true}));
+          const calls = kept.asked.filter((type) => type === 'call').length;
+          await kept.until(() => kept.asked.filter((type) => type === 'call').length > calls);
+          return [tab, fate];
+        };
+        const [, fate] = await send();
+        const [leaving, left] = await send();
+        kept.clock.advance(299); // it waits in the owner's outbox
+        kept.channel.postMessage({to: '*', type: 'lost'});
+        for (let turns = 0; turns < 20; turns += 1) await turn();
+        kept.channel.close();
+        await leaving.close();
+        const states = [await left];
+        for (const seconds of [290, 15]) {
+          kept.clock.advance(seconds);
+          states.push(await stateOf(fate));
+        }
+        return states;
+        """
+    ) == ["DeliveryUnknown", "pending", "DeliveryUnknown"]
+
+
 async def test_tabs_of_another_version_of_the_client_are_told(page: NodePage) -> None:
     assert await page.run(
         """

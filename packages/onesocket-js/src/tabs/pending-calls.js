@@ -49,7 +49,7 @@ export class PendingCalls {
       throw new OutboxFull(`${this.#calls.size} calls wait for the tab that holds the connection already`);
     }
     this.#numbers += 1;
-    const call = { id: this.#numbers, name, message, options, isPosted: false, since: this.#platform.now() };
+    const call = { id: this.#numbers, name, message, options, isPosted: false, wasPosted: false, since: this.#platform.now() };
     const promise = new Promise((resolve, reject) => Object.assign(call, { resolve, reject }));
     this.#calls.set(call.id, call);
     const onAbort = () => {
@@ -73,7 +73,10 @@ export class PendingCalls {
     this.#isOpen = this.#isAsked = false;
     for (const call of [...this.#calls.values()]) {
       const lost = call.isPosted && !call.options.resend ? LOST[call.name] : undefined;
-      if (call.isPosted && OF_MESSAGE.includes(call.name)) call.options.isAgain = true; // a durable outbox may have it
+      if (call.isPosted && OF_MESSAGE.includes(call.name)) {
+        call.options.isAgain = true; // a durable outbox may have it
+        call.since = this.#platform.now(); // and it may have waited there for long
+      }
       call.isPosted = false;
       if (lost) this.#settle(call, lost(LOST_TEXT));
     }
@@ -98,7 +101,7 @@ export class PendingCalls {
   /** This tab leaves: what was posted may have been carried out, the rest is not. */
   close() {
     for (const call of [...this.#calls.values()]) {
-      const lost = call.isPosted ? LOST[call.name] : undefined;
+      const lost = call.wasPosted ? LOST[call.name] : undefined;
       this.#settle(call, lost?.('this tab has left before the answer came') ?? new ClientClosed());
     }
   }
@@ -108,7 +111,7 @@ export class PendingCalls {
     const { id, name, message, options } = call;
     try {
       this.#post({ type: 'call', id, name, message, options });
-      call.isPosted = true;
+      call.isPosted = call.wasPosted = true;
     } catch (cause) {
       this.#settle(call, new EncodeError('the message can not be sent to another tab: it is no structured clone', { cause }));
     }
@@ -147,15 +150,15 @@ export class PendingCalls {
   }
 
   #settleSilent(call, waited) {
-    const { name, options, isPosted } = call;
+    const { name, options, wasPosted } = call;
     if (OF_CONNECTION.includes(name)) {
       const limit = this.#isOpen ? 2 * SILENCE_SECONDS : START_SECONDS;
       if (waited >= limit) this.#settle(call, new OwnerSilent(SILENT_TEXT, { retryable: true }));
     } else if (name === 'request' && options.timeout !== null && waited >= options.timeout) {
       const text = `no answer to the request within ${options.timeout} s: ${SILENT_TEXT}`;
-      this.#settle(call, new RequestTimeout(text, { wasSent: isPosted }));
+      this.#settle(call, new RequestTimeout(text, { wasSent: wasPosted }));
     } else if (waited >= OUTBOX_DEFAULTS.age) {
-      if (isPosted) this.#settle(call, OF_MESSAGE.includes(name) ? new DeliveryUnknown(SILENT_TEXT) : new RequestLost(SILENT_TEXT));
+      if (wasPosted) this.#settle(call, OF_MESSAGE.includes(name) ? new DeliveryUnknown(SILENT_TEXT) : new RequestLost(SILENT_TEXT));
       else if (options.timeout !== null) this.#settle(call, new MessageExpired(SILENT_TEXT));
     }
   }
