@@ -574,7 +574,7 @@ export declare class Gap {
 export declare class Delivery implements PromiseLike<void> {
   readonly done: boolean;
   readonly error: OnesocketError | null;
-  /** Waits as `send()` does: with a `DurableOutbox` until the message is on disk, else as awaiting the delivery. */
+  /** Waits as `send()` does: with a `DurableOutbox` until the message is on disk; else, and in a tab, until it is done. */
   accepted(): Promise<void>;
   then<A = void, B = never>(
     onSent?: ((value: void) => A | PromiseLike<A>) | null,

@@ -65,7 +65,7 @@ export class Delivery {
     this.#onDone?.(this);
   }
 
-  /** Waits as `send()` does: with a `DurableOutbox` until the message is on disk, else as awaiting the delivery. */
+  /** Waits as `send()` does: with a `DurableOutbox` until the message is on disk; else, and in a tab, until it is done. */
   accepted() {
     return this.then();
   }
