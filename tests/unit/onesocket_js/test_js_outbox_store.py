@@ -112,6 +112,48 @@ async def test_a_message_that_cannot_be_stored_is_refused_and_never_sent(outbox_
     ]
 
 
+async def test_what_was_accepted_is_sent_and_makes_room_while_a_busy_program_fills_the_storage(
+    outbox_page: NodePage,
+) -> None:
+    assert await outbox_page.run(
+        """
+        const {store} = kept;
+        const page = kept.page();
+        for (const id of [1, 2]) await page.client.send({id});
+        const isNew = ({type, row}) => type === 'put' && row.messageId > 2;
+        store.fails = (operations) => (operations.some(isNew) ? new DOMException('full', 'QuotaExceededError') : null);
+        const connecting = page.client.connect();
+        const refused = new Set();
+        for (let id = 3; id < 400; id += 1) { // each transaction has a new message
+          page.client.send({id}).catch(({name}) => refused.add(name));
+          await Promise.resolve();
+          if (id % 4 === 0) { await turn(); page.clock.advance(0.05); }
+          if (id === 20) page.sockets[0].open();
+          if (id === 200) page.sockets[0].receive({ack: 1});
+          if (id === 390) refused.add(store.left.length);
+        }
+        await connecting;
+        return [page.ids(0), [...refused], store.left, page.errors.length];
+        """
+    ) == [[1, 2], ["MessageNotStored", 1], [[2, True]], 0]
+
+
+async def test_a_message_that_was_refused_is_not_stored_by_a_mark_that_is_taken_back(outbox_page: NodePage) -> None:
+    assert await outbox_page.run(
+        """
+        const {store} = kept;
+        const page = kept.page();
+        await kept.open(page);
+        store.fails = (operations) => (operations.some(({row}) => row?.mayHaveArrived) ? new Error('full') : null);
+        const fate = nameOf(page.client.send({id: 1})); // stored with a mark, as there is a connection
+        page.sockets[0].closed(); // which is taken back in the same transaction
+        const log = [await fate, store.log.some((operations) => operations.includes('put'))];
+        await kept.turns();
+        return [...log, store.left];
+        """
+    ) == ["MessageNotStored", False, []]
+
+
 async def test_a_store_that_is_slow_and_fails_gets_one_transaction_at_a_time_and_is_made_good(
     outbox_page: NodePage,
 ) -> None:

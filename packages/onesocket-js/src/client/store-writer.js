@@ -65,11 +65,11 @@ export class StoreWriter {
     this.#cancelRetry = null;
     do {
       const batch = this.#inbox.splice(0);
-      const operations = [...this.#overdue, ...batch];
-      if (operations.length === 0) break;
-      const error = await this.#apply(operations);
-      this.#overdue = error === null ? [] : operations.filter(({ kind }) => kind === 'remove');
-      this.#report(batch, error);
+      if (this.#overdue.length + batch.length === 0) break;
+      const error = await this.#apply([...this.#overdue, ...batch]);
+      const inserts = batch.filter(({ kind }) => kind === 'insert');
+      if (error !== null && inserts.length > 0) await this.#writeOthers(batch, inserts, error);
+      else this.#done(batch, error);
     } while (this.#inbox.length > 0);
     if (this.#closed !== null) {
       await this.#end(); // and nothing more is written
@@ -77,6 +77,23 @@ export class StoreWriter {
     }
     this.#isWriting = false;
     if (this.#overdue.length > 0) this.#cancelRetry = this.#platform.setTimer(RETRY, () => this.#write());
+  }
+
+  /** Writes the others of a batch whose new messages have no room: what is sent and removed makes room. */
+  async #writeOthers(batch, inserts, error) {
+    const refused = new Set(inserts.map(({ row }) => row.number));
+    this.#report(inserts, error);
+    const others = batch.filter(({ kind }) => kind !== 'insert');
+    const isLeft = ({ number }) => !refused.has(number); // a mark would add its message
+    const operations = [...this.#overdue, ...others.map((each) => ({ ...each, puts: each.puts.filter(isLeft) }))];
+    if (operations.length > 0) this.#done(others, await this.#apply(operations));
+  }
+
+  /** These, and the deletions that were overdue, are in the store, or failed. */
+  #done(operations, error) {
+    const all = [...this.#overdue, ...operations];
+    this.#overdue = error === null ? [] : all.filter(({ kind }) => kind === 'remove');
+    this.#report(operations, error);
   }
 
   /** Returns the error; null: the store has all of them. */
