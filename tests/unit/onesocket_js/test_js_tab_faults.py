@@ -173,6 +173,27 @@ async def test_a_message_that_an_earlier_owner_had_is_not_said_to_be_unsent(page
     ) == ["DeliveryUnknown", "pending", "DeliveryUnknown"]
 
 
+async def test_a_message_that_has_waited_for_long_is_not_given_up_by_a_short_silence(page: NodePage) -> None:
+    assert await page.run(
+        """
+        kept.isAlive = true;
+        await kept.lead();
+        const fate = nameOf(kept.join().sendNowait({n: 1}));
+        await kept.until(() => kept.asked.includes('call'));
+        kept.clock.advance(295); // in a durable outbox it may wait for a day
+        await kept.until(() => kept.asked.filter((type) => type === 'alive').length === 59);
+        for (let turns = 0; turns < 10; turns += 1) await turn();
+        kept.isAlive = false;
+        const states = [];
+        for (const seconds of [20, 275, 10]) {
+          kept.clock.advance(seconds);
+          states.push(await stateOf(fate));
+        }
+        return states;
+        """
+    ) == ["pending", "pending", "DeliveryUnknown"]
+
+
 async def test_tabs_of_another_version_of_the_client_are_told(page: NodePage) -> None:
     assert await page.run(
         """

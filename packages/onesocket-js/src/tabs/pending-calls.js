@@ -35,6 +35,7 @@ export class PendingCalls {
   #isOpen = false;
   #isAsked = false;
   #cancelLook = null;
+  #heardAt = -Infinity;
 
   constructor({ post, onWait, platform }) {
     this.#post = post;
@@ -85,6 +86,7 @@ export class PendingCalls {
   /** The owner has sent something: it is alive. */
   heard() {
     this.#isAsked = false;
+    this.#heardAt = this.#platform.now();
   }
 
   /** Settles a call by the owner's answer. */
@@ -151,13 +153,15 @@ export class PendingCalls {
 
   #settleSilent(call, waited) {
     const { name, options, wasPosted } = call;
+    // An owner that lives may have a message for long.
+    const silent = wasPosted ? Math.min(waited, this.#platform.now() - this.#heardAt) : waited;
     if (OF_CONNECTION.includes(name)) {
       const limit = this.#isOpen ? 2 * SILENCE_SECONDS : START_SECONDS;
       if (waited >= limit) this.#settle(call, new OwnerSilent(SILENT_TEXT, { retryable: true }));
     } else if (name === 'request' && options.timeout !== null && waited >= options.timeout) {
       const text = `no answer to the request within ${options.timeout} s: ${SILENT_TEXT}`;
       this.#settle(call, new RequestTimeout(text, { wasSent: wasPosted }));
-    } else if (waited >= OUTBOX_DEFAULTS.age) {
+    } else if (silent >= OUTBOX_DEFAULTS.age) {
       if (wasPosted) this.#settle(call, OF_MESSAGE.includes(name) ? new DeliveryUnknown(SILENT_TEXT) : new RequestLost(SILENT_TEXT));
       else if (options.timeout !== null) this.#settle(call, new MessageExpired(SILENT_TEXT));
     }
