@@ -82,6 +82,27 @@ async def test_a_call_that_waits_for_a_slow_store_is_withdrawn_by_its_signal(out
     ) == ["withdrawn", "at once", "opened", 1]
 
 
+async def test_no_call_waits_for_a_store_that_never_opens_once_the_client_is_closed(outbox_page: NodePage) -> None:
+    assert await outbox_page.run(
+        """
+        const {store} = kept;
+        store.holds = true;
+        const page = kept.page({closeTimeout: 2});
+        const fates = [page.client.connect(), page.client.send({id: 1})].map(nameOf);
+        await kept.turns();
+        const closing = page.client.close();
+        await kept.turns();
+        page.clock.advance(2);
+        await closing;
+        await kept.turns();
+        const states = await Promise.all(fates.map(stateOf));
+        store.release(); // after all
+        await kept.turns();
+        return [states, store.isInUse];
+        """
+    ) == [["ClientClosed", "MessageNotStored"], False]
+
+
 async def test_a_message_that_cannot_be_stored_is_refused_and_never_sent(outbox_page: NodePage) -> None:
     assert await outbox_page.run(
         """

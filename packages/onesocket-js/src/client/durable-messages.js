@@ -49,6 +49,10 @@ export class DurableMessages {
   #closing = null;
   /** True once nothing waits for the store any more: `close()` took too long. */
   #isGivenUp = false;
+  #giveUp;
+  #givenUp = new Promise((resolve) => {
+    this.#giveUp = resolve;
+  });
   /** True if the store has lost its data while it was open. */
   #isLost = false;
   /** True while there is a connection to send on. */
@@ -120,17 +124,18 @@ export class DurableMessages {
     let store = null;
     let rows;
     try {
-      store = await this.#outbox.store.open(this.#outbox.name, { onLost: (why) => this.#storeLost(why) });
+      const opening = Promise.resolve(this.#outbox.store.open(this.#outbox.name, { onLost: (why) => this.#storeLost(why) }));
+      store = await Promise.race([opening, this.#givenUp]);
+      if (this.#isGivenUp) {
+        opening.then((late) => late.close()).catch(() => {});
+        return;
+      }
       rows = checkRows(store.rows, this.#shown);
     } catch (cause) {
       await (async () => store?.close())().catch(() => {}); // the first error counts
       const error = unusable(this.#shown, cause);
       for (const entry of this.#takeEarly()) this.#settle(entry.ticket, error.copy());
       throw error;
-    }
-    if (this.#isGivenUp) {
-      await store.close();
-      return;
     }
     const report = (operations, error) => this.#written(operations, error);
     this.#writer = new StoreWriter(store, { shown: this.#shown, platform: this.#platform, report });
@@ -203,6 +208,7 @@ export class DurableMessages {
     cancel();
     if (!isLate) return;
     this.#isGivenUp = true;
+    this.#giveUp();
     for (const { ticket } of this.#takeEarly()) this.#settle(ticket, notOpened(this.#shown));
     for (const { ticket } of this.#queue.entries) if (!ticket.isStored) this.#settle(ticket, unconfirmed(this.#shown));
   }
