@@ -369,6 +369,19 @@ async def test_where_there_is_no_indexed_db_the_error_names_the_remedy(outbox_pa
     ) == ["OutboxUnusable", True, 0]
 
 
+async def test_bytes_of_memory_that_threads_share_are_copied_as_no_database_takes_them(outbox_page: NodePage) -> None:
+    assert await outbox_page.run(
+        """
+        const {client} = make({outbox: new one.DurableOutbox('bytes', {store: kept.store}), protocol: new one.Raw()});
+        const bytes = new Uint8Array(new SharedArrayBuffer(4));
+        bytes.set([1, 2, 3, 4]);
+        await client.send(bytes.subarray(1, 3));
+        const [{data: stored}] = kept.store.rows.values();
+        return [stored instanceof ArrayBuffer, stored];
+        """
+    ) == [True, {"bytes": [2, 3]}]
+
+
 async def test_bytes_are_stored_as_they_were_when_they_were_sent(outbox_page: NodePage) -> None:
     assert await outbox_page.run(
         """

@@ -23,7 +23,7 @@ export function idOf(acknowledgement, message) {
 export function copyOf(data) {
   if (typeof data === 'string') return data;
   const { buffer, byteOffset, byteLength } = ArrayBuffer.isView(data) ? data : new Uint8Array(data);
-  return buffer.slice(byteOffset, byteOffset + byteLength);
+  return new Uint8Array(buffer, byteOffset, byteLength).slice().buffer; // never one that threads share
 }
 
 const CHECKS = {
