@@ -140,6 +140,18 @@ def test_delays_grow_while_faults_come_and_begin_anew_after_a_while(caplog: pyte
     run_virtual(main)
 
 
+def test_delays_end_nothing_however_many_faults_come_in_a_row() -> None:
+    async def main() -> None:
+        faults = Faults()
+        for _ in range(1100):
+            faults.note(MemoryError(), "a task")
+        began = asyncio.get_running_loop().time()
+        await faults.wait()
+        assert asyncio.get_running_loop().time() - began == pytest.approx(30)
+
+    run_virtual(main)
+
+
 # --- the feed's payloads --------------------------------------------------------------------------------------------
 
 

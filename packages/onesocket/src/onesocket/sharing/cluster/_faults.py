@@ -42,7 +42,7 @@ class Faults:
         now = asyncio.get_running_loop().time()
         if now - self._until > _FORGOTTEN_AFTER * self._delay:
             self._count = 0
-        self._delay = min(_FIRST_DELAY * 2**self._count, _MAX_DELAY)
+        self._delay = min(2 * self._delay, _MAX_DELAY) if self._count else _FIRST_DELAY
         self._count += 1
         self._until = now + self._delay
         self._counters.note_error(error)
