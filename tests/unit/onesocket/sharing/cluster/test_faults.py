@@ -16,7 +16,7 @@ from onesocket import Gap
 from onesocket.client import GapReason
 from onesocket.errors import EngineUnavailable
 from onesocket.sharing.cluster._announcements import Announcer, announcement
-from onesocket.sharing.cluster._coordinator import START, LeaseInfo, Position
+from onesocket.sharing.cluster._coordinator import START, LeaseInfo, Position, RecordKind
 from onesocket.sharing.cluster._counted_coordinator import ClusterCounters, CountedCoordinator
 from onesocket.sharing.cluster._faults import Faults
 from onesocket.sharing.cluster._feed_payload import FeedReader, FeedWriter
@@ -401,6 +401,32 @@ def test_a_leader_that_can_not_publish_its_rest_releases_the_lease(fault: Except
         await leader.leadership.finish(1.0)
         assert await leader.other.lease() is None
         assert not leader.leadership.may_send
+
+    run_leader(main)
+
+
+@each_fault
+def test_a_leader_that_can_not_answer_leaves_the_lease_to_its_time(fault: Exception) -> None:
+    async def main(leader: Leader) -> None:
+        leadership = leader.leadership
+        leadership.answer("b", b"a result")
+        leadership._answer_next = Failing(fault, leadership._answer_next)  # type: ignore[method-assign]
+        await leadership.finish(1.0)
+        assert await leader.other.lease() is not None  # else what it has sent would be sent again
+        assert not leadership.may_send
+
+    run_leader(main)
+
+
+@each_fault
+def test_a_leader_that_can_not_publish_its_rest_answers(fault: Exception) -> None:
+    async def main(leader: Leader) -> None:
+        leader.leadership.answer("b", b"a result")
+        leader.leadership.feed.take = Failing(fault, len)  # type: ignore[method-assign]
+        await leader.leadership.finish(1.0)
+        (answer,) = (each for each in await leader.other.follow(START, START, 0) if each.kind is RecordKind.ANSWER)
+        assert answer.payload == b"a result"
+        assert await leader.other.lease() is None
 
     run_leader(main)
 

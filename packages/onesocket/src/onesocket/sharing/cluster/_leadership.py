@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import enum
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Final
 
 from ..._task_end import leave_alone
@@ -155,23 +155,25 @@ class Leadership:
         try:
             with contextlib.suppress(OnesocketError, TimeoutError):  # else the lease ends by itself
                 async with asyncio.timeout(timeout):
-                    await self._flush()
-                    end = Position(self.epoch, self._position.number + 1)
-                    await until_done(lambda: self._coordinator.release(end))
+                    await self._finished(self._publish_next)  # if not: readers see what is missing
+                    # After an end in order, what has no answer was not sent, and would be sent twice.
+                    if await self._finished(self._answer_next):
+                        end = Position(self.epoch, self._position.number + 1)
+                        await until_done(lambda: self._coordinator.release(end))
         finally:
             self._clock.ended()
 
-    async def _flush(self) -> None:
-        """Publish and answer what waits."""
+    async def _finished(self, step: Callable[[], Awaitable[bool]]) -> bool:
+        """Publish or answer all that waits; False: that failed unexpectedly."""
         try:
-            while await self._publish_next():
-                pass
-            while await self._answer_next():
+            while await step():
                 pass
         except OnesocketError:
             raise
-        except Exception as error:  # noqa: BLE001 - the lease is released all the same: readers see what is missing
+        except Exception as error:  # noqa: BLE001 - no memory, or a bug
             self._faults.note(error, "a task of the member that leads the cluster")
+            return False
+        return True
 
     # --- the lease --------------------------------------------------------------------------------------------------
 
