@@ -286,6 +286,40 @@ def test_the_beginning_and_the_end_of_an_epoch_are_read_again(fault: Exception) 
 
 
 @each_fault
+def test_an_epoch_that_could_not_begin_within_it_begins_with_the_next_try(fault: Exception) -> None:
+    async def main(play: Play) -> None:
+        play.relay.begin_epoch = Failing(fault, play.relay.begin_epoch)  # type: ignore[method-assign]
+        again = await followed_again(play, await play.follow(), fault)
+        hello, _ = await play.submissions()
+        assert getattr(hello, "ownership_id", None) == 0
+        play.feed.add_for("b", [SnapshotAnswer(0, [])])
+        play.feed.add_batch(["one"])
+        await play.publish()
+        await settle()
+        assert play.events == [SnapshotAnswer(0, []), "one"]
+        await stopped(again)
+
+    play(main)
+
+
+@each_fault
+def test_a_state_that_could_not_be_asked_for_is_asked_for_with_the_next_try(fault: Exception) -> None:
+    async def main(play: Play) -> None:
+        running = await play.follow()
+        await play.submissions()
+        play.on_frame = Failing(fault, play.on_frame)  # type: ignore[method-assign]
+        play.relay.leader_gone = Failing(fault, play.relay.leader_gone)  # type: ignore[method-assign]
+        play.feed.add_for("b", [SnapshotAnswer(0, ["state"])])
+        await play.publish()
+        again = await followed_again(play, running, fault)
+        hello, _ = await play.submissions()
+        assert getattr(hello, "ownership_id", None) == 0
+        await stopped(again)
+
+    play(main)
+
+
+@each_fault
 def test_an_answer_that_fails_leaves_fates_unknown_and_the_member_introduces_itself_anew(fault: Exception) -> None:
     async def main(play: Play) -> None:
         running = await attached(play)

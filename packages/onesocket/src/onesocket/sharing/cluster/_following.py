@@ -105,6 +105,8 @@ class Following:
         self._is_silent = False
         self._is_rejected = False
         """True if the leader keeps this member out."""
+        self._due: bool | None = None
+        """`is_known` of an introduction that an exception kept from being made; None: there is none."""
 
     def __repr__(self) -> str:
         return f"<Following epoch={self.epoch}{' led' if self._is_led else ''} feed={tuple(self._feed)}>"
@@ -175,10 +177,16 @@ class Following:
             self._feed = lease.end
             self._answers = Position(lease.epoch, 0)
             self._begin_epoch(lease.epoch, from_start=False)
-        elif self._is_rejected or (lease.epoch > self.epoch and self._feed.epoch >= lease.epoch):
+        elif self._is_rejected or (self._has_to_begin(lease.epoch) and self._feed.epoch >= lease.epoch):
             self._begin_epoch(lease.epoch, from_start=False)
         elif lease.epoch == self.epoch:
             self._note_heard()
+            if self._due is not None:
+                self._attach_again(is_known=self._due)
+
+    def _has_to_begin(self, epoch: int) -> bool:
+        """True if this epoch is new, or an exception came while it began."""
+        return epoch > self.epoch or (epoch == self.epoch and not self._is_led)
 
     def _begin_epoch(self, epoch: int, *, from_start: bool) -> None:
         self._end_epoch(OwnerLost("the host that held the connection let go of it, or is gone"), in_order=False)
@@ -198,6 +206,7 @@ class Following:
         nonce = nonce_for(self._coordinator.member, self.epoch)
         hello = self._credentials.hello(nonce, Own.ALLOW, _IS_KNOWN if is_known else 0)
         self._submitter.introduce(encode_ipc_frame(hello))
+        self._due = None
 
     def _end_epoch(self, error: OnesocketError, *, in_order: bool) -> None:
         if not self._is_led:
@@ -348,5 +357,7 @@ class Following:
 
     def _attach_again(self, *, is_known: bool = True) -> None:
         """Introduce this member anew: the leader doesn't know it any more, or its answers are lost."""
+        is_known = is_known and self._due is not False
+        self._due = is_known
         self._relay.leader_gone(in_order=False)
         self._introduce(is_known=is_known)
