@@ -12,13 +12,14 @@ import pytest
 from onesocket import OnesocketError, ReconnectPolicy, State
 from onesocket.client import GapReason
 from onesocket.sharing.cluster._cluster_follower import ClusterFollower
+from onesocket.sharing.cluster._cluster_leader import ClusterLeader
 from onesocket.sharing.cluster._cluster_owner import ClusterOwner
 from onesocket.sharing.host._follower import Follower
 from onesocket.sharing.host._host_upstream import HostUpstream
 from onesocket.sharing.host._ipc_frames import MessageBatch, ToFollower
 from onesocket.sharing.host._owner import Owner
 from onesocket.testing import FaultyServer
-from tests.support.cluster_hosts import Cluster
+from tests.support.cluster_hosts import Cluster, short_lease
 from tests.support.host_processes import make_upstream
 from tests.unit.onesocket.sharing.cluster.test_faults import Failing, each_fault, some_faults
 
@@ -88,6 +89,22 @@ async def test_a_host_that_can_not_begin_to_lead_tries_again(
     await host.got("one")
     assert not begin.left
     assert State.FAILED not in host.items
+
+
+@short_lease
+@pytest.mark.parametrize(
+    ("kind", "part"), [(Owner, "_end_connection"), (ClusterLeader, "settle"), (ClusterLeader, "finish")]
+)
+@some_faults
+async def test_a_leader_that_fails_to_hand_over_leaves_the_lease_to_another_host(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch, kind: type, part: str, fault: Exception
+) -> None:
+    leader, other = await cluster.connected(2)
+    monkeypatch.setattr(kind, part, Failing(fault, getattr(kind, part)))
+    await leader.upstream.aclose()
+    await other.reconnected()
+    assert other.owner.leadership is not None
+    assert cluster.server.counts.most_open == 1
 
 
 @pytest.mark.parametrize("part", ["_end_connection", "_before_release"])

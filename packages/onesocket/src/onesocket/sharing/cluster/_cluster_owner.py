@@ -312,21 +312,22 @@ class ClusterOwner(Owner):
         await self._close.finished()
         await super().hand_over()
 
-    async def _before_release(self) -> None:
-        """Settle what other hosts and this one have under way, and release the lease."""
+    async def _before_release(self, *, in_order: bool) -> None:
+        """Settle what other hosts and this one have under way, and release the lease, or leave it to its time."""
         running, self._running = self._running, None
-        if running is not None:
-            await self.leader.settle(running)
-            await self.follower.leave(running)
-            if self._requests.is_under_way or self._session.is_searching:
-                await asyncio.wait([running], timeout=FINISH_TIMEOUT)  # then it releases what it is given
-            await end_tasks(running, again=FINISH_TIMEOUT)  # it ends tasks of its own
-        self._relay.leader_gone(in_order=False)
-        try:
-            await self.leader.finish()
-            await self._announcer.aclose()
-        finally:
-            await self._coordinator.aclose()
+        async with contextlib.AsyncExitStack() as ends:  # the last one first; each is done, whatever another one meets
+            ends.push_async_callback(self._coordinator.aclose)
+            ends.push_async_callback(self._announcer.aclose)
+            ends.push_async_callback(self.leader.finish)
+            ends.callback(self._relay.leader_gone, in_order=False)
+            if not in_order:
+                self.leader.leadership = None  # not released: what has no result may have been sent
+            if running is not None:
+                ends.push_async_callback(end_tasks, running, again=FINISH_TIMEOUT)  # it ends tasks of its own
+                await self.leader.settle(running)
+                await self.follower.leave(running)
+                if self._requests.is_under_way or self._session.is_searching:
+                    await asyncio.wait([running], timeout=FINISH_TIMEOUT)  # then it releases what it is given
 
     # --- leading ----------------------------------------------------------------------------------------------------
 

@@ -6,12 +6,13 @@ import asyncio
 import contextlib
 import dataclasses
 import enum
+import functools
 import logging
 import math
 import os
 import socket
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
@@ -264,21 +265,28 @@ class Owner:
         if self._heartbeat_timer is not None:
             self._heartbeat_timer.cancel()
         self._files.stop()
+        in_order = await self._is_done(self._end_connection)
+        await self._is_done(functools.partial(self._settle, in_order=in_order))
+        followers = self._followers.attached
+        self._files.release(is_followed=bool(followers))
+        await self._followers.shut_down(self._next_owner if self._next_owner in followers else preferrer(followers))
+        self._emit(WatchChanged())
+
+    async def _is_done(self, part: Callable[[], Awaitable[None]]) -> bool:
+        """Do a part of the end; if it fails, reset the connection, and return False."""
         try:
-            await self._end_connection()
+            await part()
         except Exception as error:  # noqa: BLE001 - no memory, or a bug: the other processes must not wait for ever
             _log.error("%s: closing the connection failed: it is reset", self.status.url, exc_info=error)
             self.break_off()
             self.client.internals.runner.abort()
             with contextlib.suppress(Exception):
                 await self.client.aclose()  # leaves nothing on the loop
-        followers = self._followers.attached
-        self._files.release(is_followed=bool(followers))
-        await self._followers.shut_down(self._next_owner if self._next_owner in followers else preferrer(followers))
-        self._emit(WatchChanged())
+            return False
+        return True
 
     async def _end_connection(self) -> None:
-        """Close the connection in order, and settle what depends on it."""
+        """Close the connection in order, with what was sent meanwhile."""
         runner = self.client.internals.runner
         runner.end_with_loop()
         if self._lock.is_surrendered:
@@ -286,11 +294,14 @@ class Owner:
         await self.client.aclose()  # bounded by its own deadlines; before its end another must not dial
         await self._operations.finish()  # messages sent meanwhile need their result, or would be sent twice
         self.forward_batch()
-        await self._before_release()
-        self._followers.send_heartbeat(self.connection_stats)  # the next owner counts on from there
 
-    async def _before_release(self) -> None:
-        """Nothing: an owner in a cluster has its lease to release."""
+    async def _settle(self, *, in_order: bool) -> None:
+        await self._before_release(in_order=in_order)
+        if in_order:
+            self._followers.send_heartbeat(self.connection_stats)  # the next owner counts on from there
+
+    async def _before_release(self, *, in_order: bool) -> None:
+        """Nothing: an owner in a cluster has its lease to release. `in_order`: all that was sent has its result."""
 
     def _may_send(self) -> bool:
         """Return True while messages may go to the connection."""
