@@ -271,3 +271,42 @@ async def test_what_waits_behind_a_batch_that_failed_follows_it_and_its_marker(m
             feed.release()
     await asyncio.sleep(0)
     assert seen.items == [(GapReason.OVERFLOW, None), [2]]
+
+
+@pytest.mark.parametrize("held", [False, True])
+async def test_a_marker_that_found_no_memory_comes_before_the_next_message(
+    monkeypatch: pytest.MonkeyPatch, *, held: bool
+) -> None:
+    feed, seen = make_feed()
+
+    def fail(*_: object) -> None:
+        raise MemoryError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(seen, "gap", fail)
+        if held:
+            feed.hold()
+            feed.on_gap(Gap(GapReason.OVERFLOW, 1, 3))
+            feed.on_messages(["1"])
+        with pytest.raises(MemoryError):
+            feed.release() if held else feed.on_gap(Gap(GapReason.OVERFLOW, 1, 3))
+    if not held:
+        feed.on_messages(["1"])
+    await asyncio.sleep(0)  # what waits behind it goes on
+    assert seen.items == [(GapReason.OVERFLOW, 3), [1]]
+
+
+def test_batches_that_found_no_memory_one_after_another_leave_a_marker(monkeypatch: pytest.MonkeyPatch) -> None:
+    feed, seen = make_feed()
+
+    def fail(*_: object) -> None:
+        raise MemoryError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(seen, "messages", fail)
+        patch.setattr(seen, "gap", fail)
+        for data in ("1", "2"):
+            with pytest.raises(MemoryError):
+                feed.on_messages([data])
+    feed.on_messages(["3"])
+    assert seen.items == [(GapReason.OVERFLOW, None), [3]]

@@ -56,16 +56,12 @@ class InboundBuffer:
 
     def on_messages(self, batch: list[Data]) -> None:
         """Pass on, hold or drop undecoded messages."""
+        if not self.is_held:
+            self._pass_on_behind_due(batch)
+            return
         due, self.due = self.due, None
         if due is not None:
             self.on_gap(due)
-        if not self.is_held:
-            try:
-                self._pass_on(batch)
-            except Exception:  # no memory, or a bug: some readers may have it, others not
-                self.due = Gap(GapReason.OVERFLOW, self.epoch)
-                raise
-            return
         fitting = [] if self._dropped is not None else self._fitting(batch)
         if fitting:
             self._waiting.append(fitting)
@@ -89,14 +85,22 @@ class InboundBuffer:
     def on_gap(self, gap: Gap) -> None:
         """Pass on or hold a gap marker."""
         if not self.is_held:
-            if self._sink is not None:
-                self._sink.gap(gap)
+            try:
+                if self._sink is not None:
+                    self._sink.gap(gap)
+            except Exception:  # as in `_pass_on_behind_due`
+                self._keep(gap)
+                raise
         elif self._dropped is not None:
             self._dropped = merge_gaps(self._dropped, gap)
         elif self._waiting and isinstance(last := self._waiting[-1], Gap):
             self._waiting[-1] = merge_gaps(last, gap)
         else:
             self._waiting.append(gap)
+
+    def _keep(self, gap: Gap) -> None:
+        """Pass a marker on before the next message."""
+        self.due = gap if self.due is None else merge_gaps(self.due, gap)
 
     def on_answer(self, answer: SnapshotAnswer) -> None:
         """Pass on or hold the messages with which a late reader begins."""
@@ -127,9 +131,7 @@ class InboundBuffer:
             item = self._waiting.popleft()
             try:
                 self._pass_on_waiting(item)
-            except Exception:  # as in `on_messages`; the others follow
-                if isinstance(item, list):
-                    self._waiting.appendleft(Gap(GapReason.OVERFLOW, self.epoch))
+            except Exception:  # as in `_pass_on_behind_due`; the others follow
                 asyncio.get_running_loop().call_soon(self._go_on)
                 raise
         if not self._waiting and self._dropped is not None:
@@ -151,7 +153,17 @@ class InboundBuffer:
             self._pass_on_answer(item)
         else:
             self._bytes -= _buffered_bytes(item)
-            self._pass_on(item)
+            self._pass_on_behind_due(item)
+
+    def _pass_on_behind_due(self, batch: list[Data]) -> None:
+        due, self.due = self.due, None
+        try:
+            if due is not None:
+                self.on_gap(due)
+            self._pass_on(batch)
+        except Exception:  # no memory, or a bug: some readers may have it, others not
+            self._keep(Gap(GapReason.OVERFLOW, self.epoch))
+            raise
 
     def _pass_on(self, batch: list[Data]) -> None:
         sink = self._sink
