@@ -9,7 +9,7 @@ import redis.asyncio
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel
 from redis.backoff import NoBackoff
-from redis.exceptions import NoScriptError, RedisError
+from redis.exceptions import NoScriptError, RedisError, ResponseError
 
 from ...errors import EngineUnavailable
 from ._engine_errors import tls_context
@@ -86,8 +86,9 @@ class RedisClient:
         except TimeoutError:
             raise EngineUnavailable(f"{self._address} did not answer within {self._timeout:g} s") from None
         except (RedisError, OSError) as error:
-            if self._address.secure:
-                tls_context(self._address.pem_files, str(self._address))  # redis-py tells no file from an address
+            files = self._address.pem_files
+            if files and not isinstance(error, ResponseError):
+                tls_context(files, str(self._address))  # redis-py tells no file from an address
             raise engine_error(error, str(self._address), name, self._prefix) from error
 
     async def run_script(self, script: RedisScript, keys: list[str], *arguments: str | bytes | int) -> Any:
