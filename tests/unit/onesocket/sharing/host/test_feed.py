@@ -310,3 +310,21 @@ def test_batches_that_found_no_memory_one_after_another_leave_a_marker(monkeypat
                 feed.on_messages([data])
     feed.on_messages(["3"])
     assert seen.items == [(GapReason.OVERFLOW, None), [3]]
+
+
+async def test_a_snapshot_that_found_no_memory_after_a_hold_is_asked_for_again() -> None:
+    feed, seen = make_feed()
+    asked: list[int] = []
+    feed.ask_again = asked.append
+
+    def fail(*_: object, more: bool) -> None:
+        raise MemoryError
+
+    feed.on_snapshot = fail
+    feed.hold()
+    feed.on_answer(SnapshotAnswer(3, ["1"]))
+    feed.on_messages(["2"])
+    with pytest.raises(MemoryError):
+        feed.release()
+    await asyncio.sleep(0)
+    assert (asked, seen.items) == ([3], [[2]])

@@ -132,7 +132,10 @@ class InboundBuffer:
             try:
                 self._pass_on_waiting(item)
             except Exception:  # as in `_pass_on_behind_due`; the others follow
-                asyncio.get_running_loop().call_soon(self._go_on)
+                loop = asyncio.get_running_loop()
+                if isinstance(item, SnapshotAnswer) and self.ask_again is not None:
+                    loop.call_soon(self.ask_again, item.number)
+                loop.call_soon(self._go_on)
                 raise
         if not self._waiting and self._dropped is not None:
             dropped, self._dropped = self._dropped, None
