@@ -17,7 +17,9 @@ from onesocket.sharing.cluster._cluster_owner import ClusterOwner
 from onesocket.sharing.host._follower import Follower
 from onesocket.sharing.host._host_upstream import HostUpstream
 from onesocket.sharing.host._ipc_frames import MessageBatch, ToFollower
+from onesocket.sharing.host._membership import Membership
 from onesocket.sharing.host._owner import Owner
+from onesocket.sharing.host._owner_operations import OwnerOperations
 from onesocket.testing import FaultyServer
 from tests.support.cluster_hosts import Cluster, short_lease
 from tests.support.host_processes import make_upstream
@@ -93,7 +95,13 @@ async def test_a_host_that_can_not_begin_to_lead_tries_again(
 
 @short_lease
 @pytest.mark.parametrize(
-    ("kind", "part"), [(Owner, "_end_connection"), (ClusterLeader, "settle"), (ClusterLeader, "finish")]
+    ("kind", "part"),
+    [
+        (OwnerOperations, "post_own"),
+        (Owner, "_end_connection"),
+        (ClusterLeader, "settle"),
+        (ClusterLeader, "finish"),
+    ],
 )
 @some_faults
 async def test_a_leader_that_fails_to_hand_over_leaves_the_lease_to_another_host(
@@ -107,7 +115,7 @@ async def test_a_leader_that_fails_to_hand_over_leaves_the_lease_to_another_host
     assert cluster.server.counts.most_open == 1
 
 
-@pytest.mark.parametrize("part", ["_end_connection", "_before_release"])
+@pytest.mark.parametrize("part", ["_post_own", "_end_connection", "_before_release"])
 @some_faults
 async def test_an_owner_that_fails_to_hand_over_releases_the_lock(
     server: FaultyServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: str, fault: Exception
@@ -119,7 +127,15 @@ async def test_an_owner_that_fails_to_hand_over_releases_the_lock(
     sink.states.clear()
     failing = Failing(fault, getattr(Owner, part))
     monkeypatch.setattr(Owner, part, failing)
+    end_owner, ends = Membership._end_owner, list[bool]()
+
+    async def end(membership: Membership, role: Owner) -> bool:
+        ends.append(await end_owner(membership, role))
+        return ends[-1]
+
+    monkeypatch.setattr(Membership, "_end_owner", end)
     await owner.aclose()
+    assert ends == [False]  # what has no result may have been sent
     await sink.until_state(State.CONNECTED)
     assert follower.is_owner
     await follower.aclose()

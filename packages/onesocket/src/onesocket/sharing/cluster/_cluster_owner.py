@@ -305,12 +305,12 @@ class ClusterOwner(Owner):
         self.deliver_status(dataclasses.replace(self.status, state=State.FAILED, last_error=error, connected_at=None))
         self._relay.refuse(error)
 
-    async def hand_over(self) -> None:
+    async def hand_over(self) -> bool:
         """As `Owner.hand_over`; the lease is renewed until the connection is closed, and released then."""
         self.is_leaving = True
         self._session.keep()
         await self._close.finished()
-        await super().hand_over()
+        return await super().hand_over()
 
     async def _before_release(self, *, in_order: bool) -> None:
         """Settle what other hosts and this one have under way, and release the lease, or leave it to its time."""

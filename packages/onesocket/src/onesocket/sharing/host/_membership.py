@@ -386,12 +386,11 @@ class Membership:
     async def _end_owner(self, owner: Owner) -> bool:
         """Hand over; returns False if that failed, so that the connection was reset."""
         try:
-            await owner.hand_over()
+            return await owner.hand_over()
         except Exception as error:  # noqa: BLE001 - no memory, or a bug: the lock is released all the same
             _log.error("handing the connection over failed: it is reset", exc_info=error)
             owner.break_off()
             return False
-        return True
 
     def _take_role(self, role: Role) -> None:
         self.role = role

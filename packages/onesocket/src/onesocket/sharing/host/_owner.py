@@ -257,20 +257,24 @@ class Owner:
         elif state in (State.CONNECTED, State.CONNECTING, State.BACKING_OFF):
             self.client.internals.runner.request_nowait(events.Connect(wait=False, retry=True, resumes=earlier))
 
-    async def hand_over(self) -> None:
-        """Close the connection in order, release the lock, and send the followers to the next owner. Bounded."""
+    async def hand_over(self) -> bool:
+        """Close the connection in order, release the lock, and send the followers to the next owner. Bounded.
+
+        Returns False if that failed, so that what has no result may have been sent.
+        """
+        in_order = await self._is_done(self._post_own)
         if self._current_phase() is OwnerPhase.SERVING:
-            self._operations.post_own()  # those of followers go to the next owner
             self._phase = OwnerPhase.HANDING_OVER
         if self._heartbeat_timer is not None:
             self._heartbeat_timer.cancel()
         self._files.stop()
-        in_order = await self._is_done(self._end_connection)
-        await self._is_done(functools.partial(self._settle, in_order=in_order))
+        in_order = await self._is_done(self._end_connection) and in_order
+        in_order = await self._is_done(functools.partial(self._settle, in_order=in_order)) and in_order
         followers = self._followers.attached
         self._files.release(is_followed=bool(followers))
         await self._followers.shut_down(self._next_owner if self._next_owner in followers else preferrer(followers))
         self._emit(WatchChanged())
+        return in_order
 
     async def _is_done(self, part: Callable[[], Awaitable[None]]) -> bool:
         """Do a part of the end; if it fails, reset the connection, and return False."""
@@ -284,6 +288,10 @@ class Owner:
                 await self.client.aclose()  # leaves nothing on the loop
             return False
         return True
+
+    async def _post_own(self) -> None:
+        if self._current_phase() is OwnerPhase.SERVING:
+            self._operations.post_own()  # those of followers go to the next owner
 
     async def _end_connection(self) -> None:
         """Close the connection in order, with what was sent meanwhile."""
