@@ -1,4 +1,4 @@
-"""What a failed command of a Redis client looks at: the PEM files, if they may be the cause."""
+"""A failed command of a Redis client reads the PEM files only where they may be its cause."""
 
 from typing import Any
 
