@@ -221,7 +221,7 @@ async def test_the_page_has_strict_headers_and_is_not_sent_twice(server: ChatSer
         digest = hashlib.sha256(body).hexdigest()[:32]
         assert (headers["ETag"], headers["Content-Encoding"]) == (f'"{digest}-gzip"', "gzip")
         assert int(headers["Content-Length"]) < len(body) / 2
-        for path in ("channels", "channels/", "channels/@me"):
+        for path in ("channels", "channels/", "channels/@me", "invite/AbC-1_2", "invite/AbC-1_2/"):
             async with http.get(server.page_url + path) as answer:
                 assert await answer.read() == body
         async with http.get(f"{server.page_url}channels/@me/1", headers={"If-None-Match": headers["ETag"]}) as answer:

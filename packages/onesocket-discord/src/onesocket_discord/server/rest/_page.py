@@ -78,7 +78,7 @@ class StaticPage:
         A browser asks for those once, and not again with each visit whether a hundred small files are current. Those of
         another version are not there: its modules would not fit together with these.
         """
-        for path in ("/", "/channels", "/channels/{_:.*}", "/invite/{code}"):
+        for path in ("/", "/channels", "/channels/{_:.*}", "/invite/{code}", "/invite/{code}/"):
             router.add_get(path, self._get(_INDEX))
         for name in self._files:
             if name != _INDEX:
