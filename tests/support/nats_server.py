@@ -20,6 +20,8 @@ from nats.aio.client import Client
 
 from tests.support.redis_server import free_port
 
+_NOT_MADE: Final = 10049
+
 
 @dataclass(frozen=True)
 class NatsServer:
@@ -39,9 +41,11 @@ class NatsServer:
 
 async def ask(client: Client, operation: str, **body: Any) -> dict[str, Any]:
     """Run an operation of JetStream's API; returns the answer, or its error."""
-    answer = await client.request(f"$JS.API.{operation}", json.dumps(body).encode(), timeout=10)
-    found: dict[str, Any] = json.loads(answer.data)
-    return found
+    while True:
+        answer = await client.request(f"$JS.API.{operation}", json.dumps(body).encode(), timeout=10)
+        found: dict[str, Any] = json.loads(answer.data)
+        if found.get("error", {}).get("err_code") != _NOT_MADE:  # once for each stream that was deleted before
+            return found
 
 
 async def delete_streams(client: Client) -> None:

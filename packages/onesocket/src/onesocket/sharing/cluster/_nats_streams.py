@@ -28,6 +28,10 @@ _STATE_SECONDS: Final = 30 * 86_400
 _NANOSECONDS: Final = 10**9
 _FORMAT_KEY: Final = "onesocket.format"
 _SUBJECTS_OVERLAP: Final = 10065
+_NOT_MADE: Final = 10049
+_TRIES: Final = 3
+"""A server that deletes a stream removes the directory of all streams, if it is empty, once after its answer: a stream
+that it is about to make in there fails. A cluster has two streams."""
 _TOO_FEW_SERVERS: Final = (10005, 10074)
 """For the replicas: of a cluster, and without one."""
 _NEVER: Final = str(2**53)
@@ -119,8 +123,7 @@ async def _info(client: NatsClient, name: str) -> dict[str, Any] | None:
 async def _create(client: NatsClient, where: str, config: Mapping[str, Any]) -> dict[str, Any]:
     name = config["name"]
     try:
-        # Sequences of a stream that was deleted are not given again: a write that depends on one is refused.
-        return await client.ask(f"STREAM.CREATE.{name}", {**config, "first_seq": time.time_ns() // 1000})
+        return await _try_to_create(client, config)
     except NatsRefused as refused:
         if refused.code == _SUBJECTS_OVERLAP:
             subjects = ", ".join(config["subjects"])
@@ -138,6 +141,19 @@ async def _create(client: NatsClient, where: str, config: Mapping[str, Any]) -> 
         if found is None:
             raise
         return found  # another member, with other limits, was first
+
+
+async def _try_to_create(client: NatsClient, config: Mapping[str, Any]) -> dict[str, Any]:
+    left = _TRIES
+    while True:
+        left -= 1
+        try:
+            # Sequences of a stream that was deleted are not given again: a write that depends on one is refused.
+            first = time.time_ns() // 1000
+            return await client.ask(f"STREAM.CREATE.{config['name']}", {**config, "first_seq": first})
+        except NatsRefused as refused:
+            if refused.code != _NOT_MADE or not left:
+                raise
 
 
 def check_stream(found: Mapping[str, Any], needed: Mapping[str, Any], where: str) -> None:
