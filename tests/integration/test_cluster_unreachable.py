@@ -58,7 +58,8 @@ async def test_a_server_that_is_down_is_not_dialled_more_often_by_several_hosts(
     assert min(after - before for before, after in pairwise(times)) >= 0.149
     assert all(isinstance(host.upstream.status.last_error, Exception) for host in hosts)
     dials.url = cluster.server.url
-    assert {await each for each in waiting} <= {Outcome.OPENED, Outcome.JOINED}
+    # Each passes to the next leader; one that gets there late finds it connected.
+    assert {await each for each in waiting} <= {Outcome.OPENED, Outcome.JOINED, Outcome.ALREADY_CONNECTED}
 
 
 async def test_a_date_that_the_server_named_holds_for_the_next_leader(cluster: Cluster) -> None:
