@@ -22,7 +22,7 @@ from onesocket.sharing import _relocation as relocation
 from onesocket.sharing import offer_loop
 from onesocket.sharing._registry import current_registry
 from onesocket.sharing.host import HostOptions, listing
-from onesocket.sharing.host import _owner as owner
+from onesocket.sharing.host import _loop_heartbeat as loop_heartbeat
 from onesocket.testing import FaultyServer, ThreadedServer
 from tests.integration.ending_loop import ENDINGS, EndingLoop, check_ledger, send_numbered
 
@@ -189,20 +189,20 @@ def test_a_blocked_loop_keeps_no_connection_back_from_others(
 
 def test_what_ctrl_c_interrupted_on_the_loop_is_done_soon(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(relocation, "LOOK_INTERVAL", 0.005)
-    monkeypatch.setattr(owner, "_STOOD_STILL", 0.0)
+    monkeypatch.setattr(loop_heartbeat, "_STOOD_STILL", 0.0)
     with EndingLoop("asyncio.run", monkeypatch) as loop:
         other = share(loop, server)
         role = loop.clients[0].shared.upstream._membership.role  # type: ignore[attr-defined]
 
         async def interrupted() -> None:
-            role._has_forwarded = True
-            role._heartbeat_timer.cancel()
-            role._heartbeat_due = 0.0
+            role._forwarder._has_forwarded = True
+            role._heartbeat.stop()
+            role._heartbeat._due = 0.0
 
         loop.run(interrupted())
         loop.in_thread(other.send, "x")
         assert loop.in_thread(other.receive, 10) == "x"
-        assert role._heartbeat_due > 0
+        assert role._heartbeat._due > 0
         loop.in_thread(other.close)
 
 
@@ -210,7 +210,7 @@ def test_a_loop_that_stood_still_before_gives_way_to_one_that_joins(
     server: Server, pool: concurrent.futures.ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(relocation, "LOOK_INTERVAL", 0.005)
-    monkeypatch.setattr(owner, "_STOOD_STILL", -1.0)
+    monkeypatch.setattr(loop_heartbeat, "_STOOD_STILL", -1.0)
     with EndingLoop("asyncio.run", monkeypatch) as loop:
         options = {"host_options": HostOptions(heartbeat=0.01)}
         loop.clients.append(loop.run(joined(server.server.url, **options)))
@@ -259,7 +259,7 @@ def test_a_loop_that_stands_still_alone_keeps_its_connection(server: Server, mon
     with EndingLoop("asyncio.run", monkeypatch) as loop:
         other = share(loop, server)
         (client,) = loop.clients
-        monkeypatch.setattr(client.shared.upstream._membership.role, "_was_late", True)  # type: ignore[attr-defined]
+        monkeypatch.setattr(client.shared.upstream._membership.role._heartbeat, "was_late", True)  # type: ignore[attr-defined]
         loop.in_thread(other.close)  # the watch goes on nevertheless
         monkeypatch.setattr(main_loop, "STANDSTILL", 0.0)
         stands_still = main_loop.MainLoop.stands_still

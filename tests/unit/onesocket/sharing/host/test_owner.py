@@ -98,7 +98,7 @@ async def test_a_batch_for_which_there_is_no_memory_leaves_a_marker(
     monkeypatch.setattr(owner_role._followers, "send_batch", fail)
     reader = owner_role._followers._ring.reader_at_end()
     with pytest.raises(MemoryError):
-        owner_role._on_batch(["one"])
+        owner_role._forwarder.on_batch(["one"])
     gap = Gap(GapReason.OVERFLOW, 5)
     assert reader.read() == encode_ipc_frame(GapNotice(gap, FeedPosition(0, 1)))
     assert local_events.batches == [GapNotice(gap)]

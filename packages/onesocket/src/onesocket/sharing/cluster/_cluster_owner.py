@@ -21,7 +21,8 @@ from ...wire._handshake import Data
 from ..host._descriptor_reserve import DescriptorReserve
 from ..host._ipc_frames import Request, Verb
 from ..host._join_credentials import JoinCredentials
-from ..host._owner import HandOverDue, Owner, WatchChanged
+from ..host._owner import Owner
+from ..host._owner_events import HandOverDue, WatchChanged
 from ..host._owner_lock import OwnerLock
 from ..host._owner_operations import OwnerOperations
 from ._announcements import Announcement, Announcer
@@ -365,7 +366,7 @@ class ClusterOwner(Owner):
         """Dial, and perform what the processes of this host wait for."""
         self._phase_in_cluster = ClusterPhase.LEADING
         self.have_watched()
-        self._base_epoch, self._base_stats = self.status.epoch, self.follower.heard.stats
+        self._numbered.base_epoch, self._numbered.base_stats = self.status.epoch, self.follower.heard.stats
         self._cluster_operations.set_state_known()
         # A leader that ended while it closed may have meant to go on.
         heard = self.follower.heard.state

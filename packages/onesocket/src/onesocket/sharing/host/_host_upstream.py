@@ -66,7 +66,8 @@ from ._ipc_frames import (
 from ._join_credentials import CLUSTER_OPTION, JoinCredentials
 from ._local_status import LocalStatus
 from ._membership import JoinFailed, Membership, MembershipEvent, OwnerMissing, Role, RoleLost, RoleTaken
-from ._owner import HandOverDue, Owner, OwnerEvent, WatchChanged
+from ._owner import Owner
+from ._owner_events import HandOverDue, OwnerEvent, WatchChanged
 from ._owner_lock import OwnerLock
 from ._process_operations import ProcessOperations
 from ._process_outbox import OutboxEntry

@@ -11,10 +11,8 @@ import logging
 import math
 import os
 import socket
-import time
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 from ..._task_end import leave_alone
 from ...client._client import Client
@@ -27,33 +25,33 @@ from ...protocols._protocol import Protocol
 from ...wire._handshake import Data
 from .._host_options import HostOptions, Own
 from ._back_pressure import BackPressure
+from ._batch_forwarder import BatchForwarder
 from ._descriptor_reserve import DescriptorReserve
 from ._follower_connection import FollowerConnection
 from ._follower_set import FollowerSet
 from ._ipc_frames import (
-    Answer,
     FeedPosition,
     GapNotice,
     HandOverAnswer,
     Hello,
     MessageBatch,
     Rejection,
-    Results,
-    SnapshotAnswer,
-    StatusReport,
     StatusRequest,
     StatusUpdate,
     StepDown,
-    SubscriptionRefusal,
     ToOwner,
     Welcome,
     encode_ipc_frame,
 )
 from ._join_credentials import JoinCredentials
+from ._loop_heartbeat import LoopHeartbeat
 from ._next_owner import find_next_owner, hand_over_refusal, preferrer
+from ._numbered_status import NumberedStatus
+from ._owner_events import HandOverDue, OwnerEvent, WatchChanged
 from ._owner_files import OwnerFiles
 from ._owner_lock import OwnerLock
 from ._owner_operations import OwnerOperations
+from ._owner_report import OwnerReport
 from ._owner_snapshot import OwnerSnapshot
 
 _log: Final = logging.getLogger("onesocket")
@@ -61,35 +59,6 @@ _REFRESH_INTERVAL: Final = 600.0
 """Seconds between two touches of the lock file; cleaners take what is days old."""
 _LATE_TICK: Final = 1.5
 """Heartbeats without a check of the files: after a longer pause of this process, another may have taken over."""
-_STOOD_STILL: Final = 0.5
-"""Seconds by which a heartbeat of a loop is late that stood still: it may do so again."""
-
-
-@dataclass(frozen=True, slots=True)
-class HandOverDue:
-    """This owner has to hand over."""
-
-    is_requested: bool
-    """True if it doesn't get the connection back because it prefers to: a user asked for it, or its loop stood."""
-
-
-@dataclass(frozen=True, slots=True)
-class WatchChanged:
-    """The value of `needs_watch` or `reset_in` may have changed; told with each heartbeat while the first is true."""
-
-
-OwnerEvent: TypeAlias = (
-    MessageBatch
-    | GapNotice
-    | StatusUpdate
-    | Results
-    | Answer
-    | SubscriptionRefusal
-    | SnapshotAnswer
-    | HandOverDue
-    | WatchChanged
-)
-"""Frames as they go to followers, `HandOverDue` and `WatchChanged`."""
 
 
 class OwnerPhase(enum.Enum):
@@ -127,17 +96,12 @@ class Owner:
         self._reserve = reserve
         self._options = options
         self._emit = emit
-        self._key = key
-        """The `key=` that names the connection in listings."""
-        self._base_epoch = epoch
-        """The newest epoch of the owners before, and ..."""
-        self._base_stats = stats
-        """... their counters."""
         self._loop = asyncio.get_running_loop()
         self._phase = OwnerPhase.SERVING
         self._checked_at = self._loop.time()
         self._refreshed_at = self._checked_at
-        self.status = self._shared_status(client.state, 0)
+        self._numbered = NumberedStatus(client, epoch, stats)
+        self.status = self._numbered.status(client.state, 0)
         fan_out = client.internals.fan_out
         self._followers = FollowerSet(
             credentials,
@@ -149,33 +113,23 @@ class Owner:
         )
         self._next_owner: FollowerConnection | None = None
         """The follower to which this owner hands over."""
-        self._batch: list[Data] = []
-        """Messages for the end of this turn of the loop."""
-        self._has_forwarded = False
-        """True if messages were forwarded in this turn: further ones wait for its end."""
         self._snapshot = OwnerSnapshot.of(protocol, fan_out)
+        self._forwarder = BatchForwarder(self._snapshot, self._forward, self._mark_loss)
+        self.forward_batch = self._forwarder.flush
         self._operations = self._make_operations(protocol)
         # Straight to the operations: one call less for each.
         self.submit = self._operations.submit
         self._files = OwnerFiles(
             lock, reserve, accepted=self._followers.accept, exhausted=_reject_exhausted, check=self.check_files
         )
-        self._heartbeat_timer: asyncio.TimerHandle | None = None
-        self._heartbeat_due = 0.0
-        self._was_late = False
-        """True once the event loop has stood still for a while."""
-        self._started = time.time()
-        self._rates = (0.0, 0.0)
-        self._message_counts = (0, 0)
-        self._published: tuple[State, int] = client.state, 0
-        self._published_early: tuple[State, int] | None = None
-        """State and epoch that were published before the client reported them: changes up to that one are old."""
+        self._heartbeat = LoopHeartbeat(options.heartbeat, self._on_heartbeat)
+        self._owner_report = OwnerReport(client, options, key)
         runner = client.internals.runner
         runner.is_shared = True
         runner.may_dial = self._may_dial
         # Where all tasks of the loop are cancelled, as `asyncio.run()` does at its end, the next owner follows.
         runner.outlives_loop, runner.on_left = self._outlives_loop, self._on_loop_ends
-        fan_out.tap(self._on_batch, self._on_gap)
+        fan_out.tap(self._forwarder.on_batch, self._on_gap)
         client.on_change(self._on_change)
 
     def __repr__(self) -> str:
@@ -199,7 +153,7 @@ class Owner:
     @property
     def needs_watch(self) -> bool:
         """True while other members use the connection, or once the loop has stood still; in any thread."""
-        return self._was_late or bool(self._followers)
+        return self._heartbeat.was_late or bool(self._followers)
 
     @property
     def is_wanted(self) -> bool:
@@ -214,12 +168,12 @@ class Owner:
     @property
     def epoch(self) -> int:
         """Epoch of the present connection, as all processes count."""
-        return self._base_epoch + self.client.epoch
+        return self._numbered.epoch
 
     @property
     def connection_stats(self) -> ConnectionStats:
         """Counters over all owners."""
-        return self._base_stats + self.client.stats.connection
+        return self._numbered.stats
 
     def _make_operations(self, protocol: Protocol) -> OwnerOperations:
         return OwnerOperations(
@@ -238,7 +192,7 @@ class Owner:
     def start(self) -> None:
         """Listen for followers. Raises OSError or `NoRuntimeDirectory`."""
         self._files.start()
-        self._wait_for_heartbeat()
+        self._heartbeat.start()
 
     def break_off(self) -> None:
         """Reset the connection and release the lock, as the event loop takes no turn; in any thread."""
@@ -265,8 +219,7 @@ class Owner:
         in_order = await self._is_done(self._post_own)
         if self._current_phase() is OwnerPhase.SERVING:
             self._phase = OwnerPhase.HANDING_OVER
-        if self._heartbeat_timer is not None:
-            self._heartbeat_timer.cancel()
+        self._heartbeat.stop()
         self._files.stop()
         in_order = await self._is_done(self._end_connection) and in_order
         in_order = await self._is_done(functools.partial(self._settle, in_order=in_order)) and in_order
@@ -301,7 +254,7 @@ class Owner:
             runner.abort()  # its descriptors are released: no answer would come
         await self.client.aclose()  # bounded by its own deadlines; before its end another must not dial
         await self._operations.finish()  # messages sent meanwhile need their result, or would be sent twice
-        self.forward_batch()
+        self._forwarder.flush()
 
     async def _settle(self, *, in_order: bool) -> None:
         await self._before_release(in_order=in_order)
@@ -346,15 +299,12 @@ class Owner:
 
     def go_on(self) -> None:
         """Do what is overdue: Ctrl-C may have interrupted a heartbeat, while the event loop goes on nevertheless."""
-        if self._phase is OwnerPhase.SERVING and self._loop.time() - self._heartbeat_due > _STOOD_STILL:
-            self._on_heartbeat()
+        if self._phase is OwnerPhase.SERVING:
+            self._heartbeat.go_on()
 
-    def _on_heartbeat(self) -> None:
-        due = self._heartbeat_due
-        self._wait_for_heartbeat()  # first, and ...
-        self._on_turn_end()  # ... again, as Ctrl-C may interrupt the rest, or have interrupted that
-        if not self._was_late and self._loop.time() - due > _STOOD_STILL:
-            self._was_late = True
+    def _on_heartbeat(self, *, is_first_late: bool) -> None:
+        self._forwarder.on_turn_end()  # again, as Ctrl-C may interrupt the rest, or have interrupted that
+        if is_first_late:
             self._emit(WatchChanged())
         elapsed = self._loop.time() - self._checked_at + 1e-9
         self.check_files()
@@ -363,21 +313,13 @@ class Owner:
             self._lock.refresh()
         if self.client.state is State.CONNECTED:
             self._reserve.fill()
-        stats, before = self.client.stats, self._message_counts
-        self._message_counts = stats.received, stats.sent
-        self._rates = (stats.received - before[0]) / elapsed, (stats.sent - before[1]) / elapsed
+        self._owner_report.measure(elapsed)
         self._refresh_status()
         self._followers.send_heartbeat(self.connection_stats)
         if self.needs_watch:
             self._emit(WatchChanged())  # again: there may have been no thread to watch
         if self._options.own is not Own.PREFER and self._phase is OwnerPhase.SERVING:
             self._hand_over_to_preferrer()
-
-    def _wait_for_heartbeat(self) -> None:
-        if self._heartbeat_timer is not None:
-            self._heartbeat_timer.cancel()
-        self._heartbeat_due = self._loop.time() + self._options.heartbeat
-        self._heartbeat_timer = self._loop.call_at(self._heartbeat_due, self._on_heartbeat)
 
     def _refresh_status(self) -> None:
         """Publish what changes without a change of the state."""
@@ -387,40 +329,6 @@ class Owner:
 
     # --- from the connection ----------------------------------------------------------------------------------------
 
-    def _on_batch(self, batch: list[Data]) -> None:
-        try:
-            self._take_batch(batch)
-        except BaseException:
-            self._mark_loss()
-            raise
-
-    def _take_batch(self, batch: list[Data]) -> None:
-        if self._snapshot is not None:
-            self._snapshot.on_batch(batch)
-        # The first batch of a turn is forwarded at once, the others together: a write costs more than a message.
-        if self._has_forwarded:
-            self._batch += batch
-            return
-        self._has_forwarded = True
-        self._loop.call_soon(self._on_turn_end)
-        self._forward(batch)
-
-    def _on_turn_end(self) -> None:
-        self._has_forwarded = bool(self._batch)
-        if self._has_forwarded:
-            self._loop.call_soon(self._on_turn_end)
-            self.forward_batch()
-
-    def forward_batch(self) -> None:
-        """Forward the messages that wait for the end of this turn."""
-        batch, self._batch = self._batch, []
-        try:
-            if batch:
-                self._forward(batch)
-        except BaseException:
-            self._mark_loss()
-            raise
-
     def _mark_loss(self) -> None:
         """Mark where there was no memory, or Ctrl-C interrupted: some processes have these messages, others not."""
         self.deliver_gap(Gap(GapReason.OVERFLOW, self.epoch))
@@ -428,11 +336,11 @@ class Owner:
     def _on_gap(self, gap: Gap) -> None:
         if self._snapshot is not None:
             self._snapshot.keeper.lose(gap)
-        self.forward_batch()
+        self._forwarder.flush()
         if self._current_phase() is OwnerPhase.REPLACED:
             return
         self._publish_early()
-        self.deliver_gap(dataclasses.replace(gap, epoch=self._base_epoch + gap.epoch))
+        self.deliver_gap(self._numbered.gap(gap))
 
     def _forward(self, batch: list[Data]) -> None:
         if self._current_phase() is OwnerPhase.REPLACED:
@@ -441,19 +349,13 @@ class Owner:
         self.deliver_batch(batch)
 
     def _on_change(self, change: Change) -> None:
-        present = change.new, change.epoch
-        if self._published_early is None:
-            self._published = present
-            self._publish(*present)
-        elif present == self._published_early:
-            self._published_early = None
+        if self._numbered.is_news(change):
+            self._publish(change.new, change.epoch)
 
     def _publish_early(self) -> None:
         """Publish that a connection is up before its first message: the client reports its changes a little later."""
-        present = self.client.state, self.client.epoch
-        if present != self._published and present[0] is State.CONNECTED and self._phase is OwnerPhase.SERVING:
-            self._published = self._published_early = present
-            self._publish(*present)
+        if self._phase is OwnerPhase.SERVING and self._numbered.is_up_unpublished():
+            self._publish_present()
 
     def _publish_present(self) -> None:
         self._publish(self.client.state, self.client.epoch)
@@ -461,20 +363,9 @@ class Owner:
     def _publish(self, state: State, epoch: int) -> None:
         if self._current_phase() is not OwnerPhase.SERVING:
             return  # further states are the next owner's
-        self._lock.note_newer(self._base_epoch + epoch)  # before any process knows it
-        self.deliver_status(self._shared_status(state, epoch))
-
-    def _shared_status(self, state: State, epoch: int) -> Status:
-        """The client's status with the state and epoch as all processes count them, without its own queues."""
-        return dataclasses.replace(
-            self.client.status,
-            state=state,
-            epoch=self._base_epoch + epoch,
-            outbox=0,
-            inbox=0,
-            subscribers=0,
-            is_held=False,
-        )
+        status = self._numbered.status(state, epoch)
+        self._lock.note_newer(status.epoch)  # before any process knows it
+        self.deliver_status(status)
 
     # --- to the processes of this host --------------------------------------------------------------------------------
 
@@ -507,7 +398,7 @@ class Owner:
             case Hello():
                 self._attach(follower, frame)
             case StatusRequest():
-                follower.send_frame(self._status_report())
+                follower.send_frame(self._owner_report.frame(self._followers, self.status, self.cluster_part))
                 self._followers.close_unattached(follower)
             case StepDown():
                 self._step_down(follower)
@@ -522,10 +413,10 @@ class Owner:
         if self._current_phase() is not OwnerPhase.SERVING:
             self._followers.close_unattached(follower)
             return
-        self.forward_batch()  # not for a new follower
+        self._forwarder.flush()  # not for a new follower
         heartbeat, ownership_id = self._options.heartbeat, self.ownership_id
         is_from_other = hello.ownership_id not in (0, ownership_id)
-        if is_from_other and hello.epoch > self._base_epoch:
+        if is_from_other and hello.epoch > self._numbered.base_epoch:
             self._renumber(hello.epoch)
         status = dataclasses.replace(self.status, retry_in=self.client.internals.runner.retry_in)
         welcome = Welcome(os.getpid(), ownership_id, heartbeat, status, self.connection_stats)
@@ -542,8 +433,8 @@ class Owner:
 
         The lock file tells of earlier epochs, unless it was removed, or its owner stopped before it could write.
         """
-        self._followers.renumber(known - self._base_epoch)
-        self._base_epoch = known
+        self._followers.renumber(known - self._numbered.base_epoch)
+        self._numbered.base_epoch = known
         self._publish_present()
 
     def _hand_over_to_preferrer(self) -> None:
@@ -567,22 +458,6 @@ class Owner:
         if self._next_owner is None:
             self._next_owner = next_owner
             self._emit(HandOverDue(is_requested))
-
-    def _status_report(self) -> StatusReport:
-        next_owner = find_next_owner(self._followers.attached)
-        return StatusReport(
-            pid=os.getpid(),
-            started=self._started,
-            followers=len(self._followers),
-            dropped=self._followers.dropped,
-            received_per_second=self._rates[0],
-            sent_per_second=self._rates[1],
-            status=self.status,
-            own=Own(self._options.own),
-            next_owner=None if next_owner is None else next_owner.peer_pid,
-            key=self._key,
-            cluster=self.cluster_part,
-        )
 
 
 def _reject_exhausted(sock: socket.socket) -> None:
