@@ -19,7 +19,6 @@ from ...client._client import Client
 from ...client._connect_reminder import ConnectReminder, connect_hint
 from ...client._delivery import DELIVERED, Delivery
 from ...client._error_reporter import ErrorReporter
-from ...client._gap import Gap, GapReason, merge_gaps
 from ...client._instruments import Observer, SourceKind, check_instruments
 from ...client._options import check_retry
 from ...client._request_calls import AnswerSink, finish_request
@@ -27,7 +26,6 @@ from ...client._status import Change, ConnectionStats, Status
 from ...client._upstream_subscriptions import KeySubscriber
 from ...errors import (
     ClientClosed,
-    DecodeError,
     ForkedCopy,
     OnesocketError,
     OwnerLost,
@@ -41,16 +39,15 @@ from ...protocols._fingerprint import digest
 from ...protocols._request_template import RequestTemplate
 from ...recording._recorder import FlightRecorder
 from ...urls import redact
-from ...wire._handshake import Data
 from .._connection_key import secret_digest
 from .._host_options import Own
 from .._option_digests import check_comparable_between_processes, option_digests
 from .._upstream import ConnectionSpec, UpstreamEvents
+from ._decoded_answers import DecodedAnswers
 from ._descriptor_reserve import DescriptorReserve
 from ._election import ElectionEvent
 from ._follower import FeedPlace, Follower, FollowerAttached, FollowerEvent, OwnerDisconnected
 from ._forwarding_protocol import install_forwarding, unpacker
-from ._inbound_buffer import InboundBuffer
 from ._ipc_frames import (
     Answer,
     GapNotice,
@@ -61,7 +58,6 @@ from ._ipc_frames import (
     StatusUpdate,
     SubscriptionRefusal,
     Verb,
-    Welcome,
 )
 from ._join_credentials import CLUSTER_OPTION, JoinCredentials
 from ._local_status import LocalStatus
@@ -69,6 +65,7 @@ from ._membership import JoinFailed, Membership, MembershipEvent, OwnerMissing, 
 from ._owner import Owner
 from ._owner_events import HandOverDue, OwnerEvent, WatchChanged
 from ._owner_lock import OwnerLock
+from ._process_feed import WANTED_STATES, ProcessFeed
 from ._process_operations import ProcessOperations
 from ._process_outbox import OutboxEntry
 from ._runtime_paths import RuntimePaths
@@ -77,8 +74,6 @@ from ._snapshot_requests import SnapshotRequests
 _log = logging.getLogger("onesocket")
 _OWNER_LOOKUP_SLACK: Final = 5.0
 """Seconds that finding the owner may take beyond the connection's own deadlines."""
-_WANTED_STATES: Final = frozenset({State.CONNECTED, State.CONNECTING, State.BACKING_OFF, State.CLOSING})
-"""States in which a connection whose owner is gone is restored."""
 
 
 class HostUpstream:
@@ -103,7 +98,6 @@ class HostUpstream:
         # A call may wait as long for the time that the server has named as for its attempt.
         self._deadline = 2 * float(options.get("open_timeout", 10.0)) + self._close_timeout + _OWNER_LOOKUP_SLACK
         self._decode = unpacker(spec.protocol)
-        self._inbound = InboundBuffer(self._decode, spec.host_options.buffer, self._count_undecodable)
         self._membership = Membership(
             RuntimePaths.of(key.digest(), spec.host_options.directory),
             spec.host_options,
@@ -120,20 +114,15 @@ class HostUpstream:
         self._observer = Observer(self.instruments, SourceKind.PROCESS, ErrorReporter(self._shown_url, None).report)
         self._owner: Owner | None = None
         """The role of this process, while it holds the connection."""
-        self._heard_stats = ConnectionStats()
-        """Counters of the connection as the last owner told them, or this process counted them as the owner."""
+        self._feed = ProcessFeed(self._decode, spec.host_options.buffer, self._local_status)
         limits: OutboxLimits | None = options.get("outbox", OutboxLimits())
         self._operations = ProcessOperations(spec.protocol, limits, self._membership, self._local_status)
         self._snapshot_requests = SnapshotRequests(self._membership)
-        self._inbound.on_snapshot = self._snapshot_requests.on_answer
-        self._inbound.ask_again = self._snapshot_requests.submit
+        self._feed.set_snapshot_requests(self._snapshot_requests)
         self._spare_client: Client | None = None
         self._place = FeedPlace()
-        self._is_held = False
         self._left_in_order = False
         """True if the last owner closed the connection in order."""
-        self._earlier_gap: Gap | None = None
-        """Marker of an earlier change of owners, still due when the last role was lost."""
         self._pid = os.getpid()
         self._closing: asyncio.Task[None] | None = None
         self._on_watch: Callable[[], object] | None = None
@@ -160,7 +149,7 @@ class HostUpstream:
     def connection_stats(self) -> ConnectionStats:
         """The counters over all owners; those of another process are at most one heartbeat old."""
         owner = self._owner
-        return self._heard_stats if owner is None else owner.connection_stats
+        return self._feed.heard_stats if owner is None else owner.connection_stats
 
     @property
     def is_owner(self) -> bool:
@@ -226,7 +215,7 @@ class HostUpstream:
             },
         )
         self._local_status.attach(sink)
-        self._inbound.attach(sink)
+        self._feed.attach(sink)
         self._membership.begin()
 
     async def connect(self, *, retry: bool | None = None) -> Outcome:
@@ -308,17 +297,11 @@ class HostUpstream:
 
     def hold(self) -> None:
         """Stop the feed into this process; other processes don't notice."""
-        self._is_held = True
-        self._inbound.hold()
+        self._feed.hold()
 
     def release(self) -> None:
         """Let the feed go on in the next turn: a reader calls this in the middle of reading."""
-        self._is_held = False
-        asyncio.get_running_loop().call_soon(self._release)
-
-    def _release(self) -> None:
-        if not self._is_held:
-            self._inbound.release()
+        self._feed.release()
 
     def file_descriptors(self) -> Iterable[int]:
         """All sockets, and after them the lock."""
@@ -385,7 +368,7 @@ class HostUpstream:
             key=self._spec.key.name,
             epoch=known_epoch if last is None else max(known_epoch, last.epoch),
             expects_followers=known_epoch > 0 or (last is not None and last.ownership_id != 0),
-            stats=self._heard_stats,
+            stats=self._feed.heard_stats,
             emit=self._on_event,
             adopt=self._membership.adopt,
         )
@@ -399,7 +382,7 @@ class HostUpstream:
     def _retry_delay(self, error: OnesocketError, failures: int) -> float | None:
         """The delay until the next attempt to get a role: an owner's connection is restored by the client's policy."""
         state, policy = self._local_status.present.state, self._reconnect
-        if self._closing is not None or state not in (*_WANTED_STATES, State.STOPPED):
+        if self._closing is not None or state not in (*WANTED_STATES, State.STOPPED):
             return None
         if policy is None or policy.exhausted(failures):
             return None
@@ -412,13 +395,11 @@ class HostUpstream:
     def _on_event(self, event: OwnerEvent | FollowerEvent | MembershipEvent) -> None:
         match event:
             case MessageBatch(messages):
-                self._inbound.on_messages(messages)
-            case Answer() | Results() | SubscriptionRefusal() | SnapshotAnswer():
-                self._on_answer(event)
-            case FollowerAttached() | GapNotice() | StatusUpdate():
-                self._on_marker(event)
-            case OwnerHeartbeat(stats):
-                self._heard_stats = stats
+                self._feed.on_messages(messages)
+            case Answer() | Results() | SubscriptionRefusal():
+                self._operations.on_event(event)
+            case FollowerAttached() | GapNotice() | StatusUpdate() | SnapshotAnswer() | OwnerHeartbeat():
+                self._feed.on_event(event)
             case HandOverDue(is_requested):
                 self._membership.handle_event(
                     ElectionEvent.HAND_OVER_REQUESTED if is_requested else ElectionEvent.STEP_DOWN_REQUESTED
@@ -446,41 +427,11 @@ class HostUpstream:
             case JoinFailed(error):
                 self._local_status.enter(State.FAILED, error)
 
-    def _on_marker(self, event: FollowerAttached | GapNotice | StatusUpdate) -> None:
-        match event:
-            case FollowerAttached(welcome, goes_on):
-                self._on_attached(welcome, goes_on=goes_on)
-            case GapNotice(gap):
-                self._on_gap(gap)
-            case StatusUpdate(status):
-                self._on_status(status)
-
-    def _on_attached(self, welcome: Welcome, *, goes_on: bool) -> None:
-        self._heard_stats = welcome.stats
-        if goes_on:  # if anything is missing, the owner knows how much
-            self._inbound.due = self._earlier_gap
-        if welcome.gap is not None:
-            self._on_gap(welcome.gap)
-        self._on_status(welcome.status)
-
-    def _on_gap(self, gap: Gap) -> None:
-        self._inbound.epoch = gap.epoch
-        due = self._inbound.due
-        if due is None:
-            self._inbound.on_gap(gap)
-        else:
-            self._inbound.due = merge_gaps(due, gap)
-
-    def _on_answer(self, answer: Answer | Results | SubscriptionRefusal | SnapshotAnswer) -> None:
-        if isinstance(answer, SnapshotAnswer):
-            self._inbound.on_answer(answer)
-        else:
-            self._operations.on_event(answer)
-
     def _on_role_taken(self, role: Role) -> None:
         self._operations.on_role_taken()
         self._snapshot_requests.on_role_taken()
         self._owner = role if isinstance(role, Owner) else None
+        self._feed.losses = None if self._owner is None else self._owner.client.internals.fan_out.losses
         if self._on_watch is not None:
             self._on_watch()
         self._observer.begin(self, self._source_kind)
@@ -494,37 +445,15 @@ class HostUpstream:
 
     def _on_role_lost(self, *, in_order: bool) -> None:
         self._operations.on_role_lost(in_order=in_order)
-        self._heard_stats, self._owner = self.connection_stats, None
+        self._feed.heard_stats, self._owner = self.connection_stats, None
         self._left_in_order = in_order
-        present = self._local_status.present
-        is_wanted = present.state in _WANTED_STATES
-        error = OwnerLost(
-            "the process that held the connection let go of it"
-            if in_order
-            else "the process that held the connection ended, or doesn't answer any more"
+        self._feed.on_owner_lost(
+            OwnerLost(
+                "the process that held the connection let go of it"
+                if in_order
+                else "the process that held the connection ended, or doesn't answer any more"
+            )
         )
-        self._earlier_gap = self._inbound.due
-        if is_wanted or present.epoch:  # the next owner's client knows of no connection before
-            self._inbound.due = Gap(GapReason.RECONNECTED, present.epoch, error=error)
-        if is_wanted:
-            self._local_status.enter(State.CONNECTING, error)
-
-    def _on_status(self, status: Status) -> None:
-        if status.state is State.CLOSED:
-            return  # that of the owner's client, not of the connection
-        before = self._local_status.replace(status)
-        self._inbound.epoch = status.epoch
-        due = self._inbound.due
-        if status.state is State.CONNECTED and due is not None:
-            self._inbound.due = None
-            if self._owner is not None:  # its own client knows of no connection before
-                self._owner.client.internals.fan_out.losses.gaps += 1
-            self._inbound.on_gap(dataclasses.replace(due, epoch=status.epoch))
-        self._local_status.report_since(before)
-
-    def _count_undecodable(self) -> None:
-        if self._owner is not None:  # its client passes messages on undecoded
-            self._owner.client.internals.fan_out.losses.undecodable += 1
 
     @property
     def _source_kind(self) -> SourceKind:
@@ -552,24 +481,3 @@ class HostUpstream:
 
 def _do_nothing() -> None:
     """Leave a role as it is."""
-
-
-class DecodedAnswers:
-    """An `AnswerSink` of frames, for one of messages."""
-
-    __slots__ = ("_decode", "_sink", "end", "fail")
-
-    def __init__(self, decode: Callable[[Data], Any], sink: AnswerSink) -> None:
-        self._decode = decode
-        self._sink = sink
-        self.fail = sink.fail
-        self.end = sink.end
-
-    def take(self, answer: Data) -> None:
-        """Decode an answer; one that can't be decoded ends the stream."""
-        try:
-            message = self._decode(answer)
-        except DecodeError as error:
-            self.fail(error.with_data(answer))
-        else:
-            self._sink.take(message)
