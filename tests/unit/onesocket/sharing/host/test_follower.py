@@ -15,7 +15,8 @@ from onesocket.sharing.host._follower import FeedPlace, Follower, OwnerDisconnec
 from onesocket.sharing.host._ipc_frames import FrameSplitter, Results, SendMessages, Welcome, decode_follower_frame
 from onesocket.sharing.host._join_credentials import JoinCredentials
 from onesocket.sharing.host._local_status import LocalStatus
-from onesocket.sharing.host._membership import JoinFailed, Membership, RoleLost, RoleTaken
+from onesocket.sharing.host._membership import Membership
+from onesocket.sharing.host._membership_events import JoinFailed, RoleLost, RoleTaken
 from onesocket.sharing.host._owner_lock import OwnerLock
 from onesocket.sharing.host._runtime_paths import RuntimePaths
 

@@ -61,7 +61,8 @@ from ._ipc_frames import (
 )
 from ._join_credentials import CLUSTER_OPTION, JoinCredentials
 from ._local_status import LocalStatus
-from ._membership import JoinFailed, Membership, MembershipEvent, OwnerMissing, Role, RoleLost, RoleTaken
+from ._membership import Membership
+from ._membership_events import JoinFailed, MembershipEvent, OwnerMissing, Role, RoleLost, RoleTaken
 from ._owner import Owner
 from ._owner_events import HandOverDue, OwnerEvent, WatchChanged
 from ._owner_lock import OwnerLock

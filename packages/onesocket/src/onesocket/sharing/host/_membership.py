@@ -7,8 +7,7 @@ import logging
 import math
 import random
 from collections.abc import Callable, Coroutine, Iterable
-from dataclasses import dataclass
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 from ..._task_end import leave_alone
 from ...errors import (
@@ -29,9 +28,12 @@ from .._host_options import HostOptions, Own
 from ._descriptor_reserve import DescriptorReserve
 from ._election import Election, ElectionAction, ElectionEvent, ElectionPhase
 from ._follower import Follower
+from ._membership_events import JoinFailed, MembershipEvent, OwnerMissing, Role, RoleLost, RoleTaken
 from ._owner import Owner
-from ._owner_lock import OwnerLock, ownership_id_of
+from ._owner_lock import OwnerLock
 from ._owner_record import OwnerRecord
+from ._process_lock import ProcessLock
+from ._role_waiters import RoleWaiters
 from ._runtime_paths import RuntimePaths, translate_os_error
 
 _log: Final = logging.getLogger("onesocket")
@@ -39,40 +41,6 @@ _FATAL_ERRORS: Final = (TokenMismatch, ForeignUser, VersionMismatch, OptionConfl
 """Errors that keep a process out until a user changes something. All others may be over in a moment."""
 MISSING_AFTER: Final = 1.0
 """Seconds without an owner after which a process that never owns tells that: longer than any change of owners takes."""
-
-Role: TypeAlias = Owner | Follower
-
-
-@dataclass(frozen=True, slots=True)
-class RoleTaken:
-    """This process can use the connection."""
-
-    role: Role
-
-
-@dataclass(frozen=True, slots=True)
-class RoleLost:
-    """This process has no role any more; another one follows."""
-
-    in_order: bool
-    """True if messages without a result were not sent."""
-
-
-@dataclass(frozen=True, slots=True)
-class JoinFailed:
-    """Joining failed permanently: no further attempt is made until `acquire_role` is called again."""
-
-    error: OnesocketError
-
-
-@dataclass(frozen=True, slots=True)
-class OwnerMissing:
-    """This process never owns, and there has been no owner for a while; it goes on looking."""
-
-    error: NoOwner
-
-
-MembershipEvent: TypeAlias = RoleTaken | RoleLost | JoinFailed | OwnerMissing
 
 
 class Membership:
@@ -88,7 +56,6 @@ class Membership:
         retry_delay: Callable[[OnesocketError, int], float | None],
         emit: Callable[[MembershipEvent], object],
     ) -> None:
-        self._paths = paths
         self._options = options
         self._make_owner = make_owner
         self._make_follower = make_follower
@@ -105,16 +72,11 @@ class Membership:
         """Reason for which there is no role yet, or no answer of the owner."""
         self._reserve = DescriptorReserve()
         self._attaching: Follower | None = None
-        self._lock: OwnerLock | None = None
-        self._owner_id: int | None = None
-        """Ownership id of the owner that this process attaches to."""
-        self._owner_record: OwnerRecord | None = None
-        """Record of that owner, for when it ends and its lock file is gone."""
-        self._had_role = False
+        self._lock = ProcessLock(paths, takes_over=options.takes_over)
         self._failures = 0
         """Steps that failed in a row."""
         self._step: asyncio.Task[None] | None = None
-        self._waiters: list[asyncio.Future[Role]] = []
+        self._waiters = RoleWaiters()
         self._timer: asyncio.TimerHandle | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._heard_at = 0.0
@@ -144,14 +106,9 @@ class Membership:
         role = self.usable_role
         if role is not None:
             return role
-        future: asyncio.Future[Role] = asyncio.get_running_loop().create_future()
-        self._waiters.append(future)
+        future = self._waiters.add()
         self.handle_event(ElectionEvent.JOIN)
-        try:
-            return await future
-        finally:
-            if future in self._waiters:
-                self._waiters.remove(future)
+        return await future
 
     def on_owner_disconnected(self, *, in_order: bool, leaves_lock: bool) -> None:
         """The present role's owner is gone; the end of an earlier one is ignored.
@@ -161,7 +118,7 @@ class Membership:
         if isinstance(self.role, Follower) and self.role.is_over:
             self.role = None
             if in_order:
-                self._owner_record = None  # the process may live on; its connection is closed
+                self._lock.forget_owner()  # the process may live on; its connection is closed
             self._reserve.release()  # becoming the owner takes descriptors, and the program may have none left
             self._emit(RoleLost(in_order))
             self._election.leaves_lock = leaves_lock
@@ -175,14 +132,14 @@ class Membership:
 
     def break_off(self) -> None:
         """Let go of the connection, and after it of the lock; in any thread. The role learns it from its lock."""
-        role, lock = self.role, self._lock
+        role, lock = self.role, self._lock.held
         for part in (role, self._attaching):
             if part is not None:
                 part.break_off()
         if lock is not None:
             lock.surrender(tuple)
         if self._loop is not None and self._loop.is_closed():
-            self._release_lock()
+            self._lock.release()
             self._reserve.release()
 
     async def aclose(self, drain: Callable[[], Coroutine[Any, Any, None]], timeout: float) -> None:
@@ -190,7 +147,7 @@ class Membership:
         self._election.handle(ElectionEvent.LEAVE, asyncio.get_running_loop().time())
         if self._timer is not None:
             self._timer.cancel()
-        self._reject_waiters(ClientClosed())
+        self._waiters.reject(ClientClosed())
         step = self._step
         if step is not None and not step.done():
             if not isinstance(self.role, Owner):
@@ -206,7 +163,7 @@ class Membership:
             if isinstance(role, Follower):
                 role.leave()
             self.role = None
-            self._release_lock()
+            self._lock.release()
             self._reserve.release()
 
     # --- the election -----------------------------------------------------------------------------------------------
@@ -255,48 +212,33 @@ class Membership:
 
     def _try_lock(self) -> None:
         try:
-            self._paths = self._paths.ensure(again=self._had_role)  # the directory may have been removed
-            lock = OwnerLock.acquire(self._paths, self._keep_lock, beside_stopped=self._options.takes_over)
-        except OnesocketError as error:
-            if self._paths.is_being_restored(error):
+            is_acquired = self._lock.acquire()
+        except Exception as error:  # noqa: BLE001 - no memory, or a bug: the election waits for what comes of this
+            if isinstance(error, OnesocketError) and self._lock.paths.is_being_restored(error):
                 self._handle_soon(ElectionEvent.LOCK_BUSY)
             else:
-                self._on_step_failed(error)
+                self._on_step_failed(_typed_error(error))
             return
-        except Exception as error:  # noqa: BLE001 - no memory, or a bug: the election waits for what comes of this
-            self._on_step_failed(_typed_error(error))
-            return
-        if lock is not None:
-            if lock.predecessor is None:
-                lock.predecessor = self._owner_record
+        if is_acquired:
             self._handle_soon(ElectionEvent.LOCK_ACQUIRED)
-            return
-        if self._election.phase is ElectionPhase.FOLLOWING:
+        elif self._election.phase is ElectionPhase.FOLLOWING:
             self._check_owner()
-            return
-        self._owner_id = ownership_id_of(self._paths.lock)
-        self._handle_soon(ElectionEvent.LOCK_BUSY)
+        else:
+            self._lock.see_owner()
+            self._handle_soon(ElectionEvent.LOCK_BUSY)
 
     def _check_owner(self) -> None:
         """Turn to the next owner if another process has taken over from the silent one."""
-        owner_id = ownership_id_of(self._paths.lock)
-        if owner_id and owner_id != self._owner_id:
+        if self._lock.has_other_owner():
             self._handle_soon(ElectionEvent.OWNER_LOST)
 
     def _take_over(self) -> None:
         try:
-            self._paths = self._paths.ensure(again=self._had_role)  # as in `_try_lock`
-            lock = OwnerLock.take_over(self._paths, self._owner_id, self._keep_lock)
-        except OSError as error:
-            self._on_step_failed(translate_os_error(error, "the lock of a stopped owner can't be replaced"))
-            return
+            is_acquired = self._lock.take_over()
         except Exception as error:  # noqa: BLE001 - as in `_try_lock`
             self._on_step_failed(_typed_error(error))
             return
-        self._handle_soon(ElectionEvent.LOCK_BUSY if lock is None else ElectionEvent.LOCK_ACQUIRED)
-
-    def _keep_lock(self, lock: OwnerLock) -> None:
-        self._lock = lock
+        self._handle_soon(ElectionEvent.LOCK_ACQUIRED if is_acquired else ElectionEvent.LOCK_BUSY)
 
     def _handle_soon(self, event: ElectionEvent) -> None:
         # In the next turn: the actions of the last event are being performed.
@@ -309,7 +251,7 @@ class Membership:
     async def _attach(self) -> None:
         try:
             follower = self._attaching = self._make_follower(self._election.own)
-            welcome = await follower.attach(self._paths, self._options.attach_timeout)
+            welcome = await follower.attach(self._lock.paths, self._options.attach_timeout)
         except (OSError, NoRuntimeDirectory, IpcError):
             if self._election.own is Own.NEVER:
                 self._note_missing_owner()
@@ -328,8 +270,7 @@ class Membership:
             self._emit(RoleLost(in_order=False))  # it has told where the feed of this owner begins
             self.handle_event(ElectionEvent.ATTACH_FAILED)
             return
-        self._owner_id = welcome.ownership_id
-        self._owner_record = OwnerRecord.of(follower.peer_pid, welcome.status.epoch)
+        self._lock.note_owner(welcome.ownership_id, OwnerRecord.of(follower.peer_pid, welcome.status.epoch))
         self._election.owner_heartbeat = welcome.heartbeat
         self.handle_event(ElectionEvent.ATTACHED)
         try:
@@ -349,7 +290,7 @@ class Membership:
             self._emit(OwnerMissing(self.join_error))
 
     async def _serve(self) -> None:
-        lock = self._lock
+        lock = self._lock.held
         if lock is None:
             return
         owner: Owner | None = None
@@ -362,7 +303,7 @@ class Membership:
             is_taken = True
             self._take_role(owner)
         except (Exception, asyncio.CancelledError) as error:
-            self.role = self._lock = None
+            self.role = self._lock.held = None
             if owner is not None:
                 await self._end_owner(owner)
             lock.release()
@@ -378,7 +319,7 @@ class Membership:
             if isinstance(owner, Owner):
                 in_order = await self._end_owner(owner)
                 self.role = None
-                self._release_lock()
+                self._lock.release()
                 self._emit(RoleLost(in_order=in_order))
         finally:
             self.handle_event(ElectionEvent.RELEASED)
@@ -395,11 +336,10 @@ class Membership:
     def _take_role(self, role: Role) -> None:
         self.role = role
         self.join_error = None
-        self._had_role = True
+        self._lock.had_role = True
         self._emit(RoleTaken(role))
         self._failures = 0
-        for future in self._take_waiters():
-            future.set_result(role)
+        self._waiters.resolve(role)
 
     def _detach(self) -> None:
         role, self.role = self.role, None
@@ -420,30 +360,17 @@ class Membership:
             self._fail(error)
             return
         self.join_error = error
-        self._release_lock()
-        self._reject_waiters(error)
+        self._lock.release()
+        self._waiters.reject(error)
         self.handle_event(event, delay)
 
     def _fail(self, error: OnesocketError) -> None:
         self._failures = 0
         self.handle_event(ElectionEvent.LEAVE)
         self._detach()
-        self._release_lock()
-        self._reject_waiters(error)
+        self._lock.release()
+        self._waiters.reject(error)
         self._emit(JoinFailed(error))
-
-    def _reject_waiters(self, error: OnesocketError) -> None:
-        for future in self._take_waiters():
-            future.set_exception(error.copy())
-
-    def _take_waiters(self) -> list[asyncio.Future[Role]]:
-        waiters, self._waiters = self._waiters, []
-        return [future for future in waiters if not future.done()]
-
-    def _release_lock(self) -> None:
-        lock, self._lock = self._lock, None
-        if lock is not None:
-            lock.release()
 
 
 def _typed_error(error: Exception) -> OnesocketError:

@@ -23,7 +23,8 @@ from ...protocols._request_template import RequestTemplate
 from ...wire._handshake import Data
 from ._follower import Follower
 from ._ipc_frames import FIRST_REQUEST_NUMBER, Ask, Cancellation, Request, Verb
-from ._membership import Membership, Role
+from ._membership import Membership
+from ._membership_events import Role
 
 _ANSWER_LOST: Final = (
     "the process that held the connection is gone: the request may or may not have been carried out; ask again only if "
