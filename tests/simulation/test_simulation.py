@@ -12,6 +12,7 @@ from onesocket.client._connection_attempt import ConnectionAttempt
 from onesocket.client._delivery import DELIVERED
 from onesocket.client._early_messages import EarlyMessages
 from onesocket.client._fan_out import FanOut
+from onesocket.client._outbox_expiry import OutboxExpiry
 from onesocket.client._overlap import Overlap
 from onesocket.client._queue import Queue
 from onesocket.client._runner import Runner
@@ -136,7 +137,7 @@ def no_gap_marker(patch: pytest.MonkeyPatch) -> None:
 
 def waiting_messages_forgotten(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Sender, "reject_waiting", lambda _self, _error: None)
-    patch.setattr(Sender, "_watch_age", lambda _self: None)
+    patch.setattr(OutboxExpiry, "watch", lambda _self: None)
 
 
 def messages_sent_twice(patch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from onesocket import Pace, Raw
-from onesocket.client._sender import FrameSource
+from onesocket.client._frame_source import FrameSource
 from onesocket.testing import MemoryServer
 
 from ...virtual_time import make_client, on_virtual_time, settle

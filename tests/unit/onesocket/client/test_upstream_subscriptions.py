@@ -8,7 +8,8 @@ from typing import Any, cast
 import pytest
 
 from onesocket import Json, Raw
-from onesocket.client._sender import FrameSource, Sender
+from onesocket.client._frame_source import FrameSource
+from onesocket.client._sender import Sender
 from onesocket.client._upstream_subscriptions import UpstreamSubscriptions
 from onesocket.errors import EncodeError, InvalidOption, SubscriptionRefused
 from onesocket.protocols import SubscriptionAnswer, Subscriptions

@@ -15,11 +15,12 @@ from ..protocols._requests import RequestId
 from ._connection_attempt import ConnectionAttempt
 from ._error_reporter import one_line
 from ._frame_receivers import Publisher
+from ._in_flight import InFlight
 from ._options import Options
 from ._overlap import Overlap
 from ._request_tracker import RequestTracker
 from ._rotation_watch import RotationWatch
-from ._sender import Draining, Sender
+from ._sender import Sender
 from ._silence_watch import SilenceWatch
 from ._successor import Successor
 
@@ -70,7 +71,7 @@ class Rotations:
         """The successor once it is logged in, until it is authoritative."""
         self._drained: ConnectionAttempt | None = None
         """The connection whose place a successor has taken, and ..."""
-        self._draining: Draining | None = None
+        self._draining: InFlight | None = None
         self._requests = requests
         self._asked: list[RequestId] = []
         """Requests that were sent on it."""

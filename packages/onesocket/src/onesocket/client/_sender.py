@@ -6,14 +6,18 @@ import asyncio
 import contextlib
 import math
 from collections.abc import Callable, Generator, Iterable
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
-from ..errors import DeliveryUnknown, EncodeError, MessageExpired, OnesocketError, OutboxFull
+from ..errors import DeliveryUnknown, EncodeError, OnesocketError, OutboxFull
 from ..lifecycle._outbox import Outbox, OutboxLimits
 from ..protocols._rate_limiter import RateLimiter
 from ..transports._transport import TransportConnection
 from ..wire._handshake import Data
 from ._delivery import DELIVERED, Delivery, LateFrame
+from ._frame_source import FrameSource, Replay
+from ._in_flight import InFlight
+from ._message_feed import MessageFeed
+from ._outbox_expiry import OutboxExpiry
 from ._user_code import USER_ERRORS
 
 if TYPE_CHECKING:
@@ -21,95 +25,6 @@ if TYPE_CHECKING:
 
 
 _NO_LIMITS: Final = OutboxLimits(2**63, math.inf)
-
-
-class FrameSource(Protocol):
-    """Source of frames that are sent beside messages on each connection: subscriptions."""
-
-    def begin(self) -> None:
-        """Begin a new connection, on which no frame was sent."""
-
-    def peek(self) -> Data | None:
-        """The next frame, which stays; None when the connection has everything."""
-        ...
-
-    def taken(self) -> None:
-        """Note that the frame returned by `peek` was sent."""
-
-    def end(self) -> None:
-        """The connection ends: nothing more is sent on it."""
-
-    def fork(self) -> FrameSource:
-        """Return a source for another connection beside the present one: it begins with nothing."""
-        ...
-
-    def adopt(self, fork: FrameSource) -> None:
-        """Go on on the connection of this fork, which took the place of the present one."""
-
-    def refresh(self) -> None:
-        """Look again for the frames that are due on the connection of a fork."""
-
-    def hear_answers(self, hears: bool) -> None:  # noqa: FBT001 - an event
-        """Take messages for answers to its frames, or not, as they come on an earlier connection."""
-
-    def received(self, batch: list[Any]) -> None:
-        """Look for answers in messages of the connection."""
-
-    def when_settled(self, call: Callable[[], None]) -> None:
-        """Call it once all frames are sent, and answered where answers are declared, or at once if they are."""
-
-    @property
-    def turn_in(self) -> float:
-        """Seconds until the turn of a frame that has to wait for it; 0: none has to."""
-        ...
-
-
-class Replay(Protocol):
-    """Sends the source's frames on the successor of the connection."""
-
-    def ask_source(self) -> None:
-        """Note that the source has changed."""
-
-
-class MessageFeed(Protocol):
-    """A queue of messages beside the outbox, which posts them as the connection takes them."""
-
-    def on_room(self) -> None:
-        """The connection takes more, and nothing waits in the outbox: post messages while `Sender.has_room`."""
-
-    def on_closing(self) -> None:
-        """The connection is about to be closed in order: post all messages that have to be written before."""
-
-    def on_lost(self) -> None:
-        """The connection has ended."""
-
-    def on_refusal(self, error: OnesocketError) -> None:
-        """The client is stopped or closed: settle all messages with this error."""
-
-
-class Draining:
-    """The messages that a connection was still writing when a successor took its place."""
-
-    __slots__ = ("_lost", "deliveries")
-
-    def __init__(self, deliveries: list[Delivery], lost: Callable[[list[Delivery]], None]) -> None:
-        self.deliveries = deliveries
-        self._lost = lost
-
-    def __repr__(self) -> str:
-        return f"<Draining in_flight={len(self.deliveries)}>"
-
-    def writable(self, now_writable: bool) -> None:  # noqa: FBT001 - an event
-        """Settle them, as the socket has taken all that was written."""
-        if now_writable:
-            written, self.deliveries = self.deliveries, []
-            for delivery in written:
-                delivery.resolve()
-
-    def ended(self) -> None:
-        """Settle those that were not written when the connection ended."""
-        lost, self.deliveries = self.deliveries, []
-        self._lost(lost)
 
 
 class Sender:
@@ -136,7 +51,6 @@ class Sender:
         "_pace",
         "_priority_tasks",
         "_refusal",
-        "_remedy",
         "_replay",
         "_report",
         "_source",
@@ -158,13 +72,12 @@ class Sender:
         self._refusal = refusal
         self._report = report
         self._pace = pace
-        self._remedy = remedy
         self._turn: asyncio.TimerHandle | None = None
         self._connection: TransportConnection | None = None
         self._clear = True
         """True if the socket has taken all that was written to the connection."""
-        self._in_flight: list[Delivery] = []
-        self._expiry: asyncio.TimerHandle | None = None
+        self._in_flight = InFlight(self._settle_unknown)
+        self._expiry = OutboxExpiry(self._outbox, self._settle, remedy)
         self._source: FrameSource | None = None
         self._replay: Replay | None = None
         """The successor that is being subscribed, beside the connection."""
@@ -218,7 +131,7 @@ class Sender:
                 raise _not_utf8(error) from error
             if taken:
                 self.sent += 1
-                return DELIVERED if self._clear else self._add_in_flight(Delivery(data, resend=resend))
+                return DELIVERED if self._clear else self._in_flight.add(Delivery(data, resend=resend))
             self._connection = None  # it is ending, and `connection_ended` follows
         refusal = self._refusal()
         if refusal is not None:
@@ -231,8 +144,8 @@ class Sender:
         delivery = Delivery(data, resend=resend)
         delivery.late = late
         self._outbox.put(delivery, _now(), first=goes_first, is_lasting=late is not None and late.is_lasting)
-        if self._expiry is None:  # else an older one expires before
-            self._watch_age()
+        if not self._expiry.is_watching:  # else an older one expires before
+            self._expiry.watch()
         return delivery
 
     def post_run(self, messages: list[Data]) -> list[Delivery] | None:
@@ -256,14 +169,14 @@ class Sender:
         self.sent += len(messages)
         if self._clear:
             return [DELIVERED] * len(messages)
-        return [self._add_in_flight(Delivery(data)) for data in messages]
+        return [self._in_flight.add(Delivery(data)) for data in messages]
 
     def withdraw(self, delivery: Delivery) -> bool:
         """Take a message back that still waits in the outbox."""
         if self._stored is not None and self._stored.withdraw(delivery):
             return True
         found = self._outbox.discard(delivery)
-        self._watch_age()
+        self._expiry.watch()
         if found and self._feed is not None and self.has_room:
             self._feed.on_room()
         return found
@@ -367,9 +280,7 @@ class Sender:
         """Note that the socket has taken all that was written, or takes no more for now."""
         self._clear = now_writable
         if now_writable:
-            flown, self._in_flight = self._in_flight, []
-            for delivery in flown:
-                delivery.resolve()
+            self._in_flight.writable(now_writable)
             if self._stored is not None:
                 self._stored.flushed()
             self._flush()
@@ -392,13 +303,12 @@ class Sender:
         self._stop_turn()
         self._end_source()
         self._clear = True
-        flown, self._in_flight = self._in_flight, []
-        self._settle_unknown(flown)
+        self._in_flight.ended()
         if self._stored is not None:
             self._stored.connection_ended()
         if self._feed is not None:
             self._feed.on_lost()
-        self._watch_age()
+        self._expiry.watch()
 
     def _settle_unknown(self, flown: list[Delivery]) -> None:
         unknown = DeliveryUnknown(
@@ -410,13 +320,13 @@ class Sender:
     def leave_loop(self) -> None:
         """Stop what goes on on the loop; there is no connection."""
         self._stop_turn()
-        self._stop_watching()
+        self._expiry.stop()
         self._holds, self._is_asked = 0, False
         self._priority_tasks.clear()
 
     def enter_loop(self) -> None:
         """Go on on the running loop."""
-        self._watch_age()
+        self._expiry.watch()
 
     # --- a successor --------------------------------------------------------------------------------------------------
 
@@ -441,16 +351,16 @@ class Sender:
         """End the successor: it was lost."""
         self._replay = None
 
-    def detach(self) -> Draining:
+    def detach(self) -> InFlight:
         """Give up the connection, whose place a successor takes; returns the messages that it is still writing."""
-        flown, self._in_flight = self._in_flight, []
+        in_flight, self._in_flight = self._in_flight, InFlight(self._settle_unknown)
         self._connection = self._frames_after = None
         self._first.clear()
         self._is_asked, self._clear = False, True
         self._stop_turn()
         if self._stored is not None:
             self._stored.connection_ended()
-        return Draining(flown, self._settle_unknown)
+        return in_flight
 
     def attach(
         self,
@@ -483,7 +393,7 @@ class Sender:
     def reject_waiting(self, error: OnesocketError) -> None:
         """Settle all waiting messages with this error, as the owner stopped the client."""
         waiting = [self._outbox.take() for _ in range(len(self._outbox))]
-        self._watch_age()
+        self._expiry.watch()
         self._settle(waiting, error)
         if self._stored is not None:
             self._stored.stopped()
@@ -499,7 +409,7 @@ class Sender:
         return self._outbox.has_first if goes_first else self._outbox.count > 0 or (self._holds > 0 and self._is_held)
 
     def _flush(self, *, even_if_congested: bool = False) -> None:
-        self._expire()
+        self._expiry.expire()
         while (connection := self._connection) is not None and (self._is_clear() or even_if_congested):
             send = self._next(even_if_held=even_if_congested)
             is_control = send in (self._send_of_source, self._send_first)
@@ -507,7 +417,7 @@ class Sender:
                 break
             if not send(connection):
                 self._connection = None
-        self._watch_age()
+        self._expiry.watch()
         if self._feed is not None and self.has_room:
             self._feed.on_room()
 
@@ -582,7 +492,7 @@ class Sender:
         if self._is_clear():
             delivery.resolve()
         else:
-            self._add_in_flight(delivery)
+            self._in_flight.add(delivery)
         return True
 
     def _take_turn(self, *, is_control: bool = False) -> bool:
@@ -606,34 +516,6 @@ class Sender:
     def _is_clear(self) -> bool:
         # A call, so that type checkers know that writing may have changed it.
         return self._clear
-
-    def _add_in_flight(self, delivery: Delivery) -> Delivery:
-        self._in_flight.append(delivery)
-        return delivery
-
-    def _expire(self) -> None:
-        self._stop_watching()
-        late = self._outbox.expired(_now())
-        for lasting in [delivery for delivery in late if delivery.late is not None and delivery.late.is_lasting]:
-            late.remove(lasting)
-            self._outbox.put(lasting, _now(), is_lasting=True)
-        if late:
-            remedy = self._remedy()
-            text = f"this message waited {self._outbox.limits.age:g} s for the connection (outbox=) and was not sent"
-            self._settle(late, MessageExpired(f"{text}; {remedy}" if remedy else text))
-        self._watch_age()
-
-    def _watch_age(self) -> None:
-        due = self._outbox.next_expiry()
-        if due is None:
-            self._stop_watching()
-        elif self._expiry is None and due != float("inf"):
-            self._expiry = asyncio.get_running_loop().call_at(due, self._expire)
-
-    def _stop_watching(self) -> None:
-        if self._expiry is not None:
-            self._expiry.cancel()
-            self._expiry = None
 
     def _settle(self, deliveries: Iterable[Delivery], error: OnesocketError) -> None:
         logged = False  # one log entry for all messages of one loss

@@ -13,7 +13,7 @@ from ..protocols._rate_limiter import RateLimiter
 from ..transports._transport import TransportConnection
 from ..wire._handshake import Data
 from ._connection_attempt import ConnectionAttempt
-from ._sender import FrameSource
+from ._frame_source import FrameSource
 
 
 class Successor:

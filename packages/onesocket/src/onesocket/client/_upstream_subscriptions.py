@@ -25,12 +25,13 @@ from ..protocols._subscriptions import (
     subscriptions_of,
 )
 from ..wire._handshake import Data
+from ._frame_source import FrameSource
 from ._key_frames import SubscribeFrame, UnsubscribeFrame
 from ._key_options import check_keys, check_subscription_support, select_keys
 from ._key_table import KeySelection
 from ._request_calls import requests_of
 from ._request_tracker import RequestTracker
-from ._sender import FrameSource, Sender
+from ._sender import Sender
 from ._snapshot_keeper import SnapshotKeeper
 from ._subscription import Subscription as Stream
 from ._subscription_counts import SubscriptionCounts
