@@ -9,6 +9,7 @@ import pytest
 from onesocket.client._backlog import Backlog
 from onesocket.client._callers import Callers
 from onesocket.client._connection_attempt import ConnectionAttempt
+from onesocket.client._connection_calls import ConnectionCalls
 from onesocket.client._delivery import DELIVERED
 from onesocket.client._early_messages import EarlyMessages
 from onesocket.client._fan_out import FanOut
@@ -96,15 +97,16 @@ def close_not_awaited(patch: pytest.MonkeyPatch) -> None:
 
 
 def flag_set_after_an_await(patch: pytest.MonkeyPatch) -> None:
-    request = Runner.request
+    request = ConnectionCalls.request
 
-    async def check_then_dial(self: Runner, call: Any) -> Any:
-        if self.machine.live_epoch is None and isinstance(call, events.Connect):
+    async def check_then_dial(self: ConnectionCalls, call: Any) -> Any:
+        machine = self._queue.machine
+        if machine.live_epoch is None and isinstance(call, events.Connect):
             await asyncio.sleep(0.1)
-            self._perform(fx.Dial(self.machine.epoch))
+            self._queue._perform(fx.Dial(machine.epoch))
         return await request(self, call)
 
-    patch.setattr(Runner, "request", check_then_dial)
+    patch.setattr(ConnectionCalls, "request", check_then_dial)
 
 
 def waiters_not_cleared(patch: pytest.MonkeyPatch) -> None:

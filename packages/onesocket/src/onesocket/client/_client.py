@@ -262,7 +262,7 @@ class Client(Generic[M]):
         """
         retry = check_retry(retry, self._options.reconnect)
         self._open_outbox()
-        return await self._runner.request(events.Connect(retry=retry))
+        return await self._runner.calls.request(events.Connect(retry=retry))
 
     def connect_nowait(self, *, retry: bool | None = None) -> Outcome:
         """Start or find the attempt, and say at once which: `OPENED` means "started", not "open yet".
@@ -271,7 +271,7 @@ class Client(Generic[M]):
         """
         retry = check_retry(retry, self._options.reconnect)
         self._open_outbox()
-        return self._runner.request_nowait(events.Connect(wait=False, retry=retry))
+        return self._runner.calls.request_nowait(events.Connect(wait=False, retry=retry))
 
     async def disconnect(self) -> None:
         """Close the connection in order and hold it closed: only `reconnect()` lifts that.
@@ -280,12 +280,12 @@ class Client(Generic[M]):
         `ManuallyDisconnected`. Returns when nothing is left of the connection: within `close_timeout`, to which the
         rest of `open_timeout` adds while an upgrade is being answered.
         """
-        await self._runner.request_close(events.Disconnect())
+        await self._runner.calls.request_close(events.Disconnect())
 
     async def reconnect(self) -> Outcome:
         """Lift a `disconnect()`, close what is open, open one new connection. Concurrent calls share it."""
         self._open_outbox(lifts_disconnect=True)
-        return await self._runner.request(events.Reconnect())
+        return await self._runner.calls.request(events.Reconnect())
 
     async def rotate(self) -> Outcome:
         """Replace the connection by a successor without a hole in its messages, as the option `rotation` says.
@@ -297,11 +297,11 @@ class Client(Generic[M]):
         if self._options.rotation is None:
             raise UsageError("rotate() needs the option rotation=Rotation(identity=…)")
         self._open_outbox()
-        return await self._runner.request(events.Rotate())
+        return await self._runner.calls.request(events.Rotate())
 
     async def aclose(self) -> None:
         """Close the connection in order, for good: subscriptions end, nothing of the client is left on the loop."""
-        await self._runner.request_close(events.Close())
+        await self._runner.calls.request_close(events.Close())
         await self._fan_out.settle(self._options.close_timeout)
         if self._durable is not None:
             await self._durable.aclose(self._options.close_timeout)

@@ -24,9 +24,11 @@ from ..transports._transport import TransportConnection
 from ..urls import redact
 from ..wire._handshake import Handshake
 from ._affinity import Affinity
-from ._callers import Caller, Callers
+from ._callers import Callers
 from ._connect_reminder import connect_hint
 from ._connection_attempt import ConnectionAttempt, WriteEvents
+from ._connection_calls import ConnectionCalls
+from ._event_queue import EventQueue
 from ._failure_judge import FailureJudge
 from ._fan_out import FanOut
 from ._frame_receivers import Publisher
@@ -68,8 +70,6 @@ class Runner:
     """The end of the connection on the loop that the client leaves, until it has entered another one."""
     _ending: asyncio.Future[None] | None = None
     """Done with that end, if it's awaited."""
-    _is_promoted = False
-    """True while the effects of a rotation are performed: a successor has taken over."""
 
     def __init__(
         self,
@@ -102,10 +102,12 @@ class Runner:
         """The URL of the last attempt, with its secrets."""
         self.connected_at: float | None = None
         self.last_connected_at: float | None = None
-        self._callers = Callers()
         self._options = options
         self._tokens = TokenRequests(options.token)
-        self._judge = FailureJudge(options.reconnect, self._tokens, report, self.time)
+        judge = FailureJudge(options.reconnect, self._tokens, report, self.time)
+        self._events = EventQueue(self.machine, judge, affinity, self._perform)
+        self._callers = Callers()
+        self.calls = ConnectionCalls(self._events, self._callers, options.open_timeout)
         self._fan_out: FanOut
         self._sender: Sender
         self._silence: SilenceWatch | None
@@ -114,8 +116,6 @@ class Runner:
         self._on_change = on_change
         self._jitter = jitter
         self._timer: asyncio.TimerHandle | None = None
-        self._queue: list[Event] = []  # a deque takes 0.7 KB, and there are few at a time
-        self._busy = False
         self._ended_with_loop = False
         """True if the end of the event loop closed the connection, and not the owner."""
         self._affinity = affinity
@@ -239,121 +239,15 @@ class Runner:
         """Advice for a caller that waits for a connection that nothing will bring up; empty while something may."""
         return connect_hint(self.machine.state, self.machine.epoch, self.machine.error)
 
-    # --- calls of the client ------------------------------------------------------------------------------------------
-
-    async def request(self, call: events.Connect | events.Reconnect) -> Outcome:
-        """Pass the call to the machine and wait for its outcome; its cancellation harms no other caller.
-
-        Before the time that the server has named it waits, at most for `open_timeout`; then it raises `ServerBusy`.
-        """
-        retrying = self.machine.retrying
-        try:
-            answer, rest = self._ask(call)
-        except ServerBusy as early:
-            # Raised at once, it would let a program that calls in a loop spin, and starve all other tasks.
-            await self._callers.wait_for_change(min(early.retry_after or 0.0, self._options.open_timeout))
-            retrying = self.machine.retrying
-            # A reconnect() has lifted an earlier disconnect(), and must not lift one that came meanwhile.
-            again = call if isinstance(call, events.Rotate) else events.Connect(retry=call.retry)
-            answer, rest = self._ask(again)
-        if not isinstance(answer, fx.AwaitOutcome):
-            self._perform_all(rest)
-            return self._answered(answer)
-        # Added before the effects: they may resolve it at once.
-        future = self._callers.add(Caller(answer.outcome, self.machine.retrying > retrying))
-        self._perform_all(rest)
-        try:
-            return await future
-        except asyncio.CancelledError:
-            # Still waiting? Then the machine counts one caller less; otherwise the outcome was just about to arrive.
-            caller = self._callers.remove(future)
-            if caller is not None:
-                self.dispatch(events.CallerCancelled(caller.retries))
-            raise
-        finally:
-            del future  # it holds the error, whose traceback refers to this frame: no cycle is left
-
-    def request_nowait(self, call: events.Connect | events.Reconnect) -> Outcome:
-        """Pass the call to the machine and return the outcome so far."""
-        answer, rest = self._ask(call)
-        self._perform_all(rest)
-        return self._answered(answer)
-
-    async def request_close(self, call: events.Disconnect | events.Close) -> None:
-        """Pass the call to the machine and wait until nothing is left of the connection."""
-        answer, rest = self._ask(call)
-        future = self._callers.add_closer() if isinstance(answer, fx.AwaitEnd) else None
-        self._perform_all(rest)
-        if future is not None:
-            await future
-
-    def _answered(self, answer: Effect) -> Outcome:
-        if not isinstance(answer, fx.AwaitOutcome | fx.ReturnOutcome):
-            raise TypeError(f"no answer to a call: {answer}")
-        self._callers.outcomes[answer.outcome] += 1
-        return answer.outcome
-
-    def _ask(self, call: Event) -> tuple[Effect, list[Effect]]:
-        """Pass a call to the machine; returns its answer and the other effects. Raises the error that it answers."""
-        answer: Effect | None = None
-        effect: Effect | None = None
-        rest: list[Effect] = []
-        for effect in self.machine.handle(call, self.loop.time()):
-            if isinstance(effect, fx.ANSWERS):
-                answer = effect
-            elif isinstance(effect, fx.RejectCallers):
-                self._reject_callers(effect)  # earlier ones: the caller that asks is not among them yet
-            else:
-                rest.append(effect)
-        if isinstance(answer, fx.RaiseError):
-            self._perform_all(rest)
-            try:
-                raise answer.error
-            finally:
-                del answer, effect  # they hold the error, whose traceback refers to this frame: no cycle is left
-        if answer is None:
-            raise TypeError(f"{type(call).__name__} got no answer")
-        return answer, rest
-
     # --- events -------------------------------------------------------------------------------------------------------
 
     def dispatch(self, event: Event) -> None:
         """Pass one event to the machine and perform its effects, after those of earlier events."""
-        if self._affinity.is_inherited:
-            return
-        if isinstance(event, events.Opened):
+        if isinstance(event, events.Opened) and not self._affinity.is_inherited:
             self.handshakes += 1
             if self.on_opened is not None:
                 self.on_opened(event.epoch)
-        self._queue.append(event)
-        if not self._busy:
-            self._drain()
-
-    def _drain(self) -> None:
-        self._busy = True
-        try:
-            while self._queue:
-                event = self._judge.judged(self._queue.pop(0), self.machine)
-                for effect in self.machine.handle(event, self.loop.time()):
-                    self._perform(effect)
-                if self._is_promoted:
-                    self._is_promoted = False
-                    self._promoted()
-        finally:
-            self._busy = False
-
-    def _perform_all(self, effects: list[Effect]) -> None:
-        if not effects:
-            return
-        # Events that an effect causes at once wait: events are handled one after the other.
-        was_busy, self._busy = self._busy, True
-        try:
-            for effect in effects:
-                self._perform(effect)
-        finally:
-            self._busy = was_busy
-        if not self._busy and self._queue:
-            self._drain()
+        self._events.dispatch(event)
 
     def _perform(self, effect: Effect) -> None:
         self._performers[type(effect)](self, effect)
@@ -454,7 +348,7 @@ class Runner:
         if self.machine.state is not State.CONNECTED or self._rotations.defer():
             return
         try:
-            self._perform_all(self._ask(events.Rotate(wait=False))[1])
+            self.calls.tell(events.Rotate(wait=False))
         except ServerBusy as early:
             self._rotations.watch.rotate_after(early.retry_after or 0.0)
 
@@ -472,7 +366,7 @@ class Runner:
         self._has_predecessor = True
         self._rotations.take_over(self.attempt, self.side)
         if self.machine.state is State.CONNECTED:
-            self._is_promoted = True
+            self._events.then(self._promoted)
         elif (ready := self._rotations.get_ready(self.attempt)) is not None:
             self.loop.call_soon(self._on_ready, self.attempt, ready)
 
@@ -534,7 +428,7 @@ class Runner:
         fx.ReturnAtOnce: _answer_nobody,
         fx.AwaitEnd: _answer_nobody,
     }
-    """The functions that perform the effects; the other effects are answers to calls, which `_ask` returns."""
+    """The functions that perform the effects; the other effects are answers to calls, which `ConnectionCalls` takes."""
 
     # --- reports of the attempt ---------------------------------------------------------------------------------------
 
@@ -664,11 +558,11 @@ class Runner:
 
     def _resume(self, gone: events.ConnectionGone) -> None:
         if self.machine.state is State.CONNECTED and self._options.reconnect is None:
-            self.request_nowait(events.Reconnect(wait=False))  # as this is no loss
+            self.calls.request_nowait(events.Reconnect(wait=False))  # as this is no loss
         self.dispatch(gone)
         if self.machine.state is State.BACKING_OFF:
             with contextlib.suppress(ServerBusy):
-                self.request_nowait(events.Connect(wait=False))
+                self.calls.request_nowait(events.Connect(wait=False))
 
     def _end_of(self, attempt: ConnectionAttempt) -> events.ConnectionGone:
         error = ConnectionReset("the event loop that the connection lived on has ended: it moves to another one")

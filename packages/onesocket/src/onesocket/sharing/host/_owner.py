@@ -209,7 +209,7 @@ class Owner:
         if state is State.STOPPED:
             self._operations.disconnect()
         elif state in (State.CONNECTED, State.CONNECTING, State.BACKING_OFF):
-            self.client.internals.runner.request_nowait(events.Connect(wait=False, retry=True, resumes=earlier))
+            self.client.internals.runner.calls.request_nowait(events.Connect(wait=False, retry=True, resumes=earlier))
 
     async def hand_over(self) -> bool:
         """Close the connection in order, release the lock, and send the followers to the next owner. Bounded.
