@@ -197,6 +197,7 @@ async def test_keys_of_other_programs_in_redis_are_named(valkey: RedisServer) ->
     shown = await status("--cluster", valkey.url)
     assert (shown.exit_code, shown.stdout) == (2, "")
     assert "the key onesocket:index is not onesocket's" in shown.stderr
+    raw.flushall()  # other tests use these keys
 
 
 async def test_streams_of_other_programs_in_nats_and_a_missing_right_are_named(nats: NatsServer) -> None:
