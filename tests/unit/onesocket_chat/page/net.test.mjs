@@ -30,8 +30,17 @@ test('a file that can not be read any more fails with its name, instead of waiti
   const api = new Api('t', { fetch: async () => Promise.reject(new TypeError('Failed to fetch')) })
   const { sender, hasFailed } = sending((path, body) => api.request('POST', path, body))
   const gone = new File(['x'], 'gone.txt')
-  gone.slice = () => ({ arrayBuffer: async () => Promise.reject(new DOMException('gone', 'NotFoundError')) })
+  let reads = 0
+  gone.slice = () => ({ arrayBuffer: async () => (reads += 1) > 1 && Promise.reject(new DOMException('gone', 'NotFoundError')) })
   sender.send({ channelId: '10', content: 'with a file', files: [new File(['x'], 'there.txt'), gone] })
+  assert.equal((await hasFailed).error, 'gone.txt can’t be read any more. Choose it again.')
+})
+
+test('a file that can not be read any more fails before a request, which Firefox never ends', async () => {
+  const { sender, hasFailed } = sending(() => new Promise(() => {}))
+  const gone = new File(['x'], 'gone.txt')
+  gone.slice = () => ({ arrayBuffer: async () => Promise.reject(new DOMException('gone', 'NotFoundError')) })
+  sender.send({ channelId: '10', content: 'with a file', files: [gone] })
   assert.equal((await hasFailed).error, 'gone.txt can’t be read any more. Choose it again.')
 })
 

@@ -112,6 +112,7 @@ export class Sender {
     for (let tries = 0; ; tries += 1) {
       await this.#untilTaken(nonce)
       await this.#untilConnected()
+      const missing = await firstUnreadable(this.#find(nonce)?.files ?? []) // Firefox waits for ever to send such a file
       if (this.#isDoneElsewhere(nonce)) return
       const draft = this.#find(nonce)
       if (this.#isClosed || draft?.state !== 'waiting') return
@@ -119,6 +120,7 @@ export class Sender {
         this.#change(nonce, { state: 'failed', error: 'It waited too long. Send it again?' })
         return
       }
+      if (missing) return this.#failWithout(nonce, missing)
       // From here on it may be stored; the browser remembers this, since the page can end before the answer comes.
       this.#change(nonce, { state: 'sending', firstSentAt: draft.firstSentAt ?? Date.now() })
       try {
@@ -131,10 +133,7 @@ export class Sender {
         if (!(error instanceof ApiError)) throw error
         if (!this.#find(nonce) || this.#isDoneElsewhere(nonce)) return // its event came, and the answer didn't
         const unreadable = error.status === 0 ? await firstUnreadable(draft.files) : null
-        if (unreadable) {
-          this.#change(nonce, { state: 'failed', error: `${unreadable.name} can’t be read any more. Choose it again.` })
-          return
-        }
+        if (unreadable) return this.#failWithout(nonce, unreadable)
         if (error.isUnauthorized || error.retryable) {
           this.#change(nonce, { state: 'waiting', error: reasonToWait(error) })
           if (error.isUnauthorized) return // for the next sign-in
@@ -213,6 +212,10 @@ export class Sender {
     this.#store.dispatch({ type: 'draft-changed', nonce, changes })
     const draft = this.#find(nonce)
     if (draft) this.#keep(draft)
+  }
+
+  #failWithout(nonce, file) {
+    this.#change(nonce, { state: 'failed', error: `${file.name} can’t be read any more. Choose it again.` })
   }
 
   #remove(nonce) {
