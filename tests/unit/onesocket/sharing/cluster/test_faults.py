@@ -6,7 +6,9 @@ import asyncio
 import errno
 import functools
 import logging
+import os
 import ssl
+import traceback
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -102,7 +104,7 @@ def test_an_operation_that_fails_unexpectedly_counts_as_one_without_a_reply(
             for _ in range(3):
                 with pytest.raises(EngineUnavailable) as caught:
                     await call(coordinator, operation)
-                assert type(caught.value.__cause__) is type(fault)
+                assert str(caught.value.__cause__).startswith(name_of(fault))
                 assert str(caught.value) == f"the engine memory: failed: {name_of(fault)}"
             engine.before = None
         assert counters.engine_errors == {name_of(fault): 3 * len(OPERATIONS)}
@@ -114,6 +116,45 @@ def test_an_operation_that_fails_unexpectedly_counts_as_one_without_a_reply(
         assert len(caplog.records) == len(OPERATIONS) + 1
 
     run_virtual(main)
+
+
+@pytest.mark.parametrize(
+    "fault", [ValueError("redis://:hunter2@host"), OSError(errno.EMFILE, "hunter2", "/hunter2"), OSError("hunter2")]
+)
+def test_an_unexpected_exception_is_shown_by_type_and_place_without_its_text(
+    fault: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The text is the library's, which may name the URL with its password, or what the engine was sent."""
+    fault.__cause__ = KeyError("hunter2")
+    shown: list[str] = []
+
+    async def main() -> None:
+        engine, counters = MemoryEngine(), ClusterCounters()
+        engine.before = Failing(fault, lambda *_: None, 100)
+        member = engine.open(KEY, "a")
+        try:
+            await CountedCoordinator(member, counters, str(engine)).lease()
+        except EngineUnavailable as error:
+            shown.extend(traceback.format_exception(error))
+        try:
+            await member.lease()
+        except type(fault) as error:
+            Faults(counters).note(error, "a task")
+        announcer = Announcer(member, lambda: (announcement("follower"), START), TTL)
+        announcer.begin()
+        await asyncio.sleep(TTL)
+        await announcer.aclose()
+
+    run_virtual(main)
+    formatter = logging.Formatter()
+    shown += [formatter.format(record) for record in caplog.records]
+    assert len(caplog.records) == 3
+    everything = "".join(shown)
+    assert "hunter2" not in everything
+    assert everything.count("_memory_engine.py") >= 4  # each with its place
+    assert everything.count(f"OnesocketError: {name_of(fault)}") == 4
+    if getattr(fault, "errno", None):
+        assert os.strerror(errno.EMFILE) in everything
 
 
 def test_delays_grow_while_faults_come_and_begin_anew_after_a_while(caplog: pytest.LogCaptureFixture) -> None:

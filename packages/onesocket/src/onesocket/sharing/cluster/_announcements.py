@@ -15,6 +15,7 @@ from ..._task_end import leave_alone
 from ...errors import OnesocketError
 from ._coordinator import Coordinator, Position
 from ._retrying import Adopt, end_tasks, start_task
+from ._textless_error import textless
 
 _log: Final = logging.getLogger("onesocket")
 _PER_LEASE: Final = 3
@@ -132,7 +133,7 @@ class Announcer:
                 self._is_announced = False  # a lease and a feed don't depend on it
                 if not isinstance(error, OnesocketError) and type(error) is not self._failed_with:
                     self._failed_with = type(error)
-                    _log.error("announcing a member of the cluster failed", exc_info=error)
+                    _log.error("announcing a member of the cluster failed", exc_info=textless(error))
             await asyncio.sleep(pause)
             try:
                 async with asyncio.timeout(self._ttl / _PER_LEASE - pause):

@@ -9,6 +9,7 @@ from typing import Final
 
 from ...client._client import Client
 from ._retrying import Adopt, start_task
+from ._textless_error import textless
 
 _log: Final = logging.getLogger("onesocket")
 
@@ -42,4 +43,4 @@ class ClientClose:
         self._client.internals.runner.abort()
         await asyncio.wait([closing])
         if not closing.cancelled() and (error := closing.exception()) is not None:
-            _log.error("closing the connection of the cluster failed: it was reset", exc_info=error)
+            _log.error("closing the connection of the cluster failed: it was reset", exc_info=textless(error))

@@ -42,6 +42,7 @@ from ._member_report import MemberReport
 from ._retrying import Backoff, end_tasks, start_task
 from ._role_memory import RoleMemory
 from ._session_hand_over import SessionHandOver
+from ._textless_error import textless
 
 _log: Final = logging.getLogger("onesocket")
 
@@ -250,7 +251,7 @@ class ClusterOwner(Owner):
         failure = EngineUnavailable(
             f"this member of the cluster at {self._cluster.engine} failed: {type(error).__name__}"
         )
-        failure.__cause__ = error
+        failure.__cause__ = textless(error)
         return self._on_engine_failed(failure)
 
     async def _take_part(self) -> None:

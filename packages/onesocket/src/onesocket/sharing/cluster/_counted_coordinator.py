@@ -9,6 +9,7 @@ from typing import Any, Final, TypeVar
 
 from ...errors import EngineUnavailable, Fenced, OnesocketError
 from ._coordinator import Coordinator, Lag, Lease, LeaseInfo, Position, Record, RecordKind, Submission
+from ._textless_error import textless
 
 T = TypeVar("T")
 _log: Final = logging.getLogger("onesocket")
@@ -146,14 +147,14 @@ class CountedCoordinator:
         except OnesocketError as error:
             self._counters.note_error(error)
             raise
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - a typed error is raised instead
             self._counters.note_error(error)
-            # It may have been carried out, or not, as without a reply. Its text may show what the engine was sent.
+            # It may have been carried out, or not, as without a reply.
             failure = EngineUnavailable(f"the engine {self._engine} failed: {type(error).__name__}")
             if (name, type(error)) not in self._failing:
                 self._failing.add((name, type(error)))
-                _log.error("%s, in %s; this is tried again", failure, name, exc_info=error)
-            raise failure from error
+                _log.error("%s, in %s; this is tried again", failure, name, exc_info=textless(error))
+            raise failure from textless(error)
         if self._failing:
             self._failing = {each for each in self._failing if each[0] != name}
         return result

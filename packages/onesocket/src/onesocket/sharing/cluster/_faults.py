@@ -8,6 +8,7 @@ import math
 from typing import Final
 
 from ._counted_coordinator import ClusterCounters
+from ._textless_error import textless
 
 _log: Final = logging.getLogger("onesocket")
 _FIRST_DELAY: Final = 0.05
@@ -46,7 +47,8 @@ class Faults:
         self._count += 1
         self._until = now + self._delay
         self._counters.note_error(error)
-        _log.error("%s failed (%s), and goes on in %.2g s", what, type(error).__name__, self._delay, exc_info=error)
+        name = type(error).__name__
+        _log.error("%s failed (%s), and goes on in %.2g s", what, name, self._delay, exc_info=textless(error))
 
     async def wait(self) -> None:
         """Wait until what failed may go on."""

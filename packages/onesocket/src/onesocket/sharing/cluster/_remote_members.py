@@ -21,6 +21,7 @@ from ._cluster_operations import ClusterOperations
 from ._coordinator import Submission
 from ._following import needs_state, nonce_for
 from ._remote_member import RemoteMember
+from ._textless_error import textless
 
 if TYPE_CHECKING:
     from ._cluster_leader import ClusterLeader
@@ -67,7 +68,7 @@ class RemoteMembers:
             _log.warning("cluster: %s", error)
             self._send_away(member)
         except Exception as error:  # noqa: BLE001 - no memory, or a bug that this submission has met: others go on
-            _log.error("cluster: a submission failed (%s)", type(error).__name__, exc_info=error)
+            _log.error("cluster: a submission failed (%s)", type(error).__name__, exc_info=textless(error))
             self._send_away(member)
 
     def _send_away(self, member: RemoteMember) -> None:

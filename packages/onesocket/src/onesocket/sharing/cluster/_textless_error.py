@@ -1,0 +1,15 @@
+"""Exceptions for the log by type and place alone: their texts may show what an engine was sent, or its password."""
+
+from __future__ import annotations
+
+import os
+
+from ...errors import OnesocketError
+
+
+def textless(error: BaseException) -> OnesocketError:
+    """A stand-in for an unexpected exception: its type and traceback, the system's words for its errno, no causes."""
+    name = type(error).__name__
+    number = error.errno if isinstance(error, OSError) else None
+    known = f": {os.strerror(number)}" if isinstance(number, int) else ""
+    return OnesocketError(f"{name}{known}").with_traceback(error.__traceback__)
