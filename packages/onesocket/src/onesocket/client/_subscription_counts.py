@@ -37,6 +37,10 @@ class SubscriptionCounts(Generic[S]):
         """True if the key has a subscriber."""
         return key in self._total
 
+    def has_keys_of(self, subscriber: S) -> bool:
+        """True if a subscriber has a key."""
+        return subscriber in self._by_subscriber
+
     @property
     def wanted(self) -> frozenset[Hashable]:
         """All keys that have a subscriber."""

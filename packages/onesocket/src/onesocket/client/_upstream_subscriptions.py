@@ -153,6 +153,10 @@ class UpstreamSubscriptions:
                 SubscriptionRefused.of(refused, f"a connection has at most {limit} keys", retryable=True)
             )
 
+    def has_keys_of(self, subscriber: KeySubscriber) -> bool:
+        """True if a subscriber has a key."""
+        return self._counts.has_keys_of(subscriber)
+
     def select(self, keys: object) -> KeySelection | None:
         """The selection for the keys of ``subscribe(keys=…)``; None: there are none. Raises `InvalidOption`."""
         return select_keys(self._protocol, keys)

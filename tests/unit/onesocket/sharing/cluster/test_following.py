@@ -10,7 +10,7 @@ import pytest
 from onesocket.errors import EngineFull, EngineUnavailable, OnesocketError, OptionConflict
 from onesocket.sharing.cluster._coordinator import ClusterKey, Coordinator, Lease, LeaseInfo, Position
 from onesocket.sharing.cluster._feed_payload import MIN_PAYLOAD, FeedWriter
-from onesocket.sharing.cluster._following import Following, needs_state, nonce_for
+from onesocket.sharing.cluster._following import Following, has_lost_subscriptions, needs_state, nonce_for
 from onesocket.sharing.cluster._memory_engine import MemoryEngine
 from onesocket.sharing.cluster._relay import Relay
 from onesocket.sharing.host._ipc_frames import (
@@ -25,6 +25,7 @@ from onesocket.sharing.host._ipc_frames import (
     SendMessages,
     Shutdown,
     SnapshotAnswer,
+    Subscribe,
     ToFollower,
     ToOwner,
     decode_follower_frame,
@@ -447,6 +448,44 @@ def test_a_member_whose_answers_are_lost_introduces_itself_anew() -> None:
             await stopped(running)
 
         play(main)
+
+
+def test_a_member_that_introduces_itself_anew_says_whether_it_had_subscriptions() -> None:
+    async def main(play: Play) -> None:
+        async def introduced() -> bool:
+            """Answer that the member is not known; returns what it says then."""
+            await play.submissions()
+            await play.answer(Shutdown())
+            await settle()
+            (hello,) = (each for each in await play.submissions() if isinstance(each, Hello))
+            assert not needs_state(hello.ownership_id)
+            return has_lost_subscriptions(hello.ownership_id)
+
+        async def subscribe(add: list[str], remove: list[str]) -> None:
+            play.relay.perform(play.process, Subscribe(add, remove), is_up=True)
+            play.following.wake()
+            await settle()
+
+        running = await play.follow()
+        assert not await introduced()  # it had none
+        await subscribe(["a", "b"], [])
+        assert await introduced()
+        await subscribe([], ["a"])
+        assert await introduced()
+        await subscribe([], ["b"])
+        assert not await introduced()  # its last one has ended
+        await subscribe(["c"], [])
+        await play.release()
+        await running
+        await play.lead()
+        running = await play.follow()
+        hello, *_ = await play.submissions()
+        assert isinstance(hello, Hello)
+        assert not has_lost_subscriptions(hello.ownership_id)  # that of a new leader begins with a marker as it is
+        assert await introduced()
+        await stopped(running)
+
+    play(main)
 
 
 def test_a_rejection_is_told_and_another_attempt_introduces_the_member_again() -> None:

@@ -85,6 +85,10 @@ class ClusterOperations(OwnerOperations):
         """Drop the operations of another host."""
         super().forget(requester)
 
+    def has_subscriptions_of(self, requester: SubscribingRequester) -> bool:
+        """True if another host has subscriptions here."""
+        return self._upstream_subscriptions is not None and self._upstream_subscriptions.has_keys_of(requester)
+
     def forget_own(self) -> None:
         """Drop what was relayed of this process."""
         self.relay.forget(self._local_requester)

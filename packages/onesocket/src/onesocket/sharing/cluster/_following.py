@@ -30,7 +30,9 @@ _WAIT: Final = 5.0
 """Seconds for which the engine is asked to wait for records, at most."""
 _ENDS: Final = frozenset({RecordKind.BEGAN, RecordKind.ENDED})
 _IS_KNOWN: Final = 1
-"""`Hello.ownership_id` of a member that reads the epoch from its beginning: it needs no state."""
+"""Bit of `Hello.ownership_id` of a member that reads the epoch from its beginning: it needs no state."""
+_WAS_SUBSCRIBED: Final = 2
+"""Bit of a member of which the leader has had subscriptions: they have ended, and begin anew with this introduction."""
 
 
 def nonce_for(member: str, epoch: int) -> bytes:
@@ -40,7 +42,12 @@ def nonce_for(member: str, epoch: int) -> bytes:
 
 def needs_state(ownership_id: int) -> bool:
     """True if a member with this `Hello` begins to read within the epoch."""
-    return ownership_id != _IS_KNOWN
+    return not ownership_id & _IS_KNOWN
+
+
+def has_lost_subscriptions(ownership_id: int) -> bool:
+    """True if a member with this `Hello` has submitted subscriptions in this epoch; the leader may not know them."""
+    return bool(ownership_id & _WAS_SUBSCRIBED)
 
 
 class FollowingEvents(Protocol):
@@ -204,7 +211,8 @@ class Following:
         """Have the leader take this member as a new one."""
         self._answer_splitter = FrameSplitter()
         nonce = nonce_for(self._coordinator.member, self.epoch)
-        hello = self._credentials.hello(nonce, Own.ALLOW, _IS_KNOWN if is_known else 0)
+        had = (_IS_KNOWN if is_known else 0) | (_WAS_SUBSCRIBED if self._relay.is_subscribed else 0)
+        hello = self._credentials.hello(nonce, Own.ALLOW, had)
         self._submitter.introduce(encode_ipc_frame(hello))
         self._due = None
 

@@ -93,6 +93,8 @@ class Relay:
         self._counts: Counter[SubscribingRequester] = Counter()
         """Messages of each process that wait."""
         self.subscriptions: SubscriptionCounts[SubscribingRequester] = SubscriptionCounts()
+        self.is_subscribed = False
+        """True if the leader of this epoch has subscriptions of this host, or had them to its last introduction."""
         self._settled: asyncio.Future[None] | None = None
         self._next_message = 1
         self._next_request = FIRST_REQUEST_NUMBER
@@ -200,13 +202,15 @@ class Relay:
     # --- to the leader ------------------------------------------------------------------------------------------------
 
     def begin_epoch(self) -> None:
-        """Submit limits and subscriptions to a new leader, before all else."""
+        """Submit limits and subscriptions before all else, to a new leader or to one that does not know this host."""
         self._control = [self.bounds()]
         self._subscribe(list(self.subscriptions.wanted), [])
 
     def take_frames(self, most: int = _FRAME_BYTES) -> list[ToOwner]:
         """Take frames that are to be submitted together, of about `most` bytes; their operations count as submitted."""
         frames, self._control = self._control, []
+        if frames:  # with all changes so far
+            self.is_subscribed = bool(self.subscriptions)
         self._newest = []
         run: list[Data] = []
         size = 0

@@ -29,7 +29,6 @@ class RemoteMember:
         """True once it has proved that it shares this connection."""
         self.heard_at = now
         """Time of its last submission."""
-        self.has_subscribed = False
         self._answer = answer
         self._splitter = FrameSplitter()
         self._results = ResultBatch()

@@ -13,13 +13,12 @@ from ..host._ipc_frames import (
     Shutdown,
     StatusRequest,
     StepDown,
-    Subscribe,
     ToOwner,
 )
 from ..host._join_credentials import JoinCredentials
 from ._cluster_operations import ClusterOperations
 from ._coordinator import Submission
-from ._following import needs_state, nonce_for
+from ._following import has_lost_subscriptions, needs_state, nonce_for
 from ._remote_member import RemoteMember
 from ._textless_error import textless
 
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from ._cluster_leader import ClusterLeader
 
 _log: Final = logging.getLogger("onesocket")
+_MOST_GONE: Final = 1000
 
 
 class RemoteMembers:
@@ -41,8 +41,9 @@ class RemoteMembers:
         self._credentials = credentials
         self._patience = patience
         self._members: dict[str, RemoteMember] = {}
-        self._cut_off: set[str] = set()
-        """Members whose subscriptions ended before they did: each may have missed messages, and is told so."""
+        self._gone: dict[str, bool] = {}
+        """Members that were dropped, the newest last: True if their subscriptions ended with that, so that each may
+        have missed messages. Of older ones their own word counts (`has_lost_subscriptions`)."""
 
     def __repr__(self) -> str:
         return f"<RemoteMembers {len(self._members)}>"
@@ -92,18 +93,23 @@ class RemoteMembers:
         """Drop all: this host can't answer them any more."""
         for member in list(self._members.values()):
             self._drop(member)
-        self._cut_off.clear()  # the next leader is told of all subscriptions
+        self._gone.clear()  # the next leader is told of all subscriptions
 
     def _drop(self, member: RemoteMember) -> None:
         self._members.pop(member.name, None)
         if self._leader.leadership is not None:
             self._leader.leadership.forget(member.name)
-        self._end_subscriptions(member)
+        had_subscriptions = self._end_subscriptions(member)
+        if member.is_attached:
+            self._gone[member.name] = had_subscriptions
+            if len(self._gone) > _MOST_GONE:
+                del self._gone[next(iter(self._gone))]
 
-    def _end_subscriptions(self, member: RemoteMember) -> None:
+    def _end_subscriptions(self, member: RemoteMember) -> bool:
+        """End what a member has here; returns whether it had subscriptions."""
+        had_subscriptions = self._operations.has_subscriptions_of(member)
         self._operations.forget_here(member)
-        if member.has_subscribed:
-            self._cut_off.add(member.name)
+        return had_subscriptions
 
     def _on_frame(self, member: RemoteMember, frame: ToOwner) -> None:
         if isinstance(frame, Hello):
@@ -111,23 +117,24 @@ class RemoteMembers:
         elif not member.is_attached:
             member.send_frame(Shutdown())
         elif not isinstance(frame, StatusRequest | StepDown):
-            member.has_subscribed |= isinstance(frame, Subscribe) and bool(frame.add)
             self._operations.perform_here(member, frame)
 
     def _attach(self, member: RemoteMember, hello: Hello) -> None:
         leadership = self._leader.leadership
         if leadership is None:
             return
+        had_subscriptions = self._gone.pop(member.name, None)
         if member.is_attached:  # it has lost its answers
-            self._end_subscriptions(member)
+            had_subscriptions = self._end_subscriptions(member)
         try:
             self._credentials.check_hello(hello, nonce_for(member.name, leadership.epoch))
         except OnesocketError as error:
             member.send_frame(Rejection(error))
             return
         member.is_attached = True
-        if member.name in self._cut_off:
-            self._cut_off.discard(member.name)
+        if had_subscriptions is None:
+            had_subscriptions = has_lost_subscriptions(hello.ownership_id)
+        if had_subscriptions:
             self._leader.send_gap(member.name)
         if needs_state(hello.ownership_id):
             self._leader.send_state(member.name)

@@ -56,6 +56,7 @@ class Submitter:
         """Submit to the leader of this epoch from now on; `introduce` follows."""
         if epoch != self._epoch:
             self._submitted = 0
+            self._relay.is_subscribed = False
         self._epoch, self._is_led = epoch, True
         self._epoch_over.clear()
 
