@@ -391,11 +391,19 @@ async def test_events_that_a_killed_server_left_are_passed_on_by_another(
         assert bodies.count(b"\x91") == 1
 
 
-async def test_sessions_end_where_redis_has_lost_its_data_and_begin_again(nodes: Nodes, redis: RedisServer) -> None:
+@pytest.mark.parametrize("is_foreign", [False, True])
+async def test_sessions_end_where_redis_has_lost_its_data_and_begin_again(
+    nodes: Nodes, redis: RedisServer, caplog: pytest.LogCaptureFixture, *, is_foreign: bool
+) -> None:
+    """The sessions begin again likewise where another program has written into the stream."""
     async with dial(nodes.one.gateway_url) as client:
         await log_in(client, nodes.bot)
         await client.until("PRESENCE_UPDATE")  # its own: nothing more is on its way
-        redis.client().flushall()
+        if is_foreign:
+            (stream,) = redis.client().keys("onesocket-chat:*:stream")
+            redis.client().xadd(stream, {"another": "program's"})
+        else:
+            redis.client().flushall()
         while (payload := await client.receive())["op"] != 9:
             pass
         assert payload["d"] is False
@@ -403,6 +411,7 @@ async def test_sessions_end_where_redis_has_lost_its_data_and_begin_again(nodes:
         await client.until("GUILD_CREATE")
         await nodes.say(nodes.other, "after it")
         assert [content for _, content in await messages(client, 1)] == ["after it"]
+    assert ("another program has written an entry" in caplog.text) is is_foreign
 
 
 async def test_without_redis_messages_are_stored_and_reach_everybody_when_it_is_back(

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
+from onesocket.errors import EngineKeyTaken, EngineUnusable
 from onesocket.sharing.cluster._redis_address import RedisAddress
 from onesocket.sharing.cluster._redis_client import RedisClient
 from onesocket_discord.server.cluster._event_stream import ClusterKeys, EventStream, MissedEntries, StreamId
@@ -113,3 +114,42 @@ async def test_events_stay_in_the_database_until_they_are_passed_on(
             assert sorted(passed) == [False, True]
             assert await read(stream, start, await stream.position()) == [b"1", b"2", b"3"]
             assert await store.pass_on_events(stream.add) is False
+
+
+@pytest.mark.parametrize("is_deleted", [False, True])
+@pytest.mark.parametrize("adds_first", [False, True])
+@pytest.mark.parametrize("identifier", ["*", "+1"])
+async def test_an_entry_of_another_program_is_told_and_entries_go_on_behind_it(
+    stream: EventStream, server: RedisServer, identifier: str, adds_first: bool, is_deleted: bool
+) -> None:
+    await add(stream, b"a")
+    end = await stream.position()
+    with server.client() as raw:
+        foreign = raw.xadd(KEYS.stream, {"other": "x"}, id=identifier if identifier == "*" else f"{end.base}-2")
+        if is_deleted:
+            raw.xdel(KEYS.stream, foreign)
+    if adds_first or is_deleted:  # else nothing is wrong yet
+        await add(stream, b"b", b"c")
+    if identifier == "*" or adds_first or is_deleted:
+        with pytest.raises(MissedEntries):
+            await stream.follow(end, 0)
+    else:
+        assert [entry_id for entry_id, _ in await stream.follow(end, 0)] == [(end.base, 2)]
+    start = await stream.position()
+    assert start.base > end.base
+    with pytest.raises(EngineKeyTaken, match=rf"into the cluster's stream {KEYS.stream}") as caught:
+        stream.check_foreign()
+    assert (foreign.decode() in str(caught.value)) is not is_deleted
+    stream.check_foreign()
+    await add(stream, b"d")
+    assert [body for _, body in await stream.follow(start, 0)] == [b"d"]
+    assert await read(stream, start, await stream.position()) == [b"d"]
+    stream.check_foreign()
+
+
+async def test_another_failure_of_an_entry_is_that_of_redis(stream: EventStream, server: RedisServer) -> None:
+    await add(stream, b"a")
+    with server.client() as raw:
+        raw.set(KEYS.stream, "of another type")
+    with pytest.raises(EngineUnusable, match="WRONGTYPE"):
+        await add(stream, b"b")

@@ -146,6 +146,7 @@ class ClusterNode:
         except MissedEntries:
             self._logins.forget_all()  # a sign-out may be among what was missed
             await self._start_again()
+            self._stream.check_foreign()  # with a pause: that program may go on
             return
         except OnesocketError:
             self._logins.forget_all()  # none is heard of: tokens are looked up in the database

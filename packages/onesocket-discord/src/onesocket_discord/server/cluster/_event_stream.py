@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Sequence
 from typing import Any, Final, NamedTuple
 
+from onesocket.errors import EngineKeyTaken
 from onesocket.sharing.cluster._redis_client import RedisClient
 
 from . import _redis_scripts as scripts
@@ -76,10 +77,30 @@ class EventStream:
     def __init__(self, client: RedisClient, keys: ClusterKeys) -> None:
         self._client = client
         self._keys = keys
+        self._base = 0
+        """Of the position that was read last."""
+        self._foreign: EngineKeyTaken | None = None
 
     async def position(self) -> StreamId:
         """The id of the last entry."""
-        return StreamId.parse(await self._client.run_script(scripts.POSITION, [self._keys.state]))
+        last, foreign = await self._client.run_script(scripts.POSITION, [self._keys.stream, self._keys.state])
+        position = StreamId.parse(last)
+        if foreign != b"-" and position.base != self._base > 0:
+            shown = f" at {foreign.decode()}" if foreign else ""
+            self._foreign = EngineKeyTaken(
+                f"another program has written an entry{shown} into the cluster's stream {self._keys.stream}, which was "
+                "begun anew, as no event would be delivered behind it: find that program, or give the chat another "
+                "database of the engine",
+                key=self._keys.stream,
+            )
+        self._base = position.base
+        return position
+
+    def check_foreign(self) -> None:
+        """Raise `EngineKeyTaken`, once, if the stream was begun anew for an entry of another program."""
+        foreign, self._foreign = self._foreign, None
+        if foreign is not None:
+            raise foreign
 
     async def add(self, entries: Sequence[tuple[int | None, bytes]]) -> None:
         """Append entries. One with a number that was appended before is left out."""
@@ -112,5 +133,5 @@ class EventStream:
             ids = [StreamId.parse(entry_id) for entry_id, _ in reply]
             if not ids or not after.is_before(ids[0]):
                 raise MissedEntries
-            yield [fields[b"b"] for _, fields in reply]
+            yield [fields.get(b"b", b"") for _, fields in reply]
             after = ids[-1]

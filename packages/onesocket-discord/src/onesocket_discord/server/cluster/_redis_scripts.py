@@ -2,6 +2,9 @@
 
 The stream's ids are BASE-NUMBER: BASE is the time at which it was begun, and NUMBER counts without a hole. So a reader
 knows what it has missed, and that a stream was begun anew.
+
+An entry of another program has a higher id, behind which Redis would take no more of ours: the stream is begun anew,
+and the state keeps the other's id ("foreign").
 """
 
 from __future__ import annotations
@@ -12,24 +15,49 @@ from onesocket.sharing.cluster._redis_scripts import RedisScript
 
 # add(stream, state, length, body): appends an entry, and drops old ones.
 _ADD: Final = """
-local function base_of(state)
-  local base = redis.call('HGET', state, 'base')
-  if not base then
-    base = redis.call('TIME')[1] .. string.format('%03d', math.floor(redis.call('TIME')[2] / 1000))
-    redis.call('HSET', state, 'base', base, 'number', 0)
-  end
+local function begin(state, after)
+  local time = redis.call('TIME')
+  local base = string.format('%.0f', math.max(time[1] * 1000 + math.floor(time[2] / 1000), after + 1))
+  redis.call('HSET', state, 'base', base, 'number', 0)
   return base
+end
+local function base_of(state)
+  return redis.call('HGET', state, 'base') or begin(state, 0)
+end
+-- The id of another program's entry, after the last of ours; '': it is there no more.
+local function foreign_after(stream, id)
+  local found = redis.call('XREAD', 'COUNT', 1, 'STREAMS', stream, id)
+  return found and found[1][2][1][1] or ''
+end
+local function begin_anew(stream, state, base, foreign)
+  redis.call('DEL', stream)
+  redis.call('HSET', state, 'foreign', foreign)
+  return begin(state, base)
 end
 local function add(stream, state, length, body)
   local base = base_of(state)
   local number = redis.call('HINCRBY', state, 'number', 1)
-  redis.call('XADD', stream, 'MAXLEN', '~', length, base .. '-' .. number, 'b', body)
+  local added = redis.pcall('XADD', stream, 'MAXLEN', '~', length, base .. '-' .. number, 'b', body)
+  if type(added) ~= 'table' then return end
+  if not string.find(added.err, 'equal or smaller') then error(added) end
+  base = begin_anew(stream, state, base, foreign_after(stream, base .. '-' .. number - 1))
+  number = redis.call('HINCRBY', state, 'number', 1)
+  redis.call('XADD', stream, base .. '-' .. number, 'b', body)
 end
 """
 
-# KEYS: state. Returns the id of the last entry.
+# KEYS: stream, state. Returns the id of the last entry, and that of another program's for which the stream was begun
+# anew: '-' if it never was.
 POSITION: Final = RedisScript(
-    "position", _ADD + "return base_of(KEYS[1]) .. '-' .. redis.call('HGET', KEYS[1], 'number')"
+    "position",
+    _ADD
+    + """
+local base = base_of(KEYS[2])
+local id = base .. '-' .. redis.call('HGET', KEYS[2], 'number')
+local foreign = foreign_after(KEYS[1], id)
+if foreign ~= '' then id = begin_anew(KEYS[1], KEYS[2], base, foreign) .. '-0' end
+return {id, redis.call('HGET', KEYS[2], 'foreign') or '-'}
+""",
 )
 
 # KEYS: stream, state, relayed. ARGV: length, then for each entry its number in the database, or '', and its body.
