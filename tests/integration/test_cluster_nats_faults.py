@@ -404,6 +404,7 @@ async def test_a_server_behind_tls_is_verified(tmp_path: Path) -> None:
         await check_error(url.replace("127.0.0.1", "localhost") + f"?ca={tmp_path}/ca.pem", CertificateInvalid)
         error = await check_error(f"{url}?ca={tmp_path}/nothing.pem", EngineLoginRefused)
         assert "PEM files in the URL (ca)" in str(error)
+        assert "speaks TLS: write tls://" in str(await check_error(running.url, CertificateInvalid))
     with nats_server(f"jetstream: {{}}\ntls: {{{tls}, verify: true}}") as running:
         url = running.url.replace("nats://", "tls://") + f"?ca={tmp_path}/ca.pem"
         async with member(f"{url}&cert={tmp_path}/member.pem&key={tmp_path}/member.key") as coordinator:
@@ -417,6 +418,16 @@ async def test_no_secret_goes_to_a_server_without_tls(text: str) -> None:
         error = await check_error(f"tls://{text}@127.0.0.1:{port}", TLSFailed)
         assert "does not offer TLS" in str(error)
     assert b"hunter2" not in received
+
+
+@pytest.mark.parametrize(
+    ("scheme", "remedy"), [("nats", 'set it to "auto" there, and write tls://'), ("tls", 'set it to "auto" there')]
+)
+async def test_a_server_that_says_nothing_may_wait_for_tls(scheme: str, remedy: str) -> None:
+    async with pretender(b"") as (port, _), member(f"{scheme}://127.0.0.1:{port}", timeout=0.05) as coordinator:
+        with pytest.raises(EngineUnavailable) as caught:
+            await coordinator.check()
+    assert str(caught.value).endswith(f"if that server waits for TLS (handshake_first), {remedy}")
 
 
 @asynccontextmanager

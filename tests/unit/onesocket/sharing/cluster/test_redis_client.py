@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 from redis import exceptions as failures
+from redis.asyncio.sentinel import MasterNotFoundError
 
 from onesocket.errors import EngineFull, EngineLoginRefused, EngineUnavailable
 from onesocket.sharing.cluster import _redis_client
@@ -49,4 +50,47 @@ async def test_a_connection_that_fails_for_want_of_a_file_names_it(monkeypatch: 
     client = failing("rediss://host?ca=/gone/ca.pem", AWAY, monkeypatch)
     with pytest.raises(EngineLoginRefused, match=r"\(ca\) can't be used: No such file"):
         await client.run("SET", "onesocket:key", "1")
+    await client.aclose()
+
+
+@pytest.mark.parametrize(
+    ("url", "error", "remedy"),
+    [
+        ("redis://host", failures.ConnectionError("Connection lost."), "; if that port speaks TLS, write rediss://"),
+        ("redis://host", failures.ConnectionError("Connection closed by server."), "TLS, write rediss://"),
+        ("rediss://host", failures.ConnectionError("Connection reset by peer."), "not speak TLS, write redis://"),
+        ("rediss://host", TimeoutError(), "not speak TLS, write redis://"),
+        ("redis+sentinel://host/name", MasterNotFoundError("Connection lost."), "TLS, write rediss+sentinel://"),
+    ],
+)
+async def test_a_server_that_never_answered_may_speak_tls_where_the_url_does_not(
+    url: str, error: Exception, remedy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = failing(url, error, monkeypatch)
+    with pytest.raises(EngineUnavailable) as caught:
+        await client.run("INFO")
+    assert str(caught.value).endswith(remedy)
+
+    async def answer(*_: object) -> Any:
+        return b"PONG"
+
+    with monkeypatch.context() as patch:
+        patch.setattr(client._redis, "execute_command", answer)
+        await client.run("PING")
+    with pytest.raises(EngineUnavailable) as caught:
+        await client.run("INFO")
+    assert "TLS" not in str(caught.value)
+    await client.aclose()
+
+
+@pytest.mark.parametrize(
+    ("url", "error"), [("redis://host", TimeoutError()), ("redis://host", AWAY), ("rediss://host", AWAY)]
+)
+async def test_a_server_that_is_away_is_not_said_to_speak_tls(
+    url: str, error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = failing(url, error, monkeypatch)
+    with pytest.raises(EngineUnavailable) as caught:
+        await client.run("INFO")
+    assert "TLS" not in str(caught.value)
     await client.aclose()

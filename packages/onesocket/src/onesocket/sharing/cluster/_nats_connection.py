@@ -17,13 +17,15 @@ from ...errors import EngineLoginRefused, EngineUnavailable, OnesocketError, TLS
 from ._engine_errors import tls_context
 from ._engine_url import hosts_text
 from ._nats_address import NatsAddress
-from ._nats_errors import NO_RESPONDERS, NatsRefused, connect_error, denied, denied_subject
+from ._nats_errors import NO_RESPONDERS, NatsRefused, connect_error, denied, denied_subject, tls_first
 from ._stream_descriptors import open_descriptors
 
 _PING_INTERVAL: Final = 10
 _CLOSE_TIMEOUT: Final = 1.0
 _FAILED_CLOSE_TIMEOUT: Final = 0.05
 """After a failed TLS handshake, asyncio waits for an end that does not come."""
+_SILENCE: Final = 0.25
+"""Seconds: a server that ends a connection earlier, before it says anything, waits for no TLS."""
 _TASKS: Final = ("_reading_task", "_ping_interval_task", "_flusher_task")
 """Of nats-py's client."""
 
@@ -60,6 +62,7 @@ class NatsConnection:
         self.where = where
         self._timeout = timeout
         self._raw: Any = _TellingClient()
+        self._now = asyncio.get_running_loop().time
         self._inbox = ""
         self._tokens = itertools.count(1)
         self._pending: dict[str, tuple[asyncio.Future[NatsMessage], str]] = {}
@@ -76,6 +79,7 @@ class NatsConnection:
         """Connect to one of the hosts; raises typed errors."""
         made = cls(str(address), timeout)
         context = tls_context(address.tls_files or {}, made.where) if address.secure else None
+        began_at = made._now()
         try:
             async with asyncio.timeout(timeout):
                 await made._connect(address, host, name, context)
@@ -85,13 +89,15 @@ class NatsConnection:
         except BaseException as error:
             await made.aclose(_FAILED_CLOSE_TIMEOUT)
             if isinstance(error, TimeoutError) and not made._failures:
-                raise EngineUnavailable(f"{made.where} did not answer within {timeout:g} s") from None
+                remedy = "" if made._info else f"; {tls_first(secure=address.secure)}"
+                raise EngineUnavailable(f"{made.where} did not answer within {timeout:g} s{remedy}") from None
             if isinstance(error, OSError) and made._info.get("tls_verify") and "cert" not in (address.tls_files or {}):
                 text = f"{made.where} wants a certificate of its clients: name the PEM files, tls://…?cert=…&key=…"
                 raise EngineLoginRefused(text) from error
             if isinstance(error, (nats.errors.Error, OSError, OnesocketError, ValueError)):
                 cause = made._failures[-1] if isinstance(error, nats.errors.NoServersError) else error
-                raise connect_error(cause, made.where) from error
+                was_silent = not made._info and made._now() - began_at > _SILENCE
+                raise connect_error(cause, made.where, secure=address.secure, was_silent=was_silent) from error
             raise
         return made
 

@@ -6,6 +6,7 @@ import re
 from typing import Final
 
 from ...errors import (
+    CertificateInvalid,
     EngineCommandDenied,
     EngineFull,
     EngineLoginRefused,
@@ -31,6 +32,7 @@ _LIMITS: Final = {
     10113: "max_bytes_required",
 }
 _DENIED: Final = re.compile(r'permissions violation for (publish|subscription) to "([^"]*)"', re.IGNORECASE)
+_NAME_CA: Final = "that server speaks TLS: write tls://, with ?ca=FILE if its authority is none of the system's"
 _LOGIN: Final = ("authorization violation", "authentication", "credential", "jwt")
 
 
@@ -81,16 +83,26 @@ def denied(where: str, operation: str, subject: str) -> EngineCommandDenied:
     return EngineCommandDenied(f'{where}: this user may not {rule} to {subject}: allow it in "{rule}"', command=subject)
 
 
-def connect_error(error: BaseException, where: str) -> OnesocketError:
-    """The error to raise for a connection that nats-py could not make, or lost."""
+def connect_error(error: BaseException, where: str, *, secure: bool, was_silent: bool = False) -> OnesocketError:
+    """The error to raise for a connection that nats-py could not make, or lost.
+
+    `secure`: the URL's scheme is tls; `was_silent`: the server has waited, and said nothing.
+    """
     if isinstance(error, OnesocketError):
         return error
     text = str(error).removeprefix("nats: ").strip("'")
     tls = tls_error(error, where)
     if tls is not None:
-        return tls
+        return CertificateInvalid(f"{tls}; {_NAME_CA}") if isinstance(tls, CertificateInvalid) and not secure else tls
     if any(each in text.lower() for each in _LOGIN):
         return EngineLoginRefused(f"{where} refused the login ({text}): check user name, password or token in the URL")
     if "INFO" in text:
         return EngineUnusable(f"{where} does not speak NATS: check host and port")
-    return EngineUnavailable(f"{where} can't be reached, or does not answer: {text or type(error).__name__}")
+    remedy = f"; {tls_first(secure=secure)}" if was_silent else ""
+    return EngineUnavailable(f"{where} can't be reached, or does not answer: {text or type(error).__name__}{remedy}")
+
+
+def tls_first(*, secure: bool) -> str:
+    """Words for a server that has said nothing: it may wait for TLS, which NATS begins with as an option only."""
+    url = "" if secure else ", and write tls://"
+    return f'if that server waits for TLS (handshake_first), set it to "auto" there{url}'

@@ -38,6 +38,7 @@ class RedisClient:
         for name in ("XREAD", "TYPE"):
             self._redis.set_response_callback(name, _as_it_came)
         self._is_closed = False
+        self._has_answered = False
         self.commands = 0
         """Commands that were sent so far, those to connect apart."""
 
@@ -80,16 +81,29 @@ class RedisClient:
         self.commands += 1
         try:
             async with asyncio.timeout(self._timeout + wait):
-                return await self._redis.execute_command(*command)
+                reply = await self._redis.execute_command(*command)
         except NoScriptError:
             raise
         except TimeoutError:
-            raise EngineUnavailable(f"{self._address} did not answer within {self._timeout:g} s") from None
+            remedy = self._tls_remedy if self._address.secure else ""
+            raise EngineUnavailable(f"{self._address} did not answer within {self._timeout:g} s{remedy}") from None
         except (RedisError, OSError) as error:
             files = self._address.pem_files
             if files and not isinstance(error, ResponseError):
                 tls_context(files, str(self._address))  # redis-py tells no file from an address
-            raise engine_error(error, str(self._address), name, self._prefix) from error
+            raise engine_error(error, str(self._address), name, self._prefix, self._tls_remedy) from error
+        self._has_answered = True
+        return reply
+
+    @property
+    def _tls_remedy(self) -> str:
+        """Words for an error of a server that has never answered: it may speak TLS where the URL does not, or not."""
+        if self._has_answered or self._address.path:
+            return ""
+        scheme, _, _ = str(self._address).partition(":")
+        if self._address.secure:
+            return f"; if that port does not speak TLS, write {scheme.replace('rediss', 'redis')}://"
+        return f"; if that port speaks TLS, write {scheme.replace('redis', 'rediss')}://"
 
     async def run_script(self, script: RedisScript, keys: list[str], *arguments: str | bytes | int) -> Any:
         """Run a script, by its digest if the server has it; returns its reply."""

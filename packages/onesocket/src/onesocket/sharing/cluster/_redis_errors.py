@@ -29,14 +29,18 @@ _KEY_DENIED: Final = (
 _COMMAND_DENIED_IN_SCRIPT: Final = "can't run this command or subcommand"
 """Redis 7.0 does not say which one; `check()` finds it."""
 _NO_ROOM: Final = ("OOM", "MISCONF", "command not allowed when used memory")
+_CUT: Final = ("Connection lost", "Connection reset", "closed by server", "Broken pipe")
 _PASSES: Final = (
     *("NOREPLICAS", "READONLY", "MASTERDOWN", "LOADING", "TRYAGAIN", "CLUSTERDOWN", "BUSY", "UNBLOCKED"),
     "max number of clients",
 )
 
 
-def engine_error(error: Exception, where: str, command: str, prefix: str) -> OnesocketError:
-    """The error to raise for one of redis-py; `where`: the address, `command`: what was run, `prefix`: of the keys."""
+def engine_error(error: Exception, where: str, command: str, prefix: str, remedy: str = "") -> OnesocketError:
+    """The error to raise for one of redis-py.
+
+    `where`: the address, `command`: what was run, `prefix`: of the keys, `remedy`: for a connection that ended.
+    """
     cause = error.__cause__ if isinstance(error.__cause__, failures.RedisError) else error
     text = str(cause)
     if isinstance(cause, failures.AuthenticationError):
@@ -48,7 +52,8 @@ def engine_error(error: Exception, where: str, command: str, prefix: str) -> One
         # Its text shows the clients of all Sentinels, each with the class of its error.
         if failures.AuthenticationError.__name__ in text:
             return EngineLoginRefused(f"{where}: the Sentinels refused the login: check sentinel_password in the URL")
-        return EngineUnavailable(f"{where}: the Sentinels know no such service, have no primary for it, or are away")
+        away = f"{where}: the Sentinels know no such service, have no primary for it, or are away"
+        return EngineUnavailable(f"{away}{remedy if _is_cut(text) else ''}")
     if isinstance(cause, failures.OutOfMemoryError) or text.startswith(_NO_ROOM):
         return EngineFull(f"{where} refused a write, nothing is lost: {text}")
     if isinstance(cause, failures.NoPermissionError) or _is_denied(text):
@@ -67,7 +72,12 @@ def engine_error(error: Exception, where: str, command: str, prefix: str) -> One
         return _missing(where, unknown[1].lower())
     if isinstance(cause, failures.ResponseError | failures.DataError | failures.InvalidResponse):
         return EngineUnusable(f"{where} answered {command.upper()} with an error: {text}")
-    return EngineUnavailable(f"{where} can't be reached, or does not answer: {text or type(cause).__name__}")
+    shown = text.rstrip(".") or type(cause).__name__
+    return EngineUnavailable(f"{where} can't be reached, or does not answer: {shown}{remedy if _is_cut(text) else ''}")
+
+
+def _is_cut(text: str) -> bool:
+    return any(each in text for each in _CUT)
 
 
 def refused_commands(refused: dict[str, str], where: str, prefix: str) -> OnesocketError:
