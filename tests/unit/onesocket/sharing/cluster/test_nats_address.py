@@ -3,6 +3,7 @@
 import pytest
 
 from onesocket.errors import InvalidURL
+from onesocket.sharing.cluster import NatsCoordinator
 from onesocket.sharing.cluster._nats_address import NatsAddress
 
 
@@ -71,6 +72,16 @@ def test_a_fault_is_named_without_the_login(url: str, fault: str) -> None:
         NatsAddress.of(url)
     assert fault in str(caught.value)
     assert "hunter" not in str(caught.value)
+
+
+def test_the_place_of_an_engine_is_the_same_for_another_password_and_not_for_another_user() -> None:
+    """Whose account may be another, with other streams: two processes of a host would be members of two clusters."""
+    place = NatsCoordinator("nats://one:hunter2@host").place
+    assert place == NatsCoordinator("nats://one:hunter3@host:4222?replicas=3").place
+    assert place != NatsCoordinator("nats://other:hunter2@host").place
+    assert place != NatsCoordinator("nats://host").place
+    assert NatsCoordinator("nats://hunter2@host").place == NatsCoordinator("nats://hunter3@host").place
+    assert "hunter2" not in place
 
 
 def test_something_else_than_a_text_is_refused() -> None:

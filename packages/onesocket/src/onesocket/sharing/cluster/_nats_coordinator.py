@@ -59,6 +59,15 @@ class NatsCoordinator:
         return hash(str(self))
 
     @property
+    def place(self) -> str:
+        """Address and user name, without secrets: another user's account may have other streams.
+
+        A URL does not tell the account, and two users of one account are taken to have two: better one that is refused
+        than two clusters, each with a connection. A server with a token has one account.
+        """
+        return f"{self._address} {self._address.username or ''}"
+
+    @property
     def _made_of(self) -> tuple[object, ...]:
         return self._address, self._timeout, self._retention, self._replicas
 

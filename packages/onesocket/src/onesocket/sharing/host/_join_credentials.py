@@ -61,7 +61,8 @@ class JoinCredentials:
         if option == CLUSTER_OPTION:
             raise OptionConflict(
                 f"another process (pid {pid}) of this host shares this connection through another engine, or under "
-                "another prefix: give cluster= (or ONESOCKET_CLUSTER) the same address and prefix in all of them",
+                "another prefix: give cluster= (or ONESOCKET_CLUSTER) the same address, database of Redis or user of "
+                "NATS, and prefix in all of them",
                 option=option,
             )
         if option is not None:
