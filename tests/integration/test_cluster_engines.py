@@ -197,6 +197,7 @@ async def test_hubs_of_several_hosts_share_one_connection_and_status_names_the_l
         (("--scope", "cluster"), "ONESOCKET_CLUSTER"),
         (("--cluster", "mysql://host"), "must begin with"),
         (("--scope", "host", "--cluster", "redis://host"), "--cluster is for --scope cluster"),
+        (("--cluster", "--merge"), "not --merge: --scope cluster takes that of ONESOCKET_CLUSTER"),
         (("--cluster", "redis://host", "--linger", "1"), "can't be combined"),
     ],
 )

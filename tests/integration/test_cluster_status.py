@@ -97,6 +97,8 @@ async def test_the_hosts_of_a_connection_and_the_next_leader_are_shown(cluster: 
     assert 0 < row["lease_remaining"] <= 6
     assert row["url"] == cluster.server.url
     assert {host["pid"] for host in row["hosts"]} == {os.getpid()}
+    for host in row["hosts"]:
+        assert host["heard"] == max(0, 6 - host["remaining"])
     shown = await status("--cluster", url, "--json", "--digest", digest[:8], "--directory", here)
     assert shown.exit_code == 0, shown.stderr
     (row,) = json.loads(shown.stdout)
@@ -160,6 +162,7 @@ async def test_members_that_are_gone_are_dropped_from_the_keys(valkey: RedisServ
         (("--cluster", "redis://127.0.0.1:{port}"), 1, "can't be reached"),
         (("--cluster", "nats://127.0.0.1:{port}"), 1, "can't be reached"),
         (("--cluster", "mysql://host"), 2, "must begin with one of"),
+        (("--cluster", "--watch"), 2, "not --watch: --scope cluster takes that of ONESOCKET_CLUSTER"),
         (("--cluster", "redis://:hunter2@"), 2, "it has no host"),
         (("--cluster", "redis://host", "--prefix", "a:b"), 2, "prefix of a cluster"),
         (("--cluster", "redis://host", "--digest", "xy"), 2, "hexadecimal"),

@@ -21,9 +21,9 @@ FIELDS: Final = (
     *("error", "commands"),
 )
 """The fields of a connection, which docs/cluster.md describes."""
-HOST_FIELDS: Final = ("host", "pid", "member", "role", "lag_records", "lag_seconds", "remaining", "error")
+HOST_FIELDS: Final = (*("host", "pid", "member", "role", "lag_records", "lag_seconds", "heard", "remaining", "error"),)
 """Fields of a host of a connection."""
-_COLUMNS: Final = ("HOST", "PROCESS", "ROLE", "LAG", "FORGOTTEN IN")
+_COLUMNS: Final = ("HOST", "PROCESS", "ROLE", "LAG", "HEARD")
 _BEGINNING: Final = re.compile(r"[0-9a-f]{4,64}")
 _ASK_TIMEOUT: Final = 0.5
 
@@ -122,6 +122,7 @@ def row_of(view: ClusterView, url: str | None) -> dict[str, Any]:
 
 def _host_row(member: AnnouncedMember, told: Announcement | None) -> dict[str, Any]:
     lag = member.lag
+    lease = None if told is None else told.lease
     return {
         "host": None if told is None else told.host,
         "pid": None if told is None else told.pid,
@@ -129,6 +130,7 @@ def _host_row(member: AnnouncedMember, told: Announcement | None) -> dict[str, A
         "role": None if told is None else told.part,
         "lag_records": None if lag is None else lag.records,
         "lag_seconds": None if lag is None else lag.seconds,
+        "heard": None if lease is None else max(0.0, lease - member.remaining),
         "remaining": member.remaining,
         "error": None if told is None else told.error,
     }
@@ -147,7 +149,7 @@ def block_of(row: Mapping[str, Any]) -> str:
     if row["epoch"] is not None:
         lines += [("EPOCH", str(row["epoch"])), ("LEASE", f"ends in {row['lease_remaining']:.1f} s")]
     text = [f"{name:<10}  {printable(value)}" for name, value in lines]
-    hosts = [_COLUMNS, *(_cells(each) for each in row["hosts"])]
+    hosts = [_COLUMNS, *(_cells(each, row["leader"]) for each in row["hosts"])]
     widths = [max(map(len, column)) for column in zip(*hosts, strict=True)]
     if len(hosts) > 1:
         text += ["  ".join(map(str.ljust, each, widths)).rstrip() for each in hosts]
@@ -158,7 +160,7 @@ def _state(row: Mapping[str, Any]) -> str:
     if row["leader"] is None:
         return "no host leads"
     if row["state"] is None:
-        return "not announced yet"
+        return "not known: the leader does not announce itself yet, or any more"
     because = "" if row["last_error"] is None else f" ({row['last_error']})"
     return f"{row['state']}{because}, connection {row['connection_epoch']}"
 
@@ -168,12 +170,14 @@ def _leader(row: Mapping[str, Any]) -> str:
     return row["leader"] or "–" if found is None else f"{found['host']}, process {found['pid']}"
 
 
-def _cells(host: Mapping[str, Any]) -> tuple[str, ...]:
-    remaining = f"{host['remaining']:.1f} s"
+def _cells(host: Mapping[str, Any], leader: str | None) -> tuple[str, ...]:
+    heard = "?" if host["heard"] is None else f"{host['heard']:.1f} s ago"
     if host["host"] is None:
-        return printable(host["member"]), "?", "of another release", "?", remaining
+        return printable(host["member"]), "?", "of another release", "?", heard
     role = host["role"] if host["error"] is None else f"{host['role']}: {host['error']}"
-    return printable(host["host"]), str(host["pid"]), printable(role), _lag(host), remaining
+    if host["role"] == "leader" and host["member"] != leader:
+        role = "leader, until its lease ended"
+    return printable(host["host"]), str(host["pid"]), printable(role), _lag(host), heard
 
 
 def _lag(host: Mapping[str, Any]) -> str:

@@ -29,7 +29,7 @@ from ._network_arguments import (
 )
 from ._option_names import with_option_names
 from ._service_arguments import chosen_service, service_token
-from ._usage import fail, one_of, parse_header
+from ._usage import check_engine_url, fail, one_of, parse_header
 
 if TYPE_CHECKING:
     from ..hub import Merge
@@ -364,6 +364,7 @@ def _chosen_scope(context: typer.Context, scope: str, own: str) -> str:
     given = context.params
     scope = one_of("--scope", scope, "process", "host", "cluster")
     one_of("--own", own, "prefer", "allow", "never")
+    check_engine_url(given["cluster"])
     if given["cluster"] is not None:
         if scope != "cluster" and _is_given(context, "scope"):
             fail("--cluster is for --scope cluster")

@@ -14,7 +14,7 @@ import typer
 
 from .._printable import printable
 from ..errors import UsageError
-from ._usage import EXIT_FAILED, fail, one_of, show_error
+from ._usage import EXIT_FAILED, check_engine_url, fail, one_of, show_error
 
 if TYPE_CHECKING:
     from ..hub import HubListing
@@ -102,6 +102,7 @@ def status(
     away, or a connection of it can't be read; 2 if the command was misused, the engine can't serve as it is set up, or
     no single connection has this KEY, or none this DIGEST.
     """
+    check_engine_url(cluster)
     if hand_over is not None and watch:
         fail("--hand-over can't be combined with --watch")
     if one_of("--scope", scope, "host", "cluster") == "cluster" or cluster is not None:

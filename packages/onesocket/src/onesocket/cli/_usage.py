@@ -37,3 +37,9 @@ def one_of(option: str, value: str, *allowed: str) -> str:
     if value not in allowed:
         fail(f"{option} is {' or '.join(allowed)}, not {value!r}")
     return value
+
+
+def check_engine_url(url: str | None) -> None:
+    """End the command for another option in the place of the value of ``--cluster``."""
+    if url is not None and url.startswith("-"):
+        fail(f"--cluster needs the URL of an engine, not {url}: --scope cluster takes that of ONESOCKET_CLUSTER")

@@ -45,6 +45,8 @@ class Announcement(msgspec.Struct, frozen=True, omit_defaults=True):
     error: str | None = None
     """Name of the error that keeps it out."""
     connection: AnnouncedConnection | None = None
+    lease: float | None = None
+    """Seconds for which an announcement stands."""
 
 
 _encode = msgspec.json.Encoder().encode
@@ -127,7 +129,8 @@ class Announcer:
             self._changed.clear()
             try:
                 told, feed = self._describe()
-                await self._coordinator.announce(_encode(told), feed, self._ttl)
+                note = _encode(msgspec.structs.replace(told, lease=self._ttl))
+                await self._coordinator.announce(note, feed, self._ttl)
                 self._is_announced = True
             except Exception as error:  # noqa: BLE001 - no memory, or a bug: the next one is due soon, too
                 self._is_announced = False  # a lease and a feed don't depend on it
