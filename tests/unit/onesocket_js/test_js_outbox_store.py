@@ -6,6 +6,7 @@ import pytest
 
 from tests.support.node_page import NodePage
 from tests.support.node_script import run_script
+from tests.support.terminals import ROOT
 
 
 async def test_a_message_that_is_being_stored_when_the_client_closes_is_accepted_and_kept(
@@ -416,3 +417,35 @@ def test_random_lives_lose_nothing_in_silence_and_send_nothing_twice_without_res
         "refusals": ["MessageNotStored"],
         "hasTraffic": True,
     }
+
+
+async def test_a_message_that_the_store_can_not_take_is_refused_without_the_others(outbox_page: NodePage) -> None:
+    assert await outbox_page.run(
+        """
+        const {RowRefused} = await import(data);
+        const page = kept.page();
+        await kept.open(page);
+        await page.client.send({id: 0});
+        kept.store.fails = (operations) => {
+          const large = operations.find(({type, row}) => type === 'put' && row.data.length > 100);
+          return large ? new RowRefused(large.row.number, new DOMException('too large', 'UnknownError')) : null;
+        };
+        const fates = [1, 2, 3, 4].map((id) => page.client.send({id, pad: ' '.repeat(id % 2 ? 200 : 0)}));
+        const toldOf = (fate) => fate.then(() => 'done', ({name, message}) => [name, message]);
+        const told = await Promise.all(fates.map(toldOf));
+        page.sockets[0].receive({ack: 0}, {ack: 2});
+        await kept.turns();
+        return [told, page.ids(0), kept.store.left, page.errors.length];
+        """,
+        (ROOT / "packages" / "onesocket-js" / "src" / "client" / "stored-errors.js").as_uri(),
+    ) == [
+        [
+            ["MessageNotStored", 'the outbox "orders" can\'t be written: UnknownError: too large'],
+            "done",
+            ["MessageNotStored", 'the outbox "orders" can\'t be written: UnknownError: too large'],
+            "done",
+        ],
+        [0, 2, 4],
+        [[4, True]],
+        0,
+    ]

@@ -1,7 +1,7 @@
 // The store of a `DurableOutbox` in a browser: one database of IndexedDB, which one client of the origin has at a time.
 
 import { OutboxInUse, OutboxUnusable } from '../errors.js';
-import { namedText } from './stored-errors.js';
+import { namedText, RowRefused } from './stored-errors.js';
 
 const SCHEMA_VERSION = 1;
 const MESSAGES = 'messages';
@@ -40,8 +40,8 @@ function acquire(name) {
   });
 }
 
-/** Resolves with the database. Rejects with `OutboxUnusable`. */
-async function openDatabase(name) {
+/** Resolves with the database. Rejects with `OutboxUnusable`. `onLost(why)`: the user deletes it, or the browser does. */
+async function openDatabase(name, onLost) {
   const fail = (why, cause) => new OutboxUnusable(`${shown(name)} can't be opened: ${why}`, { cause });
   let request;
   try {
@@ -57,7 +57,15 @@ async function openDatabase(name) {
     request.onupgradeneeded = ({ oldVersion }) => {
       if (oldVersion === 0) request.result.createObjectStore(MESSAGES, { keyPath: 'number' });
     };
-    request.onsuccess = () => resolve(request.result);
+    request.onsuccess = () => {
+      const database = request.result;
+      database.onversionchange = () => {
+        database.close(); // else whoever deletes or changes it would wait
+        onLost('another script of this site deletes or changes its database');
+      };
+      database.onclose = () => onLost('the browser has closed its database: its data were deleted, or the disk fails');
+      resolve(database);
+    };
     request.onerror = () => reject(fail(remedy(name, request.error), request.error));
   });
   try {
@@ -97,24 +105,34 @@ function readAll(database) {
   });
 }
 
-/** Performs all of these, or none; resolves when the disk has them. */
+/** Performs all of these, or none; resolves when the disk has them. An error of one message alone has its `number`. */
 function apply(database, operations) {
   return new Promise((resolve, reject) => {
     const transaction = database.transaction(MESSAGES, 'readwrite', { durability: 'strict' });
+    let failed = null;
     transaction.oncomplete = () => resolve();
-    transaction.onabort = () => reject(transaction.error ?? new Error('the browser has ended the transaction'));
+    transaction.onabort = () => reject(failed ?? transaction.error ?? new Error('the browser has ended the transaction'));
     const messages = transaction.objectStore(MESSAGES);
+    let present = null;
     try {
       for (const { type, row, number } of operations) {
-        if (type === 'put') messages.put(row);
+        present = row ?? null;
+        if (type === 'put') messages.put(row).onerror = ({ target }) => (failed ??= refusal(target.error, row));
         else messages.delete(number);
       }
+      present = null;
       transaction.commit();
     } catch (error) {
       transaction.abort(); // else the operations before it would be performed
-      reject(error);
+      reject(refusal(error, present) ?? error);
     }
   });
+}
+
+/** The error of a message that can't be stored, whatever room there is: it is too large; null: all of the transaction failed. */
+function refusal(error, row) {
+  const isOfAll = row === null || ['AbortError', 'QuotaExceededError', 'InvalidStateError'].includes(error?.name);
+  return isOfAll ? null : new RowRefused(row.number, error);
 }
 
 async function open(name, { onLost }) {
@@ -126,8 +144,12 @@ async function open(name, { onLost }) {
   }
   const release = await acquire(name);
   let database = null;
+  let lostWhy = null;
+  let lose = (why) => {
+    lostWhy = why;
+  };
   try {
-    database = await openDatabase(name);
+    database = await openDatabase(name, (why) => lose(why));
     const names = [...database.objectStoreNames];
     if (names.length !== 1 || names[0] !== MESSAGES) {
       throw new OutboxUnusable(
@@ -135,14 +157,10 @@ async function open(name, { onLost }) {
       );
     }
     const rows = await readAll(database).catch((cause) => {
-      throw new OutboxUnusable(`${shown(name)} can't be read: ${remedy(name, cause)}`, { cause });
+      throw new OutboxUnusable(`${shown(name)} can't be read: ${lostWhy ?? remedy(name, cause)}`, { cause });
     });
-    // The user deletes it, or the browser does: what is in memory is still sent.
-    database.onversionchange = () => {
-      database.close();
-      onLost('another script of this site deletes or changes its database');
-    };
-    database.onclose = () => onLost('the browser has closed its database: its data were deleted, or the disk fails');
+    if (lostWhy !== null) throw new OutboxUnusable(`${shown(name)} can't be read: ${lostWhy}`);
+    lose = onLost; // what is in memory is still sent
     return {
       rows,
       apply: (operations) => apply(database, operations),

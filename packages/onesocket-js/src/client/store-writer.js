@@ -1,6 +1,6 @@
 // Writes to the store of a `DurableOutbox`: one transaction for all that came during the last one.
 
-import { notStored } from './stored-errors.js';
+import { notStored, RowRefused } from './stored-errors.js';
 
 /** Seconds after which deletions that failed are tried again. */
 const RETRY = 1;
@@ -16,6 +16,13 @@ const ofStore = ({ puts, deletes }) => [
   ...puts.map((row) => ({ type: 'put', row })),
   ...deletes.map((number) => ({ type: 'delete', number })),
 ];
+
+/** A batch without some of its new messages. */
+function without(inserts, batch) {
+  const refused = new Set(inserts.map(({ row }) => row.number));
+  const isLeft = ({ number }) => !refused.has(number); // a mark would add its message
+  return batch.filter((each) => !inserts.includes(each)).map((each) => ({ ...each, puts: each.puts.filter(isLeft) }));
+}
 
 /**
  * Writes in order; there is never more than one transaction. `report(operations, error)` is called with those that are in the
@@ -64,9 +71,14 @@ export class StoreWriter {
     this.#cancelRetry?.();
     this.#cancelRetry = null;
     do {
-      const batch = this.#inbox.splice(0);
+      let batch = this.#inbox.splice(0);
       if (this.#overdue.length + batch.length === 0) break;
-      const error = await this.#apply([...this.#overdue, ...batch]);
+      let error = await this.#apply([...this.#overdue, ...batch]);
+      for (let refused; (refused = this.#refusedBy(error, batch)) !== undefined; ) {
+        this.#report([refused], error);
+        batch = without([refused], batch);
+        error = await this.#apply([...this.#overdue, ...batch]);
+      }
       const inserts = batch.filter(({ kind }) => kind === 'insert');
       if (error !== null && inserts.length > 0) await this.#writeOthers(batch, inserts, error);
       else this.#done(batch, error);
@@ -81,12 +93,16 @@ export class StoreWriter {
 
   /** Writes the others of a batch whose new messages have no room: what is sent and removed makes room. */
   async #writeOthers(batch, inserts, error) {
-    const refused = new Set(inserts.map(({ row }) => row.number));
     this.#report(inserts, error);
-    const others = batch.filter(({ kind }) => kind !== 'insert');
-    const isLeft = ({ number }) => !refused.has(number); // a mark would add its message
-    const operations = [...this.#overdue, ...others.map((each) => ({ ...each, puts: each.puts.filter(isLeft) }))];
+    const others = without(inserts, batch);
+    const operations = [...this.#overdue, ...others];
     if (operations.length > 0) this.#done(others, await this.#apply(operations));
+  }
+
+  /** The new message that the store can't take, whatever room there is; undefined: the error is one of all. */
+  #refusedBy(error, batch) {
+    if (!(error?.cause instanceof RowRefused)) return undefined;
+    return batch.find(({ kind, row }) => kind === 'insert' && row.number === error.cause.number);
   }
 
   /** These, and the deletions that were overdue, are in the store, or failed. */

@@ -7,6 +7,15 @@ const SENT_AGAIN = 'with resend: true it is sent again';
 /** Returns the name and the text of what a browser or a store has thrown, which may have no text. */
 export const namedText = (error) => [error?.name ?? 'Error', error?.message ?? String(error)].filter((text) => text !== '').join(': ');
 
+/** What a store rejects with if it can't take one message, by its `number`: the others of the transaction are tried again. */
+export class RowRefused extends Error {
+  constructor(number, cause) {
+    super(cause?.message ?? String(cause), { cause });
+    this.name = cause?.name ?? 'Error';
+    this.number = number;
+  }
+}
+
 /** Returns the error of a store that can't be opened. */
 export function unusable(shown, cause) {
   if (cause instanceof OnesocketError) return cause;
