@@ -449,3 +449,29 @@ async def test_a_message_that_the_store_can_not_take_is_refused_without_the_othe
         [[4, True]],
         0,
     ]
+
+
+async def test_a_logger_that_fails_breaks_no_store_and_no_connection(outbox_page: NodePage) -> None:
+    assert await outbox_page.run(
+        """
+        const said = [];
+        console.error = (error) => { said.push(String(error)); throw new Error('as well'); };
+        const results = [];
+        for (const fail of [() => { throw new Error('logger'); }, async () => { throw new Error('logger'); }]) {
+          const first = kept.page();
+          await kept.open(first);
+          await first.client.send({id: 1});
+          kept.store.crash();
+          const logger = {info: fail, warn: fail}; // no function error
+          const second = kept.page({logger});
+          await kept.open(second);
+          second.sockets[0].closed(1006); // lost, and up again
+          await second.again();
+          await second.client.send({id: 2});
+          results.push(second.sockets.map((_, at) => second.ids(at)), second.client.state);
+          kept.store.crash();
+          kept.store.rows.clear();
+        }
+        return [results, new Set(said).size, said.length > 3];
+        """
+    ) == [[[[], [2]], "connected", [[], [2]], "connected"], 1, True]

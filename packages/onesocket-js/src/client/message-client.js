@@ -7,10 +7,12 @@ import { StateWatchers } from './state-watchers.js';
 /** Calls `onError`; what that raises goes to the console. */
 function guarded(onError) {
   return (error) => {
+    const failed = (failure) => console.error(failure);
     try {
-      onError(error);
+      const result = onError(error);
+      if (typeof result?.then === 'function') result.then(null, failed); // in Node.js it would end the process
     } catch (failure) {
-      console.error(failure);
+      failed(failure);
     }
   };
 }

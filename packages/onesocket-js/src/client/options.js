@@ -9,6 +9,7 @@ import { Protocol } from '../protocols/protocol.js';
 import { checkUrl } from '../urls.js';
 import { DurableOutbox } from './durable-outbox.js';
 import { checkRotation } from './rotation.js';
+import { safeLogger } from './safe-logger.js';
 
 const NO_OUTBOX = { messages: 0 };
 
@@ -90,7 +91,7 @@ export function checkOptions(
     rotation: checkRotation(rotation, protocol),
     ...checkOutbox(outbox),
     onError,
-    logger,
+    logger: safeLogger(logger),
     WebSocket,
     platform: { ...defaultPlatform, ...platform },
   };
