@@ -475,3 +475,16 @@ async def test_a_logger_that_fails_breaks_no_store_and_no_connection(outbox_page
         return [results, new Set(said).size, said.length > 3];
         """
     ) == [[[[], [2]], "connected", [[], [2]], "connected"], 1, True]
+
+
+async def test_a_caller_can_not_say_that_a_message_was_sent_before(outbox_page: NodePage) -> None:
+    """Only tabs say that an earlier owner of the connection may have a message."""
+    assert await outbox_page.run(
+        """
+        const page = kept.page();
+        const options = {isAgain: true};
+        await page.client.send({id: 1}, options);
+        return [await nameOf(page.client.send({id: 1}, options)),
+                kept.thrown(() => page.client.sendNowait({id: 1}, options)), kept.store.left];
+        """
+    ) == ["DuplicateMessage", "DuplicateMessage", [[1, False]]]

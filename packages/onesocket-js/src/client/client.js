@@ -22,6 +22,8 @@ const REQUEST_TIMEOUT = 10;
 const PROBE_TIMEOUT = 4;
 /** Method by which the owner of a shared connection goes on with what an earlier owner had. */
 export const ADOPT = Symbol('adopt');
+/** Option of `send()`, of the owner alone: a tab sends this message once more, as the earlier owner of the connection is gone. */
+export const AGAIN = Symbol('again');
 /** Method that returns what the readers of others select a message by. */
 export const DESCRIBE = Symbol('describe');
 /** Method that returns the subscriptions of the connection, for the readers of others; throws `InvalidOption`. */
@@ -265,16 +267,15 @@ export class Client extends MessageClient {
    * Resolves when the browser has written the message; while there is no connection, it waits in the outbox. With a
    * `DurableOutbox`, it resolves when the message is on disk.
    */
-  async send(message, { resend = false, isAgain = false } = {}) {
+  async send(message, { resend = false, [AGAIN]: isAgain = false } = {}) {
     return this.#send(message, { resend, isAgain }).accepted(); // at once: else its failure would be reported, too
   }
 
   /** Accepts a message and returns its `Delivery`. Throws `OutboxFull`, `EncodeError` and `DuplicateMessage`. */
-  sendNowait(message, { resend = false, isAgain = false } = {}) {
+  sendNowait(message, { resend = false, [AGAIN]: isAgain = false } = {}) {
     return this.#send(message, { resend, isAgain });
   }
 
-  /** `isAgain`: a tab sends it once more, as the earlier owner of the connection is gone. */
   #send(message, { resend, isAgain }) {
     const data = this.#options.protocol.encode(message);
     return this.#durable?.post(message, data, { resend, isAgain }) ?? this.#sender.send(() => data, { resend });

@@ -1,7 +1,7 @@
 // The owner of a connection that tabs share: it has the client, and serves the members, each of which is one tab.
 
 import { ClientClosed, EncodeError, OptionConflict, TokenFailed, UsageError, VersionMismatch } from '../errors.js';
-import { ADOPT, DESCRIBE, KEYS, SNAPSHOT } from '../client/client.js';
+import { ADOPT, AGAIN, DESCRIBE, KEYS, SNAPSHOT } from '../client/client.js';
 import { packError, packItem, packState, unpackError } from './serialization.js';
 
 /** Seconds that the server gets to notice the end of the last owner's socket, before the next one dials. */
@@ -182,7 +182,7 @@ export class Owner {
 
   // --- calls ------------------------------------------------------------------------------------------------------------
 
-  async #call(member, { id, name, message, options }) {
+  async #call(member, { id, name, message, options, isAgain }) {
     const controller = new AbortController();
     const key = `${member} ${id}`;
     this.#calls.set(key, controller);
@@ -191,7 +191,7 @@ export class Owner {
       if (this.#client === null) throw new ClientClosed();
       if (!CALLS.includes(name)) throw new UsageError(`members have no call ${name}`);
       const takesMessage = TAKE_MESSAGES.includes(name);
-      const all = { ...options, signal: controller.signal };
+      const all = { ...options, [AGAIN]: isAgain, signal: controller.signal };
       answer.value = (await (takesMessage ? this.#client[name](message, all) : this.#client[name](all))) ?? null;
     } catch (error) {
       answer.error = packError(error);

@@ -50,7 +50,8 @@ export class PendingCalls {
       throw new OutboxFull(`${this.#calls.size} calls wait for the tab that holds the connection already`);
     }
     this.#numbers += 1;
-    const call = { id: this.#numbers, name, message, options, isPosted: false, wasPosted: false, since: this.#platform.now() };
+    const fate = { isPosted: false, wasPosted: false, isAgain: false, since: this.#platform.now() };
+    const call = { id: this.#numbers, name, message, options, ...fate };
     const promise = new Promise((resolve, reject) => Object.assign(call, { resolve, reject }));
     this.#calls.set(call.id, call);
     const onAbort = () => {
@@ -75,7 +76,7 @@ export class PendingCalls {
     for (const call of [...this.#calls.values()]) {
       const lost = call.isPosted && !call.options.resend ? LOST[call.name] : undefined;
       if (call.isPosted && OF_MESSAGE.includes(call.name)) {
-        call.options.isAgain = true; // a durable outbox may have it
+        call.isAgain = true; // a durable outbox may have it
         call.since = this.#platform.now(); // and it may have waited there for long
       }
       call.isPosted = false;
@@ -110,9 +111,9 @@ export class PendingCalls {
 
   #postCall(call) {
     if (call.isPosted) return;
-    const { id, name, message, options } = call;
+    const { id, name, message, options, isAgain } = call;
     try {
-      this.#post({ type: 'call', id, name, message, options });
+      this.#post({ type: 'call', id, name, message, options, isAgain });
       call.isPosted = call.wasPosted = true;
     } catch (cause) {
       this.#settle(call, new EncodeError('the message can not be sent to another tab: it is no structured clone', { cause }));
