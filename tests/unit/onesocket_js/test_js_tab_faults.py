@@ -194,17 +194,23 @@ async def test_a_message_that_has_waited_for_long_is_not_given_up_by_a_short_sil
     ) == ["pending", "pending", "DeliveryUnknown"]
 
 
-async def test_tabs_of_another_version_of_the_client_are_told(page: NodePage) -> None:
+other_versions = pytest.mark.parametrize("version", [None, 0, 2], ids=["none", "older", "newer"])
+
+
+@other_versions
+async def test_tabs_of_another_version_of_the_client_are_told(page: NodePage, version: int | None) -> None:
     assert await page.run(
         """
-        await kept.lead({version: 0});
+        await kept.lead({version: data});
         const tab = kept.join();
-        return [await nameOf(tab.connect()), await nameOf(tab.connect()), kept.asked];
-        """
+        return [await nameOf(tab.connect()), await nameOf(tab.send({})), kept.asked];
+        """,
+        version,
     ) == ["VersionMismatch", "VersionMismatch", ["who"]]
 
 
-async def test_a_member_of_another_version_is_refused(page: NodePage) -> None:
+@other_versions
+async def test_a_member_of_another_version_is_refused(page: NodePage, version: int | None) -> None:
     assert (
         await page.run(
             """
@@ -217,11 +223,12 @@ async def test_a_member_of_another_version_is_refused(page: NodePage) -> None:
         });
         const refused = await new Promise((resolve) => {
           channel.onmessage = ({data}) => { if (data.to === 'old') resolve(data.error.name); };
-          channel.postMessage({to: 'owner', owner, type: 'join', member: 'old', module: kept.module, version: 0});
+          channel.postMessage({to: 'owner', owner, type: 'join', member: 'old', module: kept.module, version: data});
         });
         channel.close();
         return refused;
-        """
+        """,
+            version,
         )
         == "VersionMismatch"
     )

@@ -6,7 +6,10 @@ import { packError, packItem, packState, unpackError } from './serialization.js'
 
 /** Seconds that the server gets to notice the end of the last owner's socket, before the next one dials. */
 export const TAKE_OVER_SECONDS = 0.25;
-/** Of what tabs and the owner send each other; those of another version don't share. */
+/**
+ * Of what tabs and the owner send each other; those of another version don't share. It is still the first one, although messages
+ * have changed: no release has any other. From the first release on, each change of a message counts it up.
+ */
 export const VERSION = 1;
 /** The calls of members that have a message. */
 const TAKE_MESSAGES = ['send', 'sendNowait', 'request'];
