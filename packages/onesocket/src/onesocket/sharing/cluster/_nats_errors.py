@@ -23,6 +23,7 @@ NO_MESSAGE: Final = 10037
 NO_STREAM: Final = 10059
 NAME_IN_USE: Final = 10058
 STREAM_FULL: Final = 10077
+_SEALED: Final = 10109
 _WRONG_SEQUENCE: Final = (10071, 10164)
 _NO_ROOM: Final = (10002, 10023, 10028, 10047)
 _OFF: Final = (10039, 10076, NO_RESPONDERS)
@@ -57,7 +58,14 @@ class NatsRefused(Exception):
         if code in _OFF:
             return EngineUnusable(
                 f"{where} does not serve JetStream to this account: start the server with jetstream enabled (-js), and "
-                "enable it for the account; a server whose disk is full turns it off"
+                "enable it for the account; a server whose disk is full turns it off, and a leaf node may not have it: "
+                "give the URL of its hub"
+            )
+        if code == _SEALED:
+            prefix, digest, kind = f"{self.subject}..".split(".")[:3]
+            name = f"{prefix}-{digest}{'-mailbox' if kind == 'mailbox' else ''}"
+            return EngineUnusable(
+                f"{where}: the stream {name} was sealed, for good: delete it (nats stream rm {name}), and connect again"
             )
         if code in _NO_ROOM or (code == STREAM_FULL and "maximum" in text):
             return EngineFull(
