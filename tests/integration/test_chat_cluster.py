@@ -18,6 +18,7 @@ from onesocket.errors import EngineCommandDenied, EngineFull, EngineUnavailable,
 from onesocket_discord.server import ChatServer, GatewayOptions
 from onesocket_discord.server._ports import Account, Event, Json
 from onesocket_discord.server.cluster import ClusterNode
+from onesocket_discord.server.cluster._session_records import SessionRecord
 from onesocket_discord.server.store._server_lease import SettingsDiffer
 from onesocket_discord.server.store._tables import tokens
 from tests.support.postgresql import PostgresqlServer
@@ -322,6 +323,30 @@ async def test_a_session_that_can_not_be_resumed_is_said_so(nodes: Nodes, monkey
         await client.hello()
         await client.resume(ready, 99, nodes.bot)
         assert await client.close_code() == 4007
+
+
+async def test_a_login_that_ends_while_its_session_moves_resumes_nothing(
+    nodes: Nodes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with dial(nodes.one.gateway_url) as client:
+        ready = await log_in(client, nodes.ann)
+        client.socket.transport.abort()
+    records = cluster_of(nodes.other).sessions._records
+    claim = records.claim
+
+    async def claim_slowly(session_id: str, user_id: int) -> SessionRecord | None:
+        """Claims a session whose user signs out before this server has it."""
+        record = await claim(session_id, user_id)
+        await nodes.one.service.accounts.logout(nodes.author, nodes.ann)
+        assert await is_forgotten(nodes.other, nodes.ann)
+        return record
+
+    monkeypatch.setattr(records, "claim", claim_slowly)
+    async with dial(nodes.other.gateway_url) as client:
+        await client.hello()
+        await client.resume(ready, 1, nodes.ann)
+        assert await client.close_code() == 4004
+    assert len(nodes.other._gateway.state.sessions) == 0
 
 
 async def test_sessions_of_a_server_that_stops_in_order_are_resumed_on_the_other(

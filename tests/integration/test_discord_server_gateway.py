@@ -17,8 +17,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from onesocket.errors import InvalidOption
-from onesocket_discord.server._ports import Event, token_digest
+from onesocket_discord.server._ports import Account, Event, token_digest
 from onesocket_discord.server.gateway import GatewayServer
+from onesocket_discord.server.gateway._identify_limiter import IdentifyVerdict
 from tests.unit.onesocket_discord.server.gateway.raw_client import (
     ALL_INTENTS,
     BOT_TOKEN,
@@ -328,6 +329,31 @@ async def test_a_token_that_is_signed_out_of_while_it_logs_in_opens_nothing() ->
         gateway.sign_out(1)
         directory.gate.set()
         assert await client.close_code() == 4004
+
+
+@pytest.mark.parametrize(("is_void", "code"), [(True, 4004), (False, 4014)])
+async def test_what_is_taken_away_while_an_identify_waits_for_its_limit_holds(
+    monkeypatch: pytest.MonkeyPatch, is_void: bool, code: int
+) -> None:
+    directory = FakeDirectory()
+
+    async def check_identify(account: Account, shard: int) -> IdentifyVerdict:
+        """Waits as that of a cluster does: there is no session yet that could be ended."""
+        del shard
+        if is_void:
+            monkeypatch.setattr(directory, "void", {BOT_TOKEN})
+            running.sign_out(account.user_id)
+        else:
+            monkeypatch.setattr(directory, "denied_intents", 1 << 15)
+            running.invalidate(account.user_id)
+        return IdentifyVerdict.GRANTED
+
+    async with running_gateway(directory) as running, dial(running.url) as client:
+        monkeypatch.setattr(running.state, "check_identify", check_identify)
+        await client.identify(wait=False)
+        assert await client.close_code() == code
+        assert not directory.asked.is_set()
+        assert running.state.stats_counter.snapshot().sessions == 0
 
 
 async def test_a_session_that_ends_while_it_begins_is_no_wrong_token() -> None:

@@ -31,13 +31,15 @@ class FakeDirectory:
 
     def __init__(self, members: int = 3) -> None:
         self.member_count = members
+        self.void: set[str] = set()
+        """Tokens that belong to nobody any more."""
         self.gate: asyncio.Event | None = None
         """Set: `ready_data` waits for it."""
         self.asked = asyncio.Event()
         """Set when `ready_data` is asked for."""
 
     async def authenticate(self, token: str) -> Account | None:
-        if token[:1] not in {"t", "p"} or not token[1:].isdigit():
+        if token[:1] not in {"t", "p"} or not token[1:].isdigit() or token in self.void:
             return None
         is_bot = token[0] == "t"
         return Account(int(token[1:]), f"user{token[1:]}", is_bot, self.denied_intents if is_bot else 0)

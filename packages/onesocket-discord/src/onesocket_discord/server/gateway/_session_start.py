@@ -24,9 +24,7 @@ if TYPE_CHECKING:
 async def identify(connection: GatewayConnection, wanted: Identify) -> None:
     """Begin a session: send READY and the guilds, then published events. Raises `ClientViolation`."""
     state = connection.state
-    account = await _authenticate(connection, wanted.token)
-    if account.bot and wanted.intents & (state.options.disallowed_intents | account.denied_intents):
-        raise ClientViolation(CloseCode.DISALLOWED_INTENTS)
+    account = await _admit(connection, wanted)
     shard = wanted.shard or (0, 1)
     verdict = await state.check_identify(account, shard[0])
     if verdict is IdentifyVerdict.TOO_FAST:
@@ -42,11 +40,22 @@ async def identify(connection: GatewayConnection, wanted: Identify) -> None:
     if not state.sessions.add(session):  # from now on it collects events
         raise ClientViolation(CloseCode.RATE_LIMITED)
     try:
+        # The identify limit of a cluster takes a while, in which a token or an intent may have been taken away. That
+        # ended the sessions there were; this one is among them only from now on.
+        session.account = await _admit(connection, wanted)
         await _begin(connection, session, wanted)
     finally:
         if connection.session is not session and session.connection is None and session.seq == 0:
             state.sessions.end(session)
     state.stats_counter.add("identifies")
+
+
+async def _admit(connection: GatewayConnection, wanted: Identify) -> Account:
+    """Return the account of an Identify. Raises `ClientViolation` if its token is void, or an intent not allowed."""
+    account = await _authenticate(connection, wanted.token)
+    if account.bot and wanted.intents & (connection.state.options.disallowed_intents | account.denied_intents):
+        raise ClientViolation(CloseCode.DISALLOWED_INTENTS)
+    return account
 
 
 async def _begin(connection: GatewayConnection, session: GatewaySession, wanted: Identify) -> None:
@@ -100,7 +109,11 @@ async def _resume_shared(
     """Continue a session of this server or of another one; RESUMED is recorded before it is sent."""
     state, login = connection.state, token_digest(wanted.token)
     async with sessions.held(wanted.session_id, account, login, wanted.seq) as session:
-        if session is None or not await sessions.record(session, [RESUMED]):  # or a third server has taken it
+        if session is not None and not await _is_valid(connection, wanted.token):  # no longer
+            if session.login == login:
+                state.sessions.end(session)
+            connection.close(CloseCode.AUTHENTICATION_FAILED)
+        elif session is None or not await sessions.record(session, [RESUMED]):  # or a third server has taken it
             connection.restore(None, wanted.seq)
         elif connection.restore(session, wanted.seq):
             session.login = login
@@ -109,6 +122,10 @@ async def _resume_shared(
             session.push(RESUMED)
             if session.connection is None:
                 state.sessions.detached(session)
+
+
+async def _is_valid(connection: GatewayConnection, token: str) -> bool:
+    return await connection.state.get_directory().authenticate(token) is not None
 
 
 async def _authenticate(connection: GatewayConnection, token: str) -> Account:
