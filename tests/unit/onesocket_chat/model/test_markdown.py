@@ -5,6 +5,7 @@ import time
 import pytest
 
 from onesocket_chat.model._markdown import Mark, Run, link_target, mentioned, parse_markdown
+from tests.support.code_in_messages import CODE_CASES
 
 
 @pytest.mark.parametrize(
@@ -23,6 +24,7 @@ from onesocket_chat.model._markdown import Mark, Run, link_target, mentioned, pa
         ("`a **b**` ``c`d``", [("a **b**", Mark.CODE), (" ", Mark.PLAIN), ("c`d", Mark.CODE)]),
         ("x```py\nif y:\n  z\n```", [("x", Mark.PLAIN), ("\n", Mark.PLAIN), ("if y:\n  z", Mark.BLOCK)]),
         ("``````", [("``````", Mark.PLAIN)]),
+        ("> ```a b\n> ```c", [("a b", Mark.BLOCK | Mark.QUOTE), ("\n", Mark.QUOTE), ("c", Mark.QUOTE)]),
         ("> a\n> b\nc", [("a\nb", Mark.QUOTE), ("\n", Mark.PLAIN), ("c", Mark.PLAIN)]),
         (">_< >:(\n>>> x", [(">_< >:(\n>>> x", Mark.PLAIN)]),
         ("\\*a\\*", [("*a*", Mark.PLAIN)]),
@@ -44,6 +46,13 @@ def test_texts(text: str, runs: list[tuple[str, Mark]]) -> None:
     assert parse_markdown(text) == [Run(*run) for run in runs]
 
 
+@pytest.mark.parametrize(("text", "codes", "mentioned"), CODE_CASES)
+def test_code_begins_where_server_and_page_see_it(text: str, codes: list[str], mentioned: list[int]) -> None:
+    runs = parse_markdown(text)
+    assert [run.text for run in runs if run.marks & (Mark.CODE | Mark.BLOCK)] == codes
+    assert [int(run.text) for run in runs if Mark.USER in run.marks] == mentioned
+
+
 def test_an_address_is_ascii_where_the_terminal_takes_it() -> None:
     assert link_target("https://e.org/ü?q=a%20b#c") == "https://e.org/%C3%BC?q=a%20b#c"
     assert link_target('https://e.org/"\x07;x') == "https://e.org/%22%07;x"
@@ -56,7 +65,25 @@ def test_mentions_are_found_once_for_each_time() -> None:
 
 
 @pytest.mark.parametrize(
-    "part", ["*", "**a ", "`", "` ", "_a ", "||a", "<", "h", "```", "```a", "\n>a\nb", "https://", "*_"]
+    "part",
+    [
+        "*",
+        "**a ",
+        "`",
+        "` ",
+        "_a ",
+        "||a",
+        "<",
+        "h",
+        "```",
+        "```a",
+        "\n>a\nb",
+        "https://",
+        "*_",
+        "```a\n",
+        "*`a`* ",
+        "> `\n",
+    ],
 )
 def test_parsing_takes_time_in_proportion_to_the_length(part: str) -> None:
     text = part * (100_000 // len(part))

@@ -1,9 +1,12 @@
 """Names that are written, and mentions that are stored."""
 
+import re
+
 import pytest
 
 from onesocket_chat.model._mentions import MentionCompletion, decode_mentions, encode_mentions
 from onesocket_chat.model._models import User
+from tests.support.code_in_messages import CODE_CASES
 
 PEOPLE = [User(1, "ada"), User(2, "Ann"), User(3, "ann b"), User(4, "a.c"), User(5, "")]
 
@@ -27,6 +30,14 @@ PEOPLE = [User(1, "ada"), User(2, "Ann"), User(3, "ann b"), User(4, "a.c"), User
 )
 def test_names_become_mentions(text: str, sent: str) -> None:
     assert encode_mentions(text, PEOPLE) == sent
+
+
+@pytest.mark.parametrize(("text", "codes", "mentioned"), CODE_CASES)
+def test_no_name_becomes_a_mention_where_code_is_shown(text: str, codes: list[str], mentioned: list[int]) -> None:
+    people = [User(number, f"u{number}") for number in (1, 2, 3)]
+    sent = re.sub("<@([0-9])>", lambda found: found[0] if int(found[1]) in mentioned else f"@u{found[1]}", text)
+    assert encode_mentions(re.sub("<@([0-9])>", "@u\\1", text), people) == sent
+    assert (text != sent) is any("<@" in code for code in codes)
 
 
 def test_mentions_become_names_where_they_are_known() -> None:

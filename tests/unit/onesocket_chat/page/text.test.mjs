@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
 import { test } from 'node:test'
 import { parseMarkdown, plainText } from '../../../../packages/onesocket-chat/src/onesocket_chat/_page/web/assets/text/markdown.js'
 import { completionAt, decodeMentions, encodeMentions } from '../../../../packages/onesocket-chat/src/onesocket_chat/_page/web/assets/text/mentions.js'
@@ -45,13 +46,29 @@ const CASES = [
   ['https://a.example/\u202egpj.exe', 'paragraph(link(https://a.example/)\u202egpj.exe)'],
 ]
 
+const CODE_CASES = JSON.parse(readFileSync(new URL('../../../support/code_in_messages.json', import.meta.url), 'utf8'))
+
+/** Every node of a tree, in order. */
+const all = (nodes) => nodes.flatMap((node) => [node, ...all(node.children ?? [])])
+
+for (const [text, codes, mentioned] of CODE_CASES) {
+  test(`code begins where server and terminal see it: ${JSON.stringify(text)}`, () => {
+    const nodes = all(parseMarkdown(text))
+    assert.deepEqual(nodes.filter((node) => node.type.startsWith('code')).map((node) => node.text), codes)
+    assert.deepEqual(nodes.filter((node) => node.type === 'mention').map((node) => Number(node.userId)), mentioned)
+    const people = ['1', '2', '3'].map((id) => ({ id, username: `u${id}` }))
+    const sent = text.replace(/<@(\d)>/g, (whole, id) => (mentioned.includes(Number(id)) ? whole : `@u${id}`))
+    assert.equal(encodeMentions(text.replace(/<@(\d)>/g, '@u$1'), people), sent)
+  })
+}
+
 for (const [text, expected] of CASES) {
   test(`Markdown: ${JSON.stringify(text)}`, () => assert.equal(short(parseMarkdown(text)), expected))
 }
 
 test('no text makes the parser slow', () => {
   const pieces = ['**', '*a ', '`', '```a', '_x', '<@', ':a', '||a', 'h', '``a`', '*_', '> ', '@', '\\*', '[', '~~a**', 'https://', '\n', '__*']
-  for (const piece of [...pieces, '*****', '***', '*a***', '***a** ', '_a__b', '```a```', '`a `` ']) {
+  for (const piece of [...pieces, '*****', '***', '*a***', '***a** ', '_a__b', '```a```', '`a `` ', '```a\n', '*`a`* ', '> `\n', '`a`> ']) {
     const text = piece.repeat(Math.ceil(100_000 / piece.length))
     const begun = performance.now()
     parseMarkdown(text)

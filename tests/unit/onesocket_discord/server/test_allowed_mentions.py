@@ -3,6 +3,7 @@
 import pytest
 
 from onesocket_discord.server.service._message_draft import AllowedMentions
+from tests.support.code_in_messages import CODE_CASES
 
 
 @pytest.mark.parametrize(
@@ -25,6 +26,12 @@ def test_code_mentions_nobody(content: str, mentioned: bool) -> None:
     allowed = AllowedMentions()
     assert allowed.mentions(content) == ([7] if mentioned else [])
     assert allowed.mentions_everyone(content) is mentioned
+
+
+@pytest.mark.parametrize(("content", "codes", "mentioned"), CODE_CASES)
+def test_code_begins_where_page_and_terminal_show_it(content: str, codes: list[str], mentioned: list[int]) -> None:
+    del codes  # what clients show
+    assert AllowedMentions().mentions(content) == mentioned
 
 
 def test_no_text_makes_the_search_for_code_slow() -> None:

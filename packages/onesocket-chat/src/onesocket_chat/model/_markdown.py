@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import enum
 import re
+from collections import deque
+from collections.abc import Mapping
 from typing import Final, NamedTuple
 from urllib.parse import quote, urlsplit
 
+from onesocket_discord.protocol._literals import Literal, LiteralKind, address_at, find_literals
+
 _MAX_DEPTH: Final = 6
-_CODE_BLOCK: Final = re.compile(r"```(?:[\w+#.-]{1,20}\n)?\n?([^`](?:.*?[^\n])??)\n?```", re.DOTALL)
+_QUOTE: Final = "> "
 _SPECIAL: Final = re.compile(r"[\\*_~|`hH<@]")
 _ESCAPABLE: Final = frozenset("\\*_~|`<@:>#-")
 _BACKTICKS: Final = re.compile(r"`+")
-_LINK: Final = re.compile(r"https?://[^\s<>]+", re.IGNORECASE)
-_LINK_END: Final = ".,;:!?'\"*_~|"
 _MENTION: Final = re.compile(r"<(@!?|#)(\d{1,20})>", re.ASCII)
 _EVERYONE: Final = re.compile(r"@(?:everyone|here)\b")
 
@@ -62,16 +64,19 @@ class Run(NamedTuple):
 def parse_markdown(text: str) -> list[Run]:
     """The runs of a message, in order. Text that was sanitized stays so."""
     runs: list[Run] = []
+    literals, quotes = find_literals(text)
+    remaining = deque(one for one in literals if one.kind is not LiteralKind.ADDRESS)
     start = 0
-    for block in _CODE_BLOCK.finditer(text) if text.count("```") > 1 else ():
-        _add_lines(runs, text[start : block.start()])
-        if runs and not runs[-1].text.endswith("\n"):
+    for begin, end in quotes:
+        if begin:
+            _add_part(runs, text[start : begin - 1], start, remaining, Mark.PLAIN)
             runs.append(Run("\n"))
-        runs.append(Run(block[1], Mark.BLOCK))
-        start = block.end()
-        if start < len(text) and text[start] != "\n":
+        _add_part(runs, text[begin:end], begin, remaining, Mark.QUOTE)
+        start = end
+        if start < len(text):
             runs.append(Run("\n"))
-    _add_lines(runs, text[start:])
+            start += 1
+    _add_part(runs, text[start:], start, remaining, Mark.PLAIN)
     return runs
 
 
@@ -92,29 +97,57 @@ def mentioned(text: str) -> list[tuple[str, int]]:
     return [(found[1][0], int(found[2])) for found in _MENTION.finditer(text)] if "<" in text else []
 
 
-def _add_lines(runs: list[Run], text: str) -> None:
-    """Add the runs of paragraphs and quotes."""
-    lines = text.split("\n")
-    start = 0
-    for number in range(1, len(lines) + 1):
-        is_quote = _is_quote(lines[start])
-        if number < len(lines) and _is_quote(lines[number]) is is_quote:
+def _add_part(runs: list[Run], text: str, offset: int, literals: deque[Literal], marks: Mark) -> None:
+    """Add the runs of a paragraph or a quote, and take the code in it, which is the next of `literals`."""
+    at = len(_QUOTE) if marks is Mark.QUOTE else 0
+    end = len(text)
+    lines = _Lines(marks)
+    while literals and literals[0].start < offset + end:
+        literal = literals.popleft()
+        lines.add(text[at : literal.start - offset])
+        at = literal.end - offset
+        if literal.kind is LiteralKind.CODE:
+            lines.add_code(literal)
             continue
-        part = lines[start:number]
-        if start:
-            runs.append(Run("\n"))
-        if is_quote:
-            _parse_inline(runs, "\n".join(line[2:] for line in part), Mark.QUOTE, 0)
-        else:
-            _parse_inline(runs, "\n".join(part), Mark.PLAIN, 0)
-        start = number
+        lines.flush(runs)
+        if runs and not runs[-1].text.endswith("\n"):
+            runs.append(Run("\n", marks))
+        runs.append(Run(literal.text, Mark.BLOCK | marks))
+        if at < end and text[at] != "\n":
+            runs.append(Run("\n", marks))
+    lines.add(text[at:])
+    lines.flush(runs)
 
 
-def _is_quote(line: str) -> bool:
-    return line.startswith("> ")  # not >_<
+class _Lines:
+    """Lines of a paragraph, or of a quote without its marks; code has a filler in it, in which nothing is a mark."""
+
+    def __init__(self, marks: Mark) -> None:
+        self._marks = marks
+        self._parts: list[str] = []
+        self._length = 0
+        self._codes: dict[int, _Found] = {}
+
+    def add(self, text: str) -> None:
+        """Add text."""
+        plain = text.replace(f"\n{_QUOTE}", "\n") if self._marks is Mark.QUOTE else text
+        self._parts.append(plain)
+        self._length += len(plain)
+
+    def add_code(self, literal: Literal) -> None:
+        """Add code within a line."""
+        length = literal.end - literal.start
+        self._codes[self._length] = _Found(literal.text, Mark.CODE, length)
+        self._parts.append("`".ljust(length, "\0"))
+        self._length += length
+
+    def flush(self, runs: list[Run]) -> None:
+        """Add the runs of the lines, of which none is left."""
+        _parse_inline(runs, "".join(self._parts), self._marks, _Place(self._codes))
+        self._parts, self._length, self._codes = [], 0, {}
 
 
-def _parse_inline(runs: list[Run], text: str, marks: Mark, depth: int) -> None:
+def _parse_inline(runs: list[Run], text: str, marks: Mark, place: _Place) -> None:
     """Add the runs of the inside of a paragraph."""
     ends = _Ends(text)
     plain: list[str] = []
@@ -132,13 +165,13 @@ def _parse_inline(runs: list[Run], text: str, marks: Mark, depth: int) -> None:
         if text[at] == "\\" and text[at + 1 : at + 2] in _ESCAPABLE:
             plain.append(text[at + 1])
             at += 2
-        elif (run := _run_at(text, at, ends)) is not None:
+        elif (run := place.codes.get(place.offset + at) or _run_at(text, at)) is not None:
             flush()
             runs.append(Run(run.text, marks | run.marks))
             at += run.length
-        elif depth < _MAX_DEPTH and (emphasis := _emphasis_at(text, at, ends)) is not None:
+        elif place.depth < _MAX_DEPTH and (emphasis := _emphasis_at(text, at, ends)) is not None:
             flush()
-            _parse_inline(runs, emphasis.text, marks | emphasis.marks, depth + 1)
+            _parse_inline(runs, emphasis.text, marks | emphasis.marks, place.inside(at + emphasis.begins))
             at += emphasis.length
         else:
             length = _BACKTICKS.match(text, at)
@@ -153,12 +186,25 @@ class _Found(NamedTuple):
     marks: Mark
     length: int
     """Characters of the source."""
+    begins: int = 0
+    """Characters of its mark."""
 
 
-def _run_at(text: str, at: int, ends: _Ends) -> _Found | None:
+class _Place(NamedTuple):
+    """Where a text is in its paragraph."""
+
+    codes: Mapping[int, _Found]
+    """The code of the paragraph by its place."""
+    offset: int = 0
+    depth: int = 0
+
+    def inside(self, offset: int) -> _Place:
+        """The place of what a mark holds, which begins at `offset` of this text."""
+        return _Place(self.codes, self.offset + offset, self.depth + 1)
+
+
+def _run_at(text: str, at: int) -> _Found | None:
     match text[at]:
-        case "`":
-            return _code_at(text, at, ends)
         case "h" | "H":
             return _link_at(text, at)
         case "<":
@@ -175,25 +221,11 @@ def _run_at(text: str, at: int, ends: _Ends) -> _Found | None:
             return None
 
 
-def _code_at(text: str, at: int, ends: _Ends) -> _Found | None:
-    """Code between runs of one or two backticks; a longer run is text."""
-    found = _BACKTICKS.match(text, at)
-    length = len(found[0]) if found else 0
-    if not 0 < length <= 2:
-        return None
-    end = ends.find_backticks(length, at + length)
-    return None if end < 0 else _Found(text[at + length : end], Mark.CODE, end + length - at)
-
-
 def _link_at(text: str, at: int) -> _Found | None:
-    found = _LINK.match(text, at)
-    if found is None or (at and text[at - 1].isalnum()):
+    address = None if at and text[at - 1].isalnum() else address_at(text, at)
+    if address is None or link_target(address) is None:
         return None
-    address = found[0].rstrip(_LINK_END)
-    # A bracket at the end belongs to the sentence, unless the address opened it.
-    if address.endswith(")") and "(" not in address:
-        address = address[:-1]
-    return _Found(address, Mark.LINK, len(address)) if link_target(address) is not None else None
+    return _Found(address, Mark.LINK, len(address))
 
 
 def _emphasis_at(text: str, at: int, ends: _Ends) -> _Found | None:
@@ -208,7 +240,7 @@ def _emphasis_at(text: str, at: int, ends: _Ends) -> _Found | None:
         after = text[end + 1 : end + 2]
         if delimiter == "_" and (after.isalnum() or after == "_"):
             continue
-        return _Found(text[start:end], mark, end + len(delimiter) - at)
+        return _Found(text[start:end], mark, end + len(delimiter) - at, len(delimiter))
     return None
 
 
@@ -227,14 +259,3 @@ class _Ends:
         if at < 0:
             self._absent[delimiter] = min(start, self._absent.get(delimiter, start))
         return at
-
-    def find_backticks(self, length: int, start: int) -> int:
-        """Position of the next run of exactly `length` backticks; -1 without one."""
-        name = f"run {length}"
-        if start >= self._absent.get(name, len(self._text)):
-            return -1
-        for found in _BACKTICKS.finditer(self._text, start):
-            if len(found[0]) == length:
-                return found.start()
-        self._absent[name] = min(start, self._absent.get(name, start))
-        return -1

@@ -5,13 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 
+from onesocket_discord.protocol._literals import find_literals
+
 from ._models import User
 
 _USER: re.Pattern[str] = re.compile(r"<@!?(\d{1,20})>", re.ASCII)
-_LITERAL: re.Pattern[str] = re.compile(
-    r"\\[\\`]|```.+?```|(`{1,2})(?!`).+?(?<!`)\1(?!`)|`+|https?://[^\s<>]+", re.DOTALL | re.IGNORECASE
-)
-"""Code, in blocks or within a line, and addresses; also what begins none: an escaped sign, backticks without an end."""
 _BEGUN: re.Pattern[str] = re.compile(r"(?:^|[\s(])@([^\s@]{0,32})$")
 
 
@@ -44,9 +42,9 @@ def _outside_literals(text: str, change: Callable[[str], str]) -> str:
     """The text with all changed that is neither code nor an address."""
     parts: list[str] = []
     start = 0
-    for literal in _LITERAL.finditer(text):
-        parts += (change(text[start : literal.start()]), literal[0])
-        start = literal.end()
+    for literal in find_literals(text).literals:
+        parts += (change(text[start : literal.start]), text[literal.start : literal.end])
+        start = literal.end
     return "".join((*parts, change(text[start:])))
 
 

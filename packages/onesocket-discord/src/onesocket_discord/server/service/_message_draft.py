@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from ...protocol._limits import MAX_CONTENT_LENGTH
+from ...protocol._literals import without_code
 from ...protocol._snowflakes import parse_snowflake
 from .._api_error import ApiError
 from .._field_reader import FieldReader, as_list
@@ -17,8 +18,6 @@ from ._embeds import read_embeds
 
 _USER_MENTION = re.compile(r"<@!?(\d{1,20})>", re.ASCII)
 _EVERYONE_MENTION = re.compile(r"@(?:everyone|here)\b")
-_CODE = re.compile(r"```.+?```|(`{1,2})(?!`).+?(?<!`)\1(?!`)|(\\[\\`]|`+)", re.DOTALL)
-"""Code, in blocks or within a line; in the second group what begins none: an escaped sign, backticks without an end."""
 _MAX_MENTIONS = 100
 _SETTABLE_FLAGS: Final = 1 << 2 | 1 << 12 | IS_COMPONENTS_V2
 """The flags that a sender may set: no embeds, no notification, Components V2."""
@@ -57,12 +56,12 @@ class AllowedMentions:
 
     def mentions(self, content: str) -> list[int]:
         """Users that a text mentions, in order."""
-        found = dict.fromkeys(parse_snowflake(one) for one in _USER_MENTION.findall(_without_code(content)))
+        found = dict.fromkeys(parse_snowflake(one) for one in _USER_MENTION.findall(without_code(content)))
         return [one for one in found if one is not None and (self.users or one in self.named)][:_MAX_MENTIONS]
 
     def mentions_everyone(self, content: str) -> bool:
         """True if a text mentions everyone."""
-        return self.everyone and _EVERYONE_MENTION.search(_without_code(content)) is not None
+        return self.everyone and _EVERYONE_MENTION.search(without_code(content)) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,13 +139,6 @@ def read_message_edit(body: Json, before: int) -> tuple[dict[str, Any], AllowedM
     _check_layout(fields, flags, content=changes.get("content", ""), embeds=changes.get("embeds", []))
     fields.check()
     return changes, allowed
-
-
-def _without_code(content: str) -> str:
-    """The text without its code, which mentions nobody, as at Discord."""
-    if "`" not in content:
-        return content
-    return _CODE.sub(lambda found: found[2] or " ", content)
 
 
 def check_not_empty(content: str, embeds: list[Json], components: list[Json]) -> None:

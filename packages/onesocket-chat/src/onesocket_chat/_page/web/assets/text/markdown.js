@@ -4,7 +4,7 @@
 
 import { EMOJI } from './emoji.js'
 import { backticksAt, Ends } from './ends.js'
-import { addressAt, codeBlocks } from './literals.js'
+import { addressAt, findLiterals } from './literals.js'
 import { withoutDirections } from './names.js'
 
 const MAX_DEPTH = 6
@@ -30,14 +30,62 @@ const ESCAPABLE = /[\\*_~|`<@:>#-]/
 /** Parse a message into blocks: `paragraph`, `quote` and `codeblock`. */
 export function parseMarkdown(text) {
   const blocks = []
+  const { literals, quotes } = findLiterals(text)
   let from = 0
-  for (const { start, end, language, text: code } of codeBlocks(text)) {
-    addLines(blocks, text.slice(from, start))
-    blocks.push({ type: 'codeblock', language, text: code })
+  let next = 0
+  const addUpTo = (end, isQuote) => {
+    const part = new Part(isQuote)
+    for (; next < literals.length && literals[next].start < end; next += 1) {
+      const literal = literals[next]
+      if (literal.type === 'link') continue
+      part.add(text.slice(from, literal.start))
+      if (literal.type === 'code') part.addCode(literal)
+      else {
+        part.endAt(blocks)
+        blocks.push({ type: 'codeblock', language: literal.language, text: literal.text })
+      }
+      from = literal.end
+    }
+    part.add(text.slice(from, end))
+    part.endAt(blocks)
     from = end
   }
-  addLines(blocks, text.slice(from))
+  for (const { start, end } of quotes) {
+    addUpTo(start, false)
+    from = start + '> '.length
+    addUpTo(end, true)
+  }
+  addUpTo(text.length, false)
   return blocks
+}
+
+/** Lines of a paragraph, or of a quote without its marks; code has a filler in it, in which nothing is a mark. */
+class Part {
+  #isQuote
+  #text = ''
+  #codes = new Map()
+
+  constructor(isQuote) {
+    this.#isQuote = isQuote
+  }
+
+  add(text) {
+    this.#text += this.#isQuote ? text.replaceAll('\n> ', '\n') : text
+  }
+
+  addCode({ start, end, text }) {
+    this.#codes.set(this.#text.length, { text, length: end - start })
+    this.#text += '`' + '\0'.repeat(end - start - 1)
+  }
+
+  endAt(blocks) {
+    const skipped = this.#text.startsWith('\n') ? 1 : 0
+    const content = this.#text.slice(skipped).replace(/\n$/, '')
+    const children = content.trim() ? parseInline(content, this.#codes, skipped) : []
+    if (children.length) blocks.push({ type: this.#isQuote ? 'quote' : 'paragraph', children })
+    this.#text = ''
+    this.#codes = new Map()
+  }
 }
 
 /** The text without marks, in one line, with its spoilers covered: for previews and notifications, where nothing uncovers them. */
@@ -51,26 +99,8 @@ export function plainText(text, nameOf = () => 'user') {
     .trim()
 }
 
-function addLines(blocks, text) {
-  const lines = text.replace(/^\n|\n$/g, '').split('\n')
-  let run = []
-  let isQuote = false
-  const flush = () => {
-    const content = run.join('\n')
-    if (content.trim()) blocks.push({ type: isQuote ? 'quote' : 'paragraph', children: parseInline(content) })
-    run = []
-  }
-  for (const line of lines) {
-    const becomesQuote = line.startsWith('> ') // not >_<
-    if (becomesQuote !== isQuote) flush()
-    isQuote = becomesQuote
-    run.push(becomesQuote ? line.slice(2) : line)
-  }
-  flush()
-}
-
-/** Parse the inside of a paragraph. */
-export function parseInline(text, depth = 0) {
+/** Parse the inside of a paragraph, which begins at `offset` of the text in which `codes` are, by their places. */
+function parseInline(text, codes, offset, depth = 0) {
   const nodes = []
   const ends = new Ends(text)
   let plain = ''
@@ -88,7 +118,7 @@ export function parseInline(text, depth = 0) {
     plain += text.slice(at, stop)
     at = stop
     if (at >= text.length) break
-    const found = nodeAt(text, at, ends, depth)
+    const found = nodeAt(text, at, ends, { codes, offset, depth })
     if (found) push(found.node, found.length)
     else if (text[at] === '\\' && ESCAPABLE.test(text[at + 1] ?? '')) {
       plain += text[at + 1]
@@ -102,13 +132,13 @@ export function parseInline(text, depth = 0) {
   return nodes
 }
 
-function nodeAt(text, at, ends, depth) {
+function nodeAt(text, at, ends, place) {
   let found
   switch (text[at]) {
     case '\n':
       return { node: { type: 'break' }, length: 1 }
     case '`':
-      return codeAt(text, at, ends)
+      return codeAt(text, at, place)
     case 'h':
     case 'H':
       return linkAt(text, at)
@@ -125,19 +155,19 @@ function nodeAt(text, at, ends, depth) {
       if (!found || !EMOJI.has(found[1])) return null
       return { node: { type: 'emoji', name: found[1], text: EMOJI.get(found[1]) }, length: found[0].length }
     default:
-      return depth < MAX_DEPTH ? emphasisAt(text, at, ends, depth) : null
+      return place.depth < MAX_DEPTH ? emphasisAt(text, at, ends, place) : null
   }
 }
 
-/** Code between runs of one or two backticks; a longer run is text. */
-function codeAt(text, at, ends) {
+/** Code, or the run of backticks that begins none. */
+function codeAt(text, at, { codes, offset }) {
+  const code = codes.get(offset + at)
+  if (code) return { node: { type: 'code', text: code.text }, length: code.length }
   const length = backticksAt(text, at)
-  if (length > 2) return { node: { type: 'text', text: text.slice(at, at + length) }, length }
-  const end = ends.findRun(length, at + length)
-  return end < 0 ? null : { node: { type: 'code', text: text.slice(at + length, end) }, length: end + length - at }
+  return { node: { type: 'text', text: text.slice(at, at + length) }, length }
 }
 
-function emphasisAt(text, at, ends, depth) {
+function emphasisAt(text, at, ends, { codes, offset, depth }) {
   const run = matchAt(LONG_RUN, text, at)
   if (run) return { node: { type: 'text', text: run[0] }, length: run[0].length }
   for (const [mark, type, inner] of DELIMITERS) {
@@ -148,7 +178,7 @@ function emphasisAt(text, at, ends, depth) {
     const end = endOf(mark, text, start, ends)
     if (end < 0 || (/\s/.test(text[end - 1]) && mark.length !== 2)) continue
     if (mark === '_' && /\w/.test(text[end + 1] ?? '')) continue
-    const children = parseInline(text.slice(start, end), depth + 1)
+    const children = parseInline(text.slice(start, end), codes, offset + start, depth + 1)
     return { node: { type, children: inner ? [{ type: inner, children }] : children }, length: end + mark.length - at }
   }
   return null

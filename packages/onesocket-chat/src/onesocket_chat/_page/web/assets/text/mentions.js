@@ -1,6 +1,6 @@
 // Mentions: people write "@ada", the server stores "<@id>". What is code, or an address, stays as it was written.
 
-import { literalRanges } from './literals.js'
+import { findLiterals } from './literals.js'
 
 /** The text as it is sent: names of `people` ({ id, username }) behind an @ become mentions. */
 export function encodeMentions(text, people) {
@@ -9,7 +9,7 @@ export function encodeMentions(text, people) {
   const names = new Map(sorted.map((user) => [user.username.toLowerCase(), user.id]))
   if (!names.size || !text.includes('@')) return text
   const longest = sorted[0].username.length
-  const isLiteral = inside(literalRanges(text))
+  const isLiteral = inside(findLiterals(text).literals)
   let result = ''
   let at = 0
   for (;;) {
@@ -25,7 +25,7 @@ export function encodeMentions(text, people) {
 
 /** The text as it is edited: mentions become names. */
 export function decodeMentions(text, nameOf) {
-  const isLiteral = inside(literalRanges(text))
+  const isLiteral = inside(findLiterals(text).literals)
   return text.replace(/<@!?(\d{1,20})>/g, (whole, id, at) => {
     const name = isLiteral(at) ? null : nameOf(id)
     return name ? `@${name}` : whole
