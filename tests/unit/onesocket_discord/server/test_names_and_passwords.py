@@ -2,7 +2,7 @@
 
 import pytest
 
-from onesocket_discord.server._names import name_key, name_problem, title_problem
+from onesocket_discord.server._names import is_blank, name_key, name_problem, title_problem
 from onesocket_discord.server._password_rules import password_problem
 from onesocket_discord.server._skeletons import name_skeleton, skeleton_version
 
@@ -192,3 +192,9 @@ def test_a_password_is_not_the_name() -> None:
 )
 def test_these_are_good_passwords(password: str) -> None:
     assert password_problem(password, "ann") is None
+
+
+@pytest.mark.parametrize("text", ["a", "_ _", "\u0301", "\ue000", "\U0001faff", "\u200b👍\ufe0f"])
+def test_what_can_be_seen_is_not_blank(text: str) -> None:
+    assert not is_blank(text)
+    assert is_blank(f"\u200b\u2800{text[:0]}\n\U000e0100")

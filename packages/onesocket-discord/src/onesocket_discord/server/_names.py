@@ -1,4 +1,4 @@
-"""Names of accounts: the keys by which they are compared, and the rules for new ones."""
+"""Names of accounts: the keys by which they are compared, and the rules for new ones; texts with nothing to see."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ _VISIBLE: Final = frozenset("LNPS")
 _PICTOGRAPHS: Final = ("\U0001f000", "\U0001fbff")
 """The first and the last character of the blocks of emoji, of which Python's database lacks those of later years."""
 _LINE_BREAKING: Final = frozenset({"Cc", "Cs", "Zl", "Zp"})
+_BLANK: Final = frozenset({"Cc", "Cf", "Zl", "Zp", "Zs"})
 _REORDERING: Final = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 """Embeddings, overrides and isolates of the bidirectional algorithm. Marks (U+200E, U+200F) move nothing else."""
 # UTS 39, "Highly Restrictive": one script, or Latin beside those of Chinese, Japanese or Korean.
@@ -77,6 +78,11 @@ def title_problem(title: str) -> tuple[str, str] | None:
     if not any(map(_is_visible, title)):
         return "NAME_BLANK", "Must not be blank."
     return None
+
+
+def is_blank(text: str) -> bool:
+    """Return True if there is nothing in a text to see. Marks, and what Python's database lacks, may be seen."""
+    return all(unicodedata.category(one) in _BLANK or _is_invisible(one) for one in text)
 
 
 def _is_hidden(name: str) -> bool:

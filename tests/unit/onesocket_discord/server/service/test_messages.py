@@ -40,6 +40,7 @@ async def test_content_is_stored_and_returned_as_it_is(content: str) -> None:
         ({}, 50006, None),
         ({"content": ""}, 50006, None),
         ({"content": " \n\t"}, 50006, None),
+        ({"content": "\u200b \u2800\u3164\ufe0f\u202e"}, 50006, None),
         ({"content": "x" * 2001}, 50035, "content"),
         ({"content": "a\0b"}, 50035, "content"),
         ({"content": 5}, 50035, "content"),
@@ -231,8 +232,9 @@ async def test_only_the_author_edits() -> None:
         event = world.heard.one("MESSAGE_UPDATE")
         assert event.data["content"].startswith("second")
         assert await world.service.messages.get(ann, *snowflake_at) == edited
-        with expect_api_error(400, 50006):
-            await world.service.messages.edit(bob, *snowflake_at, {"content": ""})
+        for nothing in ("", "\u200b"):
+            with expect_api_error(400, 50006):
+                await world.service.messages.edit(bob, *snowflake_at, {"content": nothing})
         with expect_api_error(400, 50035):
             await world.service.messages.edit(bob, *snowflake_at, {"content": "x" * 2001})
         with expect_api_error(404, 10008):

@@ -12,6 +12,7 @@ from ...protocol._literals import without_code
 from ...protocol._snowflakes import parse_snowflake
 from .._api_error import ApiError
 from .._field_reader import FieldReader, as_list
+from .._names import is_blank
 from .._ports import Json
 from ._components import IS_COMPONENTS_V2, read_components
 from ._embeds import read_embeds
@@ -142,8 +143,8 @@ def read_message_edit(body: Json, before: int) -> tuple[dict[str, Any], AllowedM
 
 
 def check_not_empty(content: str, embeds: list[Json], components: list[Json]) -> None:
-    """Raise `ApiError` (50006) for a message with nothing in it."""
-    if not content.strip() and not embeds and not components:
+    """Raise `ApiError` (50006) for a message with nothing in it that can be seen."""
+    if is_blank(content) and not embeds and not components:
         raise ApiError(400, 50006, "Cannot send an empty message")
 
 
