@@ -3,6 +3,7 @@
 from typing import Any
 
 from onesocket_chat.model._chat_state import ChatState
+from onesocket_chat.model._reducer import renew_history
 from tests.unit.onesocket_chat.payloads import (
     ADA,
     BOB,
@@ -12,6 +13,7 @@ from tests.unit.onesocket_chat.payloads import (
     RANDOM,
     guild,
     initial_state,
+    message,
     message_body,
     person,
     ready,
@@ -71,3 +73,42 @@ def test_a_channel_or_guild_that_is_gone_has_none() -> None:
     state = after(message_body(1001, **NAMED), message_body(1002, channel=DIRECT))
     assert state_after(("CHANNEL_DELETE", {"id": str(DIRECT), "type": 1}), world=state).mentions == {GENERAL: 1}
     assert state_after(("GUILD_DELETE", {"id": str(GUILD)}), world=state).mentions == {DIRECT: 1}
+
+
+def deleted(state: ChatState, *ids: int) -> ChatState:
+    body = {"channel_id": str(GENERAL), "ids": [str(one) for one in ids]}
+    return state_after(("MESSAGE_DELETE_BULK", body), world=state)
+
+
+def test_a_mention_that_is_deleted_is_not_counted() -> None:
+    state = after(message_body(1001, **NAMED), message_body(1002), message_body(1003, **NAMED))
+    state = deleted(state, 1001)
+    assert state.mentions == {GENERAL: 1}
+    assert deleted(state, 1001, 1002).mentions == {GENERAL: 1}
+    assert deleted(state, 1003).mentions == {}
+
+
+def test_a_channel_whose_new_messages_are_deleted_has_none() -> None:
+    state = after(message_body(1001), message_body(1002), message_body(1003, **NAMED))
+    part = deleted(state, 1003)
+    assert part.is_unread(GENERAL)
+    assert part.channels[GENERAL].last_message_id == 1002
+    read = deleted(part, 1001, 1002)
+    assert not read.is_unread(GENERAL)
+    assert read.channels[GENERAL].last_message_id == 1000
+    assert not deleted(state, 1001, 1002, 1003).is_unread(GENERAL)
+    again = after(message_body(1004), world=read)
+    assert again.is_unread(GENERAL)
+
+
+def test_the_newest_message_of_a_channel_is_found_in_its_history() -> None:
+    state = renew_history(initial_state(), GENERAL, [message(999), message(1000)], 0)
+    assert deleted(state, 1000).channels[GENERAL].last_message_id == 999
+    assert deleted(initial_state(), 1000).channels[GENERAL].last_message_id == 1000  # nobody knows
+
+
+def test_an_update_of_a_channel_leaves_what_is_known_of_its_messages() -> None:
+    body = {"id": str(GENERAL), "type": 0, "guild_id": str(GUILD), "name": "new", "last_message_id": "1000"}
+    state = state_after(("CHANNEL_UPDATE", body), world=after(message_body(1001)))
+    assert state.is_unread(GENERAL)
+    assert not deleted(state, 1001).is_unread(GENERAL)

@@ -57,6 +57,25 @@ test('a mention that is deleted before it was read counts no more', () => {
   assert.equal(mentionCount(state), 0)
 })
 
+test('a channel whose new messages are deleted is not unread', () => {
+  const gone = (...ids) => ['MESSAGE_DELETE_BULK', { channel_id: '10', ids }]
+  const state = world(['MESSAGE_CREATE', message(101)], ['MESSAGE_CREATE', message(102)], ['MESSAGE_CREATE', message(103, BOB, { mentions: [ADA] })])
+  const part = play(state, gone('103'))
+  assert.deepEqual([isUnread(part, '10'), mentionCount(part), part.channels.get('10').lastMessageId], [true, 0, '102'])
+  const read = play(part, ['CHANNEL_UPDATE', { id: '10', type: 0, guild_id: '5', name: 'new' }], gone('101', '102'))
+  assert.deepEqual([isUnread(read, '10'), read.unread.get('10')], [false, undefined])
+  assert.ok(!isUnread(play(state, gone('101', '102', '103')), '10'))
+  assert.ok(isUnread(play(read, ['MESSAGE_CREATE', message(104)]), '10'))
+})
+
+test('the newest message of a channel is found in its history', () => {
+  const deleted = ['MESSAGE_DELETE', { channel_id: '10', id: '102' }]
+  const newest = (state) => play(state, deleted).channels.get('10').lastMessageId
+  const last = ['GUILD_CREATE', { id: '5', name: 'g', owner_id: '1', channels: [{ id: '10', type: 0, last_message_id: '102' }], members: [] }]
+  assert.equal(newest(play(world(last), loaded([message(101), message(102)]))), '101')
+  assert.equal(newest(world(last)), '102') // nobody knows
+})
+
 test('what somebody who is blocked writes is no mention, and not counted as new', () => {
   const state = world(
     ['RELATIONSHIP_ADD', { id: BOB.id, type: 2 }],

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from typing import Final
+
 from msgspec.structs import replace
 
 from ._chat_state import ChatState
 from ._mappings import with_entry, without_entry
-from ._models import Json, Message
+from ._models import Channel, Json, Message
+
+_MAX_EARLIER: Final = 100
 
 
 def read_states(state: ChatState, states: list[Json]) -> ChatState:
     """Take READY's read states over."""
     read = {int(one["id"]): int(one["last_message_id"] or 0) for one in states}
     counts = {int(one["id"]): int(one.get("mention_count") or 0) for one in states}
-    return replace(state, read=read, mentions={channel: count for channel, count in counts.items() if count})
+    mentions = {channel: count for channel, count in counts.items() if count}
+    return replace(state, read=read, mentions=mentions, mention_ids={})
 
 
 def mark_read(state: ChatState, channel_id: int, message_id: int) -> ChatState:
@@ -21,7 +27,16 @@ def mark_read(state: ChatState, channel_id: int, message_id: int) -> ChatState:
     if message_id <= state.read.get(channel_id, 0):
         return state
     state = replace(state, read=with_entry(state.read, channel_id, message_id))
-    return state if state.is_unread(channel_id) else replace(state, mentions=without_entry(state.mentions, channel_id))
+    return state if state.is_unread(channel_id) else without_mentions(state, channel_id)
+
+
+def without_mentions(state: ChatState, channel_id: int) -> ChatState:
+    """The state without any mention in this channel."""
+    return replace(
+        state,
+        mentions=without_entry(state.mentions, channel_id),
+        mention_ids=without_entry(state.mention_ids, channel_id),
+    )
 
 
 def ack(state: ChatState, data: Json, _now: float) -> ChatState:
@@ -42,4 +57,53 @@ def count_mention(state: ChatState, data: Json, message: Message) -> ChatState:
     if not (is_named or data.get("mention_everyone") or (channel is not None and channel.is_direct)):
         return state
     count = state.mentions.get(message.channel_id, 0) + 1
-    return replace(state, mentions=with_entry(state.mentions, message.channel_id, count), newest_mention=message)
+    ids = state.mention_ids.get(message.channel_id, frozenset()) | {message.id}
+    return replace(
+        state,
+        mentions=with_entry(state.mentions, message.channel_id, count),
+        mention_ids=with_entry(state.mention_ids, message.channel_id, ids),
+        newest_mention=message,
+    )
+
+
+def forget_messages(state: ChatState, channel_id: int, ids: Collection[int]) -> ChatState:
+    """Deleted messages are neither unread nor mentions. `state`: that after they were taken out of the history."""
+    state = _without_newest(state, channel_id, ids)
+    if not state.is_unread(channel_id):
+        return without_mentions(state, channel_id) if channel_id in state.mentions else state
+    known = state.mention_ids.get(channel_id, frozenset())
+    gone = known.intersection(ids)
+    if not gone:
+        return state
+    count = state.mentions.get(channel_id, 0) - len(gone)
+    if count <= 0:
+        return without_mentions(state, channel_id)
+    return replace(
+        state,
+        mentions=with_entry(state.mentions, channel_id, count),
+        mention_ids=with_entry(state.mention_ids, channel_id, known - gone),
+    )
+
+
+def newest_message(channel: Channel, message_id: int) -> Channel:
+    """The channel with a new message, which is its newest one."""
+    earlier = (*channel.earlier_ids, channel.last_message_id or 0)[-_MAX_EARLIER:]
+    return replace(channel, last_message_id=message_id, earlier_ids=earlier)
+
+
+def _without_newest(state: ChatState, channel_id: int, ids: Collection[int]) -> ChatState:
+    """The newest message of a channel is one that is left, as far as it is known; READY tells it."""
+    channel = state.channels.get(channel_id)
+    if channel is None:
+        return state
+    earlier = tuple(one for one in channel.earlier_ids if one not in ids)
+    newest = channel.last_message_id
+    if newest in ids:
+        history = state.history(channel_id)
+        if earlier:
+            *earlier_ids, newest = earlier
+            earlier = tuple(earlier_ids)
+        elif not history.is_stale and history.anchor is None and (history.messages or history.is_whole):
+            newest = history.newest
+    changed = replace(channel, last_message_id=newest, earlier_ids=earlier)
+    return state if changed == channel else replace(state, channels=with_entry(state.channels, channel_id, changed))

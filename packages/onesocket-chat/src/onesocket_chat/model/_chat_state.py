@@ -35,8 +35,10 @@ class ChatState(Struct, frozen=True):
     """For each channel, the last message that was read."""
     mentions: Mapping[int, int] = {}
     """For each channel with any, the number of messages since then that are meant for the signed-in user."""
+    mention_ids: Mapping[int, frozenset[int]] = {}
+    """The ids of those of them that came while connected, and may be deleted."""
     newest_mention: Message | None = None
-    """The last one of them that came while connected."""
+    """The last mention that came while connected."""
     typing: Mapping[tuple[int, int], float] = {}
     """By (channel, user): the time at which the user's typing indicator ends, on the application's clock."""
     histories: Mapping[int, ChannelHistory] = {}

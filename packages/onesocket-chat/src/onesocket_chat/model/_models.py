@@ -97,6 +97,8 @@ class Channel(Struct, frozen=True):
     position: int = 0
     last_message_id: int | None = None
     recipients: tuple[User, ...] = ()
+    earlier_ids: tuple[int, ...] = ()
+    """Of messages that were the newest one before, as they came while connected, oldest first; 0: there was none."""
 
     @property
     def is_direct(self) -> bool:

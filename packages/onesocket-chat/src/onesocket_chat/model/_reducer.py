@@ -10,7 +10,15 @@ from msgspec.structs import replace
 
 from onesocket.errors import DecodeError
 
-from ._attention_reducers import ack, count_mention, mark_read, read_states
+from ._attention_reducers import (
+    ack,
+    count_mention,
+    forget_messages,
+    mark_read,
+    newest_message,
+    read_states,
+    without_mentions,
+)
 from ._chat_state import ChatState
 from ._history import ChannelHistory
 from ._mappings import with_entry, without_entry
@@ -54,7 +62,7 @@ def add_message(state: ChatState, message: Message) -> ChatState:
     channels = state.channels
     channel = channels.get(message.channel_id)
     if channel is not None and message.id > (channel.last_message_id or 0):
-        channels = with_entry(channels, channel.id, replace(channel, last_message_id=message.id))
+        channels = with_entry(channels, channel.id, newest_message(channel, message.id))
     state = replace(
         state,
         people=people,
@@ -172,6 +180,10 @@ def _guild_delete(state: ChatState, data: Json, _now: float) -> ChatState:
 
 def _channel(state: ChatState, data: Json, _now: float) -> ChatState:
     channel = from_json(data, Channel)
+    known = state.channels.get(channel.id)
+    if known is not None:
+        last = known.last_message_id or channel.last_message_id
+        channel = replace(channel, last_message_id=last, earlier_ids=known.earlier_ids)
     met = {person.id: person for person in channel.recipients}
     return replace(
         state,
@@ -183,10 +195,9 @@ def _channel(state: ChatState, data: Json, _now: float) -> ChatState:
 def _channel_delete(state: ChatState, data: Json, _now: float) -> ChatState:
     gone = from_json(data, Channel).id
     return replace(
-        state,
+        without_mentions(state, gone),
         channels=without_entry(state.channels, gone),
         histories=without_entry(state.histories, gone),
-        mentions=without_entry(state.mentions, gone),
     )
 
 
@@ -208,7 +219,7 @@ def _message_update(state: ChatState, data: Json, _now: float) -> ChatState:
 def _message_delete(state: ChatState, data: Json, _now: float) -> ChatState:
     channel_id = int(data["channel_id"])
     ids = [int(one) for one in data.get("ids") or [data["id"]]]
-    return _with_history(state, channel_id, state.history(channel_id).drop(ids))
+    return forget_messages(_with_history(state, channel_id, state.history(channel_id).drop(ids)), channel_id, ids)
 
 
 def _reaction_add(state: ChatState, data: Json, _now: float) -> ChatState:

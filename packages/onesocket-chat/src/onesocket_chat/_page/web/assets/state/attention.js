@@ -53,11 +53,11 @@ const HANDLERS = {
   },
 
   MESSAGE_DELETE(state, data) {
-    return withoutMentions(state, data.channel_id, [data.id])
+    return withoutMessages(state, data.channel_id, [data.id])
   },
 
   MESSAGE_DELETE_BULK(state, data) {
-    return withoutMentions(state, data.channel_id, data.ids)
+    return withoutMessages(state, data.channel_id, data.ids)
   },
 
   MESSAGE_ACK(state, data) {
@@ -71,12 +71,7 @@ const HANDLERS = {
   },
 
   CHANNEL_DELETE(state, data) {
-    return {
-      unread: withoutEntry(state.unread, data.id),
-      mentions: withoutEntry(state.mentions, data.id),
-      mentionIds: withoutEntry(state.mentionIds, data.id),
-      typing: withoutEntry(state.typing, data.id),
-    }
+    return { ...withNothingNew(state, data.id), typing: withoutEntry(state.typing, data.id) }
   },
 }
 
@@ -129,12 +124,21 @@ function markRead(state, channelId, messageId) {
   if (!messageId || !isNewer(messageId, state.readStates.get(channelId) ?? null)) return null
   const readStates = withEntry(state.readStates, channelId, messageId)
   if (isUnread({ ...state, readStates }, channelId)) return { readStates }
+  return { readStates, ...withNothingNew(state, channelId) }
+}
+
+function withNothingNew(state, channelId) {
   return {
-    readStates,
     unread: withoutEntry(state.unread, channelId),
     mentions: withoutEntry(state.mentions, channelId),
     mentionIds: withoutEntry(state.mentionIds, channelId),
   }
+}
+
+/** The directory, which comes first, knows which message is the newest one now. */
+function withoutMessages(state, channelId, ids) {
+  if (state.unread.has(channelId) && !isUnread(state, channelId)) return withNothingNew(state, channelId)
+  return withoutMentions(state, channelId, ids)
 }
 
 /** A mention that was deleted calls for nobody's attention. */

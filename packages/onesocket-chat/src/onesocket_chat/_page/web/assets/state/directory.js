@@ -1,11 +1,13 @@
 // Guilds, channels, users, members and presences.
 
+import { historyOf } from './histories.js'
 import { isNewer } from './ids.js'
 import { withEntry, withoutEntry } from './maps.js'
 import { rolesOf } from './moderation.js'
 import { shownName } from '../text/names.js'
 
 export const DM = 1
+const MAX_EARLIER = 100
 
 /** Changes of the directory by a dispatch of the gateway; null: none. */
 export function reduceDirectory(state, action) {
@@ -81,8 +83,9 @@ const HANDLERS = {
 
   CHANNEL_UPDATE(state, data) {
     const known = state.channels.get(data.id)
-    const lastMessageId = known?.lastMessageId ?? data.last_message_id ?? null
-    return { channels: withEntry(state.channels, data.id, { ...channelOf(data), lastMessageId }) }
+    const channel = channelOf(data)
+    const { lastMessageId, earlierIds } = known ?? channel
+    return { channels: withEntry(state.channels, data.id, { ...channel, lastMessageId: lastMessageId ?? channel.lastMessageId, earlierIds }) }
   },
 
   CHANNEL_DELETE(state, data) {
@@ -93,9 +96,18 @@ const HANDLERS = {
     const changes = { users: withUser(state.users, data.author) }
     const channel = state.channels.get(data.channel_id)
     if (channel && isNewer(data.id, channel.lastMessageId)) {
-      changes.channels = withEntry(state.channels, channel.id, { ...channel, lastMessageId: data.id })
+      const earlierIds = [...channel.earlierIds, channel.lastMessageId].slice(-MAX_EARLIER)
+      changes.channels = withEntry(state.channels, channel.id, { ...channel, lastMessageId: data.id, earlierIds })
     }
     return changes
+  },
+
+  MESSAGE_DELETE(state, data) {
+    return withoutMessages(state, data.channel_id, [data.id])
+  },
+
+  MESSAGE_DELETE_BULK(state, data) {
+    return withoutMessages(state, data.channel_id, data.ids)
   },
 
   GUILD_MEMBER_ADD(state, data) {
@@ -146,6 +158,25 @@ function addMembers(state, guildId, list) {
   return { users, members: withEntry(state.members, guildId, members) }
 }
 
+/** The newest message of a channel is one that is left, as far as it is known; the server says it in the next READY. */
+function withoutMessages(state, channelId, ids) {
+  const channel = state.channels.get(channelId)
+  if (!channel) return null
+  const earlierIds = channel.earlierIds.filter((id) => !ids.includes(id))
+  if (!ids.includes(channel.lastMessageId)) {
+    if (earlierIds.length === channel.earlierIds.length) return null
+    return { channels: withEntry(state.channels, channelId, { ...channel, earlierIds }) }
+  }
+  if (!earlierIds.length) {
+    const { messages, isLoaded, hasNewer, hasOlder } = historyOf(state, channelId)
+    const left = messages.filter((message) => !ids.includes(message.id))
+    if (!isLoaded || hasNewer || (!left.length && hasOlder)) return null
+    earlierIds.push(left.at(-1)?.id ?? null)
+  }
+  const lastMessageId = earlierIds.pop()
+  return { channels: withEntry(state.channels, channelId, { ...channel, lastMessageId, earlierIds }) }
+}
+
 function withUser(users, user) {
   const known = users.get(user.id)
   return known && known.username === user.username ? users : withEntry(users, user.id, userOf(user))
@@ -172,6 +203,7 @@ function channelOf(channel, guildId = channel.guild_id ?? null) {
     topic: channel.topic ?? null,
     position: channel.position ?? 0,
     lastMessageId: channel.last_message_id ?? null,
+    earlierIds: [], // of those that were the newest one before, oldest first; null: there was none
     recipients: (channel.recipients ?? []).map((user) => user.id),
   }
 }
