@@ -16,6 +16,7 @@ from onesocket_discord.protocol._literals import Literal, LiteralKind, address_a
 
 _MAX_DEPTH: Final = 6
 _QUOTE: Final = "> "
+_LONG_RUN: Final = re.compile(r"\*{4,}|_{4,}")  # as of a line that people draw
 _SPECIAL: Final = re.compile(r"[\\*_~|`hH<@]")
 _ESCAPABLE: Final = frozenset("\\*_~|`<@:>#-")
 _BACKTICKS: Final = re.compile(r"`+")
@@ -45,6 +46,7 @@ class Mark(enum.Flag):
 
 _DELIMITERS: Final = (
     ("***", Mark.BOLD | Mark.ITALIC),
+    ("___", Mark.UNDERLINE | Mark.ITALIC),
     ("**", Mark.BOLD),
     ("__", Mark.UNDERLINE),
     ("~~", Mark.STRIKE),
@@ -169,14 +171,17 @@ def _parse_inline(runs: list[Run], text: str, marks: Mark, place: _Place) -> Non
             flush()
             runs.append(Run(run.text, marks | run.marks))
             at += run.length
+        elif (drawn := _LONG_RUN.match(text, at)) is not None:
+            plain.append(drawn[0])
+            at = drawn.end()
         elif place.depth < _MAX_DEPTH and (emphasis := _emphasis_at(text, at, ends)) is not None:
             flush()
             _parse_inline(runs, emphasis.text, marks | emphasis.marks, place.inside(at + emphasis.begins))
             at += emphasis.length
         else:
-            length = _BACKTICKS.match(text, at)
-            plain.append(length[0] if length else text[at])
-            at += len(length[0]) if length else 1
+            rest = _BACKTICKS.match(text, at)
+            plain.append(rest[0] if rest else text[at])
+            at += len(rest[0]) if rest else 1
     plain.append(text[at:])
     flush()
 
@@ -234,14 +239,29 @@ def _emphasis_at(text: str, at: int, ends: _Ends) -> _Found | None:
         if not text.startswith(delimiter, at) or text[start : start + 1].strip() == "":
             continue
         is_word = delimiter == "_" and at > 0 and (text[at - 1].isalnum() or text[at - 1] == "_")  # snake_case
-        end = -1 if is_word else ends.find(delimiter, start + 1)
-        if end < 0 or (len(delimiter) == 1 and text[end - 1].isspace()):
+        end = -1 if is_word else _end_of(delimiter, text, start, ends)
+        if end < 0 or (len(delimiter) != 2 and text[end - 1].isspace()):
             continue
         after = text[end + 1 : end + 2]
         if delimiter == "_" and (after.isalnum() or after == "_"):
             continue
         return _Found(text[start:end], mark, end + len(delimiter) - at, len(delimiter))
     return None
+
+
+def _end_of(delimiter: str, text: str, start: int, ends: _Ends) -> int:
+    """The end of what a delimiter begins before `start`; "*" and "**" may hold each other. -1: it begins nothing."""
+    sign = delimiter[0]
+    if len(delimiter) == 1:
+        return ends.find_single(sign, start if text.startswith(2 * sign, start) else start + 1)
+    end = ends.find(delimiter, start + 1)
+    if len(delimiter) > 2 or end < 0 or sign not in "*_":
+        return end
+    # In "***a** b*" the single mark, which ends last, is the outer one.
+    if text[start] == sign and ends.find_single(sign, end + 2) >= 0:
+        return -1
+    # In "**a *b***" the first of three ends what is inside.
+    return end + 1 if text.startswith(3 * sign, end) and text[end + 3 : end + 4] != sign else end
 
 
 class _Ends:
@@ -258,4 +278,16 @@ class _Ends:
         at = self._text.find(delimiter, start)
         if at < 0:
             self._absent[delimiter] = min(start, self._absent.get(delimiter, start))
+        return at
+
+    def find_single(self, sign: str, start: int) -> int:
+        """Position of a single sign, one that is no half of a double one; -1 without one."""
+        name = f"single {sign}"
+        if start >= self._absent.get(name, len(self._text)):
+            return -1
+        at = self.find(sign, start)
+        while at >= 0 and self._text[at + 1 : at + 2] == sign:
+            at = self.find(sign, at + 2)
+        if at < 0:
+            self._absent[name] = min(start, self._absent.get(name, start))
         return at
