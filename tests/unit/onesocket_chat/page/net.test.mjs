@@ -120,6 +120,24 @@ function limited(context) {
   return { ...world, posted, nonceOf: (at) => world.store.state.outbox[at].nonce }
 }
 
+test('a message that the server does not take yet waits for the connection while there is none', async (context) => {
+  const { sender, store, posted } = limited(context)
+  const told = () => store.state.outbox.map(({ error }) => error)
+  await turns()
+  sender.connected(false)
+  assert.deepEqual(told(), [null, null])
+  context.mock.timers.tick(15_000)
+  sender.connected(true)
+  assert.deepEqual(told(), ['The server takes more in 25 seconds.', null])
+  sender.connected(false)
+  context.mock.timers.tick(30_000)
+  await turns()
+  assert.deepEqual([posted, told()], [['one'], [null, null]])
+  sender.connected(true)
+  await turns()
+  assert.deepEqual([posted, told()], [['one', 'one'], ['The server takes more in 40 seconds.', null]])
+})
+
 test('a message that the server does not take yet can be discarded, and the next one still waits as long as it asked for', async (context) => {
   const { sender, store, posted, nonceOf } = limited(context)
   await turns()

@@ -83,6 +83,7 @@ export class Sender {
   /** Note whether the connection is up. */
   connected(isConnected) {
     this.#isConnected = isConnected
+    this.#tellWaits()
     if (isConnected) this.wake()
   }
 
@@ -135,7 +136,7 @@ export class Sender {
         const unreadable = error.status === 0 ? await firstUnreadable(draft.files) : null
         if (unreadable) return this.#failWithout(nonce, unreadable)
         if (error.isUnauthorized || error.retryable) {
-          this.#change(nonce, { state: 'waiting', error: reasonToWait(error) })
+          this.#change(nonce, { state: 'waiting', error: this.#isConnected ? reasonToWait(error) : null })
           if (error.isUnauthorized) return // for the next sign-in
           // No longer than any message waits: then people decide.
           if (error.retryAfter > 0) this.#notBefore.set(draft.channelId, Date.now() + Math.min(error.retryAfter * 1_000, MAX_AGE_MS + 1))
@@ -181,8 +182,18 @@ export class Sender {
     const draft = this.#find(nonce)
     const left = (this.#notBefore.get(draft?.channelId) ?? 0) - Date.now()
     if (left <= 0) return
-    if (draft.state === 'waiting' && draft.error === null) this.#change(nonce, { error: moreIn(left / 1_000) })
+    if (this.#isConnected && draft.state === 'waiting' && draft.error === null) this.#change(nonce, { error: moreIn(left / 1_000) })
     await this.#pause(nonce, left)
+  }
+
+  /** Without a connection it is that which messages wait for; with one, what the server has said. */
+  #tellWaits() {
+    for (const { nonce, channelId, state, error } of this.#store.state.outbox) {
+      if (state !== 'waiting') continue
+      const left = (this.#notBefore.get(channelId) ?? 0) - Date.now()
+      const isTold = this.#isConnected && left > 0 && this.#pauses.has(nonce)
+      if (isTold || error !== null) this.#change(nonce, { error: isTold ? moreIn(left / 1_000) : null })
+    }
   }
 
   /** Wait for `ms`, until the draft is discarded, or the page is left; with `endsByNetwork` until the network is back. */
