@@ -294,6 +294,8 @@ async def test_reload_and_back_and_two_tabs(server: ChatServer, chromium: Browse
         await ada.write("first plan")
         await ada.sent("first plan")
         await ada.field.fill("half a thought")
+        await ada.message("first plan").hover()
+        await ada.page.get_by_role("button", name="Reply").click()
         await ada.open("general")
         await expect(ada.field).to_have_value("")
         await ada.page.go_back()
@@ -303,6 +305,18 @@ async def test_reload_and_back_and_two_tabs(server: ChatServer, chromium: Browse
         await ada.connected()
         await expect(ada.message("first plan")).to_be_visible()
         await expect(ada.field).to_have_value("half a thought")
+        await expect(ada.page.locator(".composing")).to_contain_text("Reply to ada first plan")
+        await ada.page.get_by_role("button", name="Don’t reply").click()
+        asks = "!dispatchEvent(new Event('beforeunload', { cancelable: true }))"
+        assert not await ada.page.evaluate(asks)
+        file = {"name": "notes.txt", "mimeType": "text/plain", "buffer": b"of no reload"}
+        await ada.page.locator("input[type=file]").set_input_files(file)  # type: ignore[arg-type]
+        await expect(ada.page.locator(".chosen-files .file")).to_have_count(1)
+        await ada.open("general")
+        assert await ada.page.evaluate(asks)
+        await ada.open("plans")
+        await ada.page.get_by_role("button", name="Don’t send notes.txt").click()
+        assert not await ada.page.evaluate(asks)
         assert "token" not in ada.page.url
         # A second tab is signed in, and what is read in one is read in the other.
         async with page_of(ada.page.context, server.page_url) as second:

@@ -73,6 +73,25 @@ test('a login of one tab is nowhere else, and nor is what is written with it', a
   assert.deepEqual(again.readValues('outbox.ada.'), [{ content: 'waits' }])
 })
 
+test('the message that a draft replies to is kept with it, and forgotten with it', async () => {
+  const { lasting, one } = await tabOfAda({ remember: true })
+  const reply = { id: '7', authorId: '2', authorName: 'bob', content: 'hello' }
+  assert.equal(one.readReply('reply.ada.10'), null)
+  one.writeReply('reply.ada.10', reply)
+  const other = await tab(lasting)
+  other.login.use(other.login.get())
+  assert.deepEqual(other.readReply('reply.ada.10'), reply)
+  const again = await one.reload()
+  again.login.use(again.login.get())
+  assert.deepEqual(again.readReply('reply.ada.10'), reply)
+  again.writeReply('reply.ada.10', null)
+  assert.equal((await again.reload()).readReply('reply.ada.10'), null)
+  assert.equal(lasting.getItem('onesocket.reply.ada.10'), null)
+  other.writeReply('reply.ada.11', reply)
+  other.forgetAccount('ada')
+  assert.equal(lasting.getItem('onesocket.reply.ada.11'), null)
+})
+
 test('a login that stays keeps drafts for other tabs, until the user signs out', async () => {
   const { lasting, one } = await tabOfAda({ remember: true })
   one.writeDraft('text.ada.10', 'half a thought')

@@ -167,6 +167,18 @@ export function writeDraft(name, text) {
   if (own !== ofThisTab && (text || before === readValue(name, ''))) writeValue(name, text || null)
 }
 
+/** Read the message that a draft replies to, `{ id, authorId, authorName, content }`, or null: kept as a text that is being written. */
+export function readReply(name) {
+  const kept = readDraft(name)
+  return kept ? JSON.parse(kept) : null
+}
+
+/** Keep the message that a draft replies to; null: none. */
+export function writeReply(name, reply) {
+  const kept = reply ? JSON.stringify(reply) : ''
+  if (kept !== readDraft(name)) writeDraft(name, kept)
+}
+
 /** True if an account has a text that is being written, in this tab or kept for a tab to come. */
 export function hasDraft(userId) {
   const kept = [ofThisTab, lasting].flatMap((storage) => namesIn(storage, `${PREFIX}text.${userId}.`))
@@ -178,7 +190,7 @@ export function forgetGone(userId, isThere, now) {
   const name = `gone.${userId}.since`
   const known = readValue(name, {})
   const gone = {}
-  const kept = ['text', 'outbox'].flatMap((kind) => namesIn(own, `${PREFIX}${kind}.${userId}.`))
+  const kept = ['text', 'reply', 'outbox'].flatMap((kind) => namesIn(own, `${PREFIX}${kind}.${userId}.`))
   for (const key of kept) {
     const channelId = read(own, key.slice(PREFIX.length), null)?.channelId ?? key.split('.').at(-1)
     if (isThere(channelId)) continue
@@ -192,7 +204,7 @@ export function forgetGone(userId, isThere, now) {
 /** Forget what is kept of an account besides its login: its drafts, what waits, and where it was. */
 export function forgetAccount(userId) {
   for (const storage of [ofThisTab, lasting]) {
-    for (const kind of ['text', 'outbox', 'place', 'gone']) {
+    for (const kind of ['text', 'reply', 'outbox', 'place', 'gone']) {
       for (const key of namesIn(storage, `${PREFIX}${kind}.${userId}.`)) storage.removeItem(key)
     }
   }

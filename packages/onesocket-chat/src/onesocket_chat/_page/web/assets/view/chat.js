@@ -67,6 +67,7 @@ export class ChatView {
     this.#listen(window, 'focus', () => this.#messages.seen())
     this.#listen(document, 'visibilitychange', () => this.#messages.seen())
     this.#listen(window, 'pagehide', () => this.#composer.keep())
+    this.#listen(window, 'beforeunload', (event) => (this.#composer.hasFiles || session.unsentFiles.size) && event.preventDefault())
     this.#listen(window, 'dragover', (event) => event.preventDefault())
     this.#listen(window, 'drop', (event) => this.#drop(event))
     this.#cleanup.push(session.store.subscribe(() => this.#update()))

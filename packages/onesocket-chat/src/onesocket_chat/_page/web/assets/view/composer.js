@@ -1,6 +1,6 @@
 // Where a message is written: draft per channel, reply, files, completion.
 
-import { readDraft, writeDraft } from '../net/storage.js'
+import { readDraft, readReply, writeDraft, writeReply } from '../net/storage.js'
 import { fileSize, typingText } from '../text/format.js'
 import { encodeMentions } from '../text/mentions.js'
 import { plainText } from '../text/markdown.js'
@@ -83,10 +83,16 @@ export class Composer {
     return this.#drafts
   }
 
+  /** True if files are chosen, which no browser keeps for a reload. */
+  get hasFiles() {
+    return [...this.#drafts.values()].some(({ files }) => files.length)
+  }
+
   /** Reply to a message. */
   reply(message) {
     this.#draft.replyTo = { id: message.id, authorId: message.authorId, authorName: message.authorName, content: message.content }
     this.#showContext()
+    this.#save()
     this.focus()
   }
 
@@ -116,7 +122,7 @@ export class Composer {
   get #draft() {
     let draft = this.#drafts.get(this.#channelId)
     if (!draft) {
-      draft = { text: readDraft(this.#draftName), replyTo: null, files: [] }
+      draft = { text: readDraft(this.#draftName), replyTo: readReply(this.#replyName), files: [] }
       this.#drafts.set(this.#channelId, draft)
     }
     return draft
@@ -124,6 +130,10 @@ export class Composer {
 
   get #draftName() {
     return this.#nameOf(this.#channelId)
+  }
+
+  get #replyName() {
+    return `reply.${this.#session.store.state.me?.id}.${this.#channelId}`
   }
 
   #nameOf(channelId) {
@@ -150,6 +160,7 @@ export class Composer {
     if (this.#channelId === null) return
     this.#draft.text = this.#field.value
     if (this.#field.value !== readDraft(this.#draftName)) writeDraft(this.#draftName, this.#field.value)
+    writeReply(this.#replyName, this.#draft.replyTo)
   }
 
   #changed() {
@@ -181,6 +192,7 @@ export class Composer {
   #leaveReply() {
     this.#draft.replyTo = null
     this.#showContext()
+    this.#save()
     this.focus()
   }
 
