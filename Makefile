@@ -1,5 +1,5 @@
 # `make help` lists the targets. Needs make, sh and a Python >= 3.11; uses uv when it is installed.
-.PHONY: help setup postgresql demo test test-once test-python-twin test-quick simulate check format diagram js-table reference constraints wheel-test wheels bench bench-peers conformance differential proxies fuzz soak soak-clients soak-feeds compat compat-python chaos chaos-long chaos-cluster rolling-update outbox rotation e2e screenshots js clean
+.PHONY: help setup postgresql demo test test-once test-python-twin test-quick simulate check format diagram js-table reference constraints wheel-test wheels bench bench-peers conformance differential proxies fuzz soak soak-clients soak-feeds compat compat-python chaos chaos-long chaos-cluster rolling-update outbox rotation e2e e2e-browsers screenshots js clean
 
 # One environment for each Python, named after its version: `make test PYTHON=3.13` never runs in another one's.
 FOUND := $(shell sh tools/find_python.sh $(PYTHON))
@@ -57,6 +57,7 @@ help:
 	@echo "make chaos       processes that share a connection are killed, stopped and asked to leave, while the server counts"
 	@echo "make chaos-long  the same 2 000 times over processes of every kind (ARGS=\"--faults 60\"); 16 minutes to an hour"
 	@echo "make e2e         the chat in a headless Chromium (installs Debian's where there is none), and the dashboard of examples/feed with npm's ws"
+	@echo "make e2e-browsers the chat and the JavaScript client in Firefox and in WebKit, which it installs from Debian; ARGS=\"-k webkit\""
 	@echo "make js          the types of packages/onesocket-js, by TypeScript, which npm installs with React; a part of make e2e"
 	@echo "make screenshots the pictures in the documents, made anew"
 	@echo "make clean       remove everything the other targets made"
@@ -265,6 +266,15 @@ js: setup $(JS)/node_modules/.stamp
 e2e: setup js
 	$(find_chromium)
 	$(BIN)/python -m pytest tests/e2e
+
+# FIREFOX names another Firefox; WebKit draws on a screen of Xvfb.
+find_browsers = { command -v "$${FIREFOX:-firefox-esr}" && command -v WebKitWebDriver && command -v Xvfb; } >/dev/null || \
+	{ apt-get update --quiet && apt-get install --yes --quiet --no-install-recommends \
+		firefox-esr webkit2gtk-driver xvfb fonts-noto-color-emoji; }
+
+e2e-browsers: setup js
+	$(find_browsers)
+	$(BIN)/python -m pytest tests/e2e_browsers $(ARGS)
 
 screenshots: setup
 	$(find_chromium)
