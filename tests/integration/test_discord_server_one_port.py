@@ -251,6 +251,21 @@ async def test_the_page_has_strict_headers_and_is_not_sent_twice(server: ChatSer
                 assert json.loads(await answer.read())["code"] == 0
 
 
+async def test_a_browser_at_an_unknown_address_is_shown_the_way_back() -> None:
+    accept = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+    async with ChatServer() as server, aiohttp.ClientSession(server.page_url) as http:
+        for path in ("/settings", "/assets/nothing", "/attachments/1/2/gone.png"):
+            async with http.get(path, headers=accept) as answer:
+                assert (answer.status, answer.content_type) == (404, "text/html")
+                assert '<a href="/">' in await answer.text()
+                assert "default-src 'self'" in answer.headers["Content-Security-Policy"]
+        for path, headers in (("/api/v10/nothing", accept), ("/api", accept), ("/settings", {"Accept": "*/*"})):
+            async with http.get(path, headers=headers) as answer:
+                assert (answer.status, answer.content_type) == (404, "application/json")
+        async with http.post("/settings", headers=accept) as answer:
+            assert answer.content_type == "application/json"
+
+
 async def test_without_the_page_it_says_where_it_is() -> None:
     page = StaticPage({})
     assert not page.is_installed

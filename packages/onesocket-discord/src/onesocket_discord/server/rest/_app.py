@@ -74,7 +74,7 @@ def make_app(
     settings = RouteSettings(
         gateway_url, session_start_limit, limiter or RateLimiter(), proxies or TrustedProxies(), guard or LoginGuard()
     )
-    middlewares = [_response_sender(answer_timeout, loses), _error_handler(hooks)]
+    middlewares = [_response_sender(answer_timeout, loses), _error_handler(hooks, page)]
     if max_per_client is not None:
         middlewares.insert(0, _client_limiter(max_per_client, settings.source_of))
     if observers:
@@ -139,7 +139,7 @@ def _client_limiter(limit: int, source_of: Callable[[web.Request], RequestSource
     return limiter
 
 
-def _error_handler(hooks: Sequence[RequestHook]) -> Middleware:
+def _error_handler(hooks: Sequence[RequestHook], page: StaticPage | None) -> Middleware:
     @web.middleware
     async def outermost(request: web.Request, handler: _Endpoint) -> web.StreamResponse:
         try:
@@ -149,12 +149,16 @@ def _error_handler(hooks: Sequence[RequestHook]) -> Middleware:
                     return response
             return await handler(request)
         except ApiError as error:
+            if error.status == 404 and page is not None and page.is_opened(request):
+                return page.not_found()
             return api_error_response(error)
         except RateLimitExceeded as error:
             return rate_limited_response(error.grant.reset_after, headers=error.grant.headers)
         except UnknownTokenLimit as error:
             return rate_limited_response(error.retry_after, global_=True)
         except web.HTTPException as error:
+            if error.status == 404 and page is not None and page.is_opened(request):
+                return page.not_found()
             return _http_error_response(error)
         except Exception as error:
             # Without the request: it holds tokens and messages.

@@ -17,6 +17,7 @@ PAGE_GROUP: Final = "onesocket.pages"
 """The entry points that return the files of a page, by their paths."""
 _INDEX: Final = "index.html"
 _ASSETS: Final = "assets/"
+_API: Final = "/api/"
 _VERSION_LENGTH: Final = 16
 _POLICY: Final = (
     "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; object-src 'none'; "
@@ -35,6 +36,25 @@ _HEADERS: Final = {
     "Vary": "Accept-Encoding",
 }
 _TYPES: Final = {".js": "text/javascript", ".svg": "image/svg+xml", ".webmanifest": "application/manifest+json"}
+_NOT_FOUND: Final = """\
+<!doctype html>
+<html lang="en">
+  <head>
+    <meta charset="utf-8" />
+    <meta name="viewport" content="width=device-width" />
+    <meta name="color-scheme" content="light dark" />
+    <title>Not found · onesocket chat</title>
+    <link rel="stylesheet" href="/assets/style/base.css" />
+  </head>
+  <body>
+    <main>
+      <h1>There is nothing here</h1>
+      <p>This address is none of the chat’s: it may be mistyped, or what it led to is gone.</p>
+      <p><a href="/">Go to the chat</a></p>
+    </main>
+  </body>
+</html>
+"""
 _MISSING: Final = "The chat's page is in another distribution: pip install onesocket-chat, then restart.\n"
 
 
@@ -71,6 +91,15 @@ class StaticPage:
     def is_installed(self) -> bool:
         """True if there is a page."""
         return _INDEX in self._files
+
+    def is_opened(self, request: web.Request) -> bool:
+        """Return True if a browser has opened this address for a person: then one that isn't there is a page, too."""
+        is_page = request.method in {"GET", "HEAD"} and not f"{request.path}/".startswith(_API)
+        return self.is_installed and is_page and "text/html" in request.headers.get("Accept", "").lower()
+
+    def not_found(self) -> web.Response:
+        """A page with the way to the chat, for an address that isn't there."""
+        return web.Response(status=404, text=_NOT_FOUND, content_type="text/html", headers=_HEADERS)
 
     def add_routes(self, router: web.UrlDispatcher) -> None:
         """Add a route for each file, and one for the addresses in the index, which have the version of all files.
