@@ -3,10 +3,11 @@
 import asyncio
 import contextlib
 import importlib.util
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import pytest
-from sqlalchemy import func, insert, select, text, update
+from sqlalchemy import TextClause, func, insert, select, text, update
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from onesocket.errors import InvalidOption, MissingExtra, OnesocketError
 from onesocket_discord.protocol._snowflakes import SnowflakeGenerator, snowflake_at
@@ -173,6 +174,24 @@ async def test_of_servers_that_begin_at_once_one_decides(where: str) -> None:
         agreeing = (store.agree_on({"--registration": str(number)}) for number, store in enumerate(stores))
         results = await asyncio.gather(*agreeing, return_exceptions=True)
     assert sorted(type(result).__name__ for result in results) == ["NoneType", *["SettingsDiffer"] * 3]
+
+
+async def test_of_servers_that_add_a_setting_at_once_one_decides(where: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_server_lease, "_COMPARE_AGAIN", 0.0)
+    store, both = _server_lease._store, asyncio.Barrier(2)
+
+    async def store_at_once(connection: AsyncConnection, settings: Mapping[str, str], statement: TextClause) -> None:
+        """Adds once both have found that there is none."""
+        await both.wait()
+        await store(connection, settings, statement)
+
+    async with contextlib.AsyncExitStack() as stack, asyncio.timeout(20):
+        earlier, *later = [await stack.enter_async_context(Store.open(where, shared=True)) for _ in range(3)]
+        await earlier.agree_on({"--registration": "invite"})
+        monkeypatch.setattr(_server_lease, "_store", store_at_once)
+        agreeing = (one.agree_on({"--registration": "invite", "new": str(n)}) for n, one in enumerate(later))
+        results = await asyncio.gather(*agreeing, return_exceptions=True)
+    assert sorted(type(result).__name__ for result in results) == ["NoneType", "SettingsDiffer"]
 
 
 async def test_settings_of_a_server_that_ends_meanwhile_hold_nobody_up(

@@ -190,10 +190,15 @@ async def _agree(connection: AsyncConnection, settings: Mapping[str, str]) -> No
             await connection.execute(_RELEASE_SETTINGS, _SETTINGS_LOCK)
             return
         await connection.execute(_SHARE_SETTINGS, _SETTINGS_LOCK)  # waits for one that is storing its own
-        stored = {row.name: row.value for row in (await connection.execute(_READ_SETTINGS)).all()}
-        differing = [name for name, value in settings.items() if stored.get(name, value) != value]
+        stored = await _stored(connection)
+        differing = _differing(settings, stored)
+        if not differing and not settings.keys() <= stored.keys():
+            # The others, of an earlier release, don't have some. Another server may be adding these, too: the first
+            # one that has them stored decides.
+            await _store(connection, settings, _ADD_SETTING)
+            stored = await _stored(connection)
+            differing = _differing(settings, stored)
         if not differing:
-            await _store(connection, settings, _ADD_SETTING)  # those that the others, of an earlier release, don't have
             return
         await connection.execute(_LEAVE_SETTINGS, _SETTINGS_LOCK)
         if loop.time() < deadline:
@@ -204,6 +209,15 @@ async def _agree(connection: AsyncConnection, settings: Mapping[str, str]) -> No
             f"the other servers on this database run with {theirs}, this one would with {mine}; start it with theirs, "
             "or end them first: then it decides"
         )
+
+
+async def _stored(connection: AsyncConnection) -> dict[str, str]:
+    return {row.name: row.value for row in (await connection.execute(_READ_SETTINGS)).all()}
+
+
+def _differing(settings: Mapping[str, str], stored: Mapping[str, str]) -> list[str]:
+    """The names of those that are stored with other values."""
+    return [name for name, value in settings.items() if stored.get(name, value) != value]
 
 
 async def _store(connection: AsyncConnection, settings: Mapping[str, str], statement: TextClause) -> None:
