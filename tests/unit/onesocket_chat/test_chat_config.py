@@ -130,7 +130,9 @@ def test_keys_may_change_places(tmp_path: Path) -> None:
     assert load_config(path).keys["reply"] == "e"
 
 
-@pytest.mark.parametrize("key", ["ctrl+f", "ctrl+u", "ctrl+y", "ctrl+d", "ctrl+x", "alt+b", "f9"])
+@pytest.mark.parametrize(
+    "key", ["ctrl+f", "ctrl+u", "ctrl+y", "ctrl+d", "ctrl+x", "alt+b", "f9", "shift+f3", "pageup", "shift+home"]
+)
 async def test_a_key_that_was_chosen_goes_before_what_it_does_in_the_field_of_a_message(key: str) -> None:
     keys = {"search": key, "reply": "ctrl+e"}
     async with offline_chat(app=ChatApp(config=ChatConfig(keys=keys)), keys=keys) as driver:

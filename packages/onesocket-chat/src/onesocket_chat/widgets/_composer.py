@@ -30,8 +30,11 @@ _ACTIONS: Final = {
     "close-panel": "close_panel",
 }
 """Actions of the screen by their names in the configuration."""
-_NO_TEXT: Final = re.compile(r"(?:ctrl|alt|meta|super)\+.+|f\d+")
-"""Keys that write nothing."""
+_NO_TEXT: Final = re.compile(
+    r"(?:shift\+)?(?:(?:ctrl|alt|meta|super)\+.+|f\d+|insert|page(?:up|down))"
+    r"|shift\+(?:up|down|left|right|home|end|tab|enter|escape|backspace|delete)"
+)
+"""Keys that write nothing, and without which one can write: chosen ones go before what they do in the field."""
 
 
 class Composer(TextArea):
