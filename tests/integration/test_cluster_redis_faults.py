@@ -28,7 +28,7 @@ from onesocket.errors import (
     TLSFailed,
     VersionMismatch,
 )
-from onesocket.sharing.cluster._coordinator import START, Coordinator, Position, RecordKind
+from onesocket.sharing.cluster._coordinator import START, Coordinator, LeaseInfo, Position, RecordKind
 from onesocket.sharing.cluster._redis_check import check_server
 from onesocket.sharing.cluster._redis_coordinator import RedisCoordinator
 from tests.support.coordinator_checks import lead
@@ -312,6 +312,22 @@ async def test_a_server_that_stands_still_or_ends_is_unavailable() -> None:
             await a.aclose()
             with pytest.raises(EngineUnavailable, match="closed"):
                 await a.lease()
+
+
+async def test_a_lease_that_a_clock_set_back_has_lengthened_ends_in_its_time(server: RedisServer) -> None:
+    """Its holder may be gone: without that, nobody would lead until the clock is where it was."""
+    async with member(server.url) as a, member(server.url, "b") as b:
+        await a.acquire(9, 0)
+        with server.client() as raw:
+            raw.pexpire(BASE + "lease", 3_600_000)  # the end of a lease is a time of the clock
+            held = await b.acquire(30, 0)
+            assert isinstance(held, LeaseInfo)
+            assert held.remaining == 9
+            assert raw.pttl(BASE + "lease") <= 9000
+            raw.pexpire(BASE + "lease", 4000)
+            held = await b.acquire(1, 0)
+            assert isinstance(held, LeaseInfo)
+            assert held.remaining > 3  # the one who asks has no say in that
 
 
 @pytest.fixture(scope="module")

@@ -54,7 +54,7 @@ ACQUIRE: Final = RedisScript(
     "acquire",
     _NOW
     + """
-local state = redis.call('HMGET', KEYS[2], 'epoch', 'number', 'released', 'format')
+local state = redis.call('HMGET', KEYS[2], 'epoch', 'number', 'released', 'format', 'ttl')
 if state[4] and state[4] ~= ARGV[4] then return {'format', state[4]} end
 local epoch, number = tonumber(state[1] or 0), tonumber(state[2] or 0)
 if not epoch or not number then return {'foreign', KEYS[2]} end
@@ -63,7 +63,15 @@ if holder then
   local held, member = string.match(holder, '^(%d+) (.+)$')
   local left = redis.call('PTTL', KEYS[1])
   if not held or left < 0 then return {'foreign', KEYS[1]} end
-  if member ~= ARGV[1] then return {'held', member, held, left, epoch, number} end
+  if member ~= ARGV[1] then
+    -- More than its whole time: the server's clock was set back. Without its holder, nobody would lead for as long.
+    local most = tonumber(state[5] or '')
+    if most and left > most then
+      left = most
+      redis.call('PEXPIRE', KEYS[1], left)
+    end
+    return {'held', member, held, left, epoch, number}
+  end
 end
 local known = tonumber(ARGV[3])
 local newest = redis.call('XREVRANGE', KEYS[3], '+', '-', 'COUNT', 1)[1]
@@ -83,7 +91,7 @@ local new = string.format('%.0f', math.max(epoch + 1, known + 1, time[1] * 10000
 redis.call('XADD', KEYS[3], 'MAXLEN', '~', ARGV[6], new .. '-0',
   'began', ARGV[1], 'previous', (state[1] or '0') .. '-' .. string.format('%.0f', number), 'at', now)
 redis.call('DEL', KEYS[4], KEYS[5])
-redis.call('HSET', KEYS[2], 'format', ARGV[4], 'epoch', new, 'number', 0, 'released', 0, 'mailed', 0)
+redis.call('HSET', KEYS[2], 'format', ARGV[4], 'epoch', new, 'number', 0, 'released', 0, 'mailed', 0, 'ttl', ARGV[2])
 redis.call('EXPIRE', KEYS[2], ARGV[5])
 redis.call('EXPIRE', KEYS[3], ARGV[7])
 redis.call('SET', KEYS[1], new .. ' ' .. ARGV[1], 'PX', ARGV[2])
