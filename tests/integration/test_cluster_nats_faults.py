@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -22,17 +23,19 @@ from onesocket.errors import (
     EngineLoginRefused,
     EngineUnavailable,
     EngineUnusable,
+    Fenced,
     InvalidOption,
     MissingExtra,
     OnesocketError,
     TLSFailed,
     VersionMismatch,
 )
-from onesocket.sharing.cluster._coordinator import START, Coordinator, Position
+from onesocket.sharing.cluster._coordinator import START, Coordinator, Lease, LeaseInfo, Position, PreviousEpoch
 from onesocket.sharing.cluster._nats_client import NatsClient
 from onesocket.sharing.cluster._nats_connection import NatsConnection, NatsMessage
 from onesocket.sharing.cluster._nats_coordinator import NatsCoordinator
 from onesocket.sharing.cluster._nats_errors import NO_RESPONDERS, NatsRefused
+from onesocket.sharing.cluster._nats_lease import NatsLease
 from tests.support.coordinator_checks import follow_all, lead, take_all
 from tests.support.engine_members import NATS_BASE as BASE
 from tests.support.engine_members import NATS_STREAM as STREAM
@@ -385,6 +388,36 @@ async def test_a_server_that_stands_still_or_ends_is_unavailable() -> None:
             await a.aclose()
             with pytest.raises(EngineUnavailable, match="closed"):
                 await a.lease()
+
+
+async def test_a_lease_that_a_clock_set_back_has_lengthened_ends_in_its_time(
+    server: NatsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its holder may be gone: without that, nobody would lead until the clock is where it was."""
+    async with member(login(server)) as a, member(login(server), "b") as b:
+        lease = await a.acquire(9, 0)
+        assert isinstance(lease, Lease)
+        now, clock = 1000.0, NatsLease.time
+
+        async def set_back(lease: NatsLease) -> datetime:
+            return await clock(lease) - timedelta(hours=1)
+
+        monkeypatch.setattr(NatsLease, "time", set_back)
+        monkeypatch.setattr("onesocket.sharing.cluster._nats_lease.boot_time", lambda: now)
+        held = await b.acquire(9, 0)
+        assert isinstance(held, LeaseInfo)
+        assert held.remaining <= 9
+        now += 8
+        assert await a.renew(lease.epoch, 9)
+        assert isinstance(await b.acquire(9, 0), LeaseInfo)
+        now += 9
+        assert isinstance(await b.acquire(9, 0), LeaseInfo)  # that of the renewal has some time left
+        now += 0.1
+        taken = await b.acquire(9, 0)
+        assert isinstance(taken, Lease)
+        assert taken.previous is PreviousEpoch.EXPIRED
+        with pytest.raises(Fenced):
+            await a.publish(Position(lease.epoch, 1), b"late")
 
 
 async def test_a_server_behind_tls_is_verified(tmp_path: Path) -> None:

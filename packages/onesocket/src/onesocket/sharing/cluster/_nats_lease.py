@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Final
 
 from ...errors import EngineUnavailable, Fenced
+from ._boot_time import boot_time
 from ._coordinator import START, Lease, LeaseInfo, Position, PreviousEpoch, Record, RecordKind
 from ._engine_errors import fenced
 from ._nats_client import NatsClient
@@ -71,6 +72,8 @@ class NatsLease:
         self._member = member
         self._held: HeldLease | None = None
         self._told = START, 0
+        self._seen = 0, 0.0
+        """Sequence of the lease's message of another member, and the time at which this one saw it first."""
 
     def __repr__(self) -> str:
         return f"<NatsLease {self._held or 'not held'}>"
@@ -87,7 +90,7 @@ class NatsLease:
             is_expired = False
             if mark is not None and mark.member not in ("", self._member):
                 # The server removes the message of a lease late. Until then its holder may write; none is in between.
-                is_expired = await self._left(mark) <= 0
+                is_expired = self._has_lasted(mark) or await self._left(mark) <= 0
                 if not is_expired:
                     return await self._info(mark)
             known = (await self.end())[0].position.epoch if mark is None else mark.epoch
@@ -269,6 +272,16 @@ class NatsLease:
     async def _left(self, mark: LeaseMark) -> float:
         """Seconds until a lease ends, by the server's clock."""
         return mark.ttl - (await self.time() - mark.time).total_seconds()
+
+    def _has_lasted(self, mark: LeaseMark) -> bool:
+        """True if this member has seen a lease for the whole of its time: the server's clock may have been set back.
+
+        The holder counts its own from before it wrote the message.
+        """
+        now = boot_time()
+        if self._seen[0] != mark.sequence:
+            self._seen = mark.sequence, now
+        return now - self._seen[1] > mark.ttl
 
     async def time(self) -> datetime:
         """The server's clock."""
