@@ -168,6 +168,11 @@ class SharedSessions:
 
     async def keep_records(self) -> None:
         """Write the checkpoints that are due, and wait for the next look."""
+        await self.save_records(_AGE)
+        await asyncio.sleep(_INTERVAL)
+
+    async def save_records(self, age: float) -> None:
+        """Write a new checkpoint of each session whose last one is `age` seconds old, or far behind."""
         now = asyncio.get_running_loop().time()
         due: dict[str, tuple[Checkpoint, Checkpoint]] = {}
         for session in self._state.sessions:
@@ -175,14 +180,13 @@ class SharedSessions:
             if progress is None or session.early is not None:
                 continue  # what it has collected has no numbers yet
             far = self.position.number - progress.newer.at.number >= _DISTANCE
-            if far or now - progress.saved_at >= _AGE:
+            if far or now - progress.saved_at >= age:
                 progress.older, progress.newer = progress.newer, Checkpoint(session.seq, self.position)
                 progress.saved_at = now
                 due[session.id] = progress.older, progress.newer
         names = list(due)
         for start in range(0, len(names), _BATCH):
             await self._records.save({name: due[name] for name in names[start : start + _BATCH]})
-        await asyncio.sleep(_INTERVAL)
 
     async def stop(self) -> None:
         """Finish what has begun. The records of the sessions stay, so that they can be resumed elsewhere."""
