@@ -199,6 +199,21 @@ async def test_the_first_conversation_is_the_same_whatever_comes_first_and_the_l
         await expect(ada.page.locator(".topbar h1")).to_have_text("#general")
 
 
+async def test_a_new_channel_and_a_new_server_are_opened_although_their_events_come_late(
+    server: ChatServer, chromium: Browser
+) -> None:
+    await server.create_user("ada", PASSWORD)
+    async with person(chromium, server.page_url) as ada:
+        await ada.sign_in("ada")
+        with server.faults.delay_dispatches(0.5, user="ada"):
+            for button, name in (("New channel in onesocket", "plans"), ("New server", "Garden")):
+                await ada.page.get_by_role("button", name=button).click()
+                await ada.page.get_by_label("Its name").fill(name)
+                await ada.page.keyboard.press("Enter")
+                await expect(ada.page.locator(".topbar")).to_contain_text(name)
+                await expect(ada.field).to_be_focused()
+
+
 async def test_on_a_phone_the_menu_tells_what_is_new_and_the_title_stays_without_a_connection(
     server: ChatServer, chromium: Browser
 ) -> None:

@@ -220,13 +220,13 @@ export class ChatView {
     const guild = await askFor('New server', [{ name: 'name', label: 'Its name', minlength: '2', maxlength: '100' }], { action: 'Create', attempt })
     if (!guild?.id) return
     const channel = await this.#session.attempt('channel', () => this.#session.api.get(`/guilds/${guild.id}/channels`))
-    if (channel?.[0] && this.#session.store.state.channels.has(channel[0].id)) this.open(channel[0].id)
+    if (channel?.[0]) this.#navigation.openOnceKnown(channel[0].id)
   }
 
   async newChannel(guild) {
     const attempt = (given, refuse) => this.#session.attempt('channel', () => this.#session.api.post(`/guilds/${guild.id}/channels`, given), refuse)
     const channel = await askFor(`New channel in ${guild.name}`, [{ name: 'name', label: 'Its name', maxlength: '100' }], { action: 'Create', attempt })
-    if (channel?.id && this.#session.store.state.channels.has(channel.id)) this.open(channel.id)
+    if (channel?.id) this.#navigation.openOnceKnown(channel.id) // its event may come after this answer
   }
 
   async invite(guild) {
