@@ -15,6 +15,7 @@ WHERE = "nats://host:4222"
         ("onesocket.d1.answers.host-1", "onesocket-d1"),
         ("onesocket.d1.mailbox.7", "onesocket-d1-mailbox"),
         ("onesocket.slots.name", "onesocket-slots"),
+        ("$JS.API.STREAM.PURGE.onesocket-d1-mailbox", "onesocket-d1-mailbox"),
     ],
 )
 def test_a_stream_that_an_operator_has_sealed_is_named_with_the_remedy(subject: str, stream: str) -> None:

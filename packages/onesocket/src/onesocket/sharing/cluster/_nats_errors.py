@@ -62,8 +62,7 @@ class NatsRefused(Exception):
                 "give the URL of its hub"
             )
         if code == _SEALED:
-            prefix, digest, kind = f"{self.subject}..".split(".")[:3]
-            name = f"{prefix}-{digest}{'-mailbox' if kind == 'mailbox' else ''}"
+            name = _stream_of(self.subject)
             return EngineUnusable(
                 f"{where}: the stream {name} was sealed, for good: delete it (nats stream rm {name}), and connect again"
             )
@@ -77,6 +76,15 @@ class NatsRefused(Exception):
         if self.status >= 500:
             return EngineUnavailable(f"{where} can't serve now: {text}")
         return EngineUnusable(f"{where} refused {self.subject} with error {code}: {text}")
+
+
+def _stream_of(subject: str) -> str:
+    """The stream of a refused request: an operation names it, a message is on one of its subjects."""
+    parts = subject.split(".")
+    if subject.startswith("$JS.API."):
+        return parts[4]  # $JS.API.STREAM.PURGE.NAME: all that a sealed stream refuses
+    prefix, digest, *rest = parts
+    return f"{prefix}-{digest}{'-mailbox' if rest[:1] == ['mailbox'] else ''}"
 
 
 def denied_subject(text: str) -> tuple[str, str] | None:
