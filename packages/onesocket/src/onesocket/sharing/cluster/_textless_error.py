@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 
 from ...errors import OnesocketError
@@ -10,6 +11,7 @@ from ...errors import OnesocketError
 def textless(error: BaseException) -> OnesocketError:
     """A stand-in for an unexpected exception: its type and traceback, the system's words for its errno, no causes."""
     name = type(error).__name__
-    number = error.errno if isinstance(error, OSError) else None
-    known = f": {os.strerror(number)}" if isinstance(number, int) else ""
+    # Those of the modules ssl and socket have numbers of TLS and of the resolver there.
+    number = error.errno if isinstance(error, OSError) and type(error).__module__ == "builtins" else None
+    known = f": {os.strerror(number)}" if number is not None and number in errno.errorcode else ""
     return OnesocketError(f"{name}{known}").with_traceback(error.__traceback__)
