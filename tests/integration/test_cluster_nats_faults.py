@@ -1,9 +1,11 @@
 """Typed errors where a NATS server can't serve a cluster, or not now; nothing is lost meanwhile."""
 
 import asyncio
+import contextlib
 import os
 import pickle
 import signal
+import socket
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -461,6 +463,18 @@ async def test_a_server_that_says_nothing_may_wait_for_tls(scheme: str, remedy: 
         with pytest.raises(EngineUnavailable) as caught:
             await coordinator.check()
     assert str(caught.value).endswith(f"if that server waits for TLS (handshake_first), {remedy}")
+
+
+async def test_a_host_that_accepts_no_connection_is_not_said_to_wait_for_tls() -> None:
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as full, contextlib.ExitStack() as stack:
+        for _ in range(3):  # one waits to be accepted, and for others there is no room: no answer at all
+            caller = stack.enter_context(socket.socket())
+            caller.setblocking(False)
+            caller.connect_ex(full.getsockname())
+        async with member(f"nats://127.0.0.1:{full.getsockname()[1]}", timeout=0.05) as coordinator:
+            with pytest.raises(EngineUnavailable) as caught:
+                await coordinator.check()
+    assert "TLS" not in str(caught.value)
 
 
 @asynccontextmanager

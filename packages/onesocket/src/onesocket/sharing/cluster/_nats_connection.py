@@ -42,7 +42,11 @@ class NatsMessage(NamedTuple):
 class _TellingClient(RawClient):
     """Tells an end without a word, of a proxy whose server is away, from the words of another protocol."""
 
+    has_reached = False
+    """True once a server has accepted the connection, whatever it says then."""
+
     async def _process_connect_init(self) -> None:
+        self.has_reached = True
         try:
             await super()._process_connect_init()
         except nats.errors.Error as error:
@@ -89,14 +93,14 @@ class NatsConnection:
         except BaseException as error:
             await made.aclose(_FAILED_CLOSE_TIMEOUT)
             if isinstance(error, TimeoutError) and not made._failures:
-                remedy = "" if made._info else f"; {tls_first(secure=address.secure)}"
+                remedy = f"; {tls_first(secure=address.secure)}" if made._is_silent else ""
                 raise EngineUnavailable(f"{made.where} did not answer within {timeout:g} s{remedy}") from None
             if isinstance(error, OSError) and made._info.get("tls_verify") and "cert" not in (address.tls_files or {}):
                 text = f"{made.where} wants a certificate of its clients: name the PEM files, tls://…?cert=…&key=…"
                 raise EngineLoginRefused(text) from error
             if isinstance(error, (nats.errors.Error, OSError, OnesocketError, ValueError)):
                 cause = made._failures[-1] if isinstance(error, nats.errors.NoServersError) else error
-                was_silent = not made._info and made._now() - began_at > _SILENCE
+                was_silent = made._is_silent and made._now() - began_at > _SILENCE
                 raise connect_error(cause, made.where, secure=address.secure, was_silent=was_silent) from error
             raise
         return made
@@ -155,6 +159,11 @@ class NatsConnection:
     def _info(self) -> dict[str, Any]:
         info: dict[str, Any] = self._raw._server_info  # noqa: SLF001 - nats-py has no other access to it
         return info
+
+    @property
+    def _is_silent(self) -> bool:
+        """True if a server was reached that has said nothing."""
+        return bool(self._raw.has_reached) and not self._info
 
     @property
     def version(self) -> str:
