@@ -422,6 +422,27 @@ async def test_a_lease_that_a_clock_set_back_has_lengthened_ends_in_its_time(
             await a.publish(Position(lease.epoch, 1), b"late")
 
 
+async def test_a_lease_is_another_one_where_an_older_state_of_the_stream_has_given_its_number_again(
+    server: NatsServer, raw: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 1000.0
+    monkeypatch.setattr("onesocket.sharing.cluster._nats_lease.boot_time", lambda: now)
+    async with member(login(server)) as a, member(login(server), "b") as b, member(login(server), "c") as c:
+        await a.acquire(9, 0)
+        assert isinstance(await b.acquire(9, 0), LeaseInfo)
+        config = (await ask(raw, f"STREAM.INFO.{STREAM}"))["config"]
+        number = (await ask(raw, f"STREAM.MSG.GET.{STREAM}", last_by_subj=BASE + "lease"))["message"]["seq"]
+        await ask(raw, f"STREAM.DELETE.{STREAM}")
+        assert "error" not in await ask(raw, f"STREAM.CREATE.{STREAM}", **{**config, "first_seq": number})
+        now += 60
+        assert isinstance(await c.acquire(9, 0), Lease)
+        again = (await ask(raw, f"STREAM.MSG.GET.{STREAM}", last_by_subj=BASE + "lease"))["message"]["seq"]
+        assert again == number
+        held = await b.acquire(9, 0)
+        assert isinstance(held, LeaseInfo)
+        assert held.member == "c"
+
+
 async def test_a_server_behind_tls_is_verified(tmp_path: Path) -> None:
     authority = trustme.CA()
     authority.cert_pem.write_to_path(tmp_path / "ca.pem")

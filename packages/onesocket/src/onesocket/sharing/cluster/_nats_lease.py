@@ -72,8 +72,9 @@ class NatsLease:
         self._member = member
         self._held: HeldLease | None = None
         self._told = START, 0
-        self._seen = 0, 0.0
-        """Sequence of the lease's message of another member, and the time at which this one saw it first."""
+        self._seen: tuple[LeaseMark | None, float] = None, 0.0
+        """The lease of another member, and the time at which this one saw it first. In whole: behind an older state of
+        the stream, its sequence may be that of a lease that was lost."""
 
     def __repr__(self) -> str:
         return f"<NatsLease {self._held or 'not held'}>"
@@ -279,8 +280,8 @@ class NatsLease:
         The holder counts its own from before it wrote the message.
         """
         now = boot_time()
-        if self._seen[0] != mark.sequence:
-            self._seen = mark.sequence, now
+        if self._seen[0] != mark:
+            self._seen = mark, now
         return now - self._seen[1] > mark.ttl
 
     async def time(self) -> datetime:
