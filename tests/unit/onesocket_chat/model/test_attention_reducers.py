@@ -101,6 +101,14 @@ def test_a_channel_whose_new_messages_are_deleted_has_none() -> None:
     assert again.is_unread(GENERAL)
 
 
+def test_a_message_that_comes_behind_a_later_one_stays_unread_when_that_is_deleted() -> None:
+    state = after(message_body(1002), message_body(1001, **NAMED), message_body(1001))
+    left = deleted(state, 1002)
+    assert left.is_unread(GENERAL)
+    assert left.channels[GENERAL].last_message_id == 1001
+    assert not deleted(left, 1001).is_unread(GENERAL)
+
+
 def test_the_newest_message_of_a_channel_is_found_in_its_history() -> None:
     state = renew_history(initial_state(), GENERAL, [message(999), message(1000)], 0)
     assert deleted(state, 1000).channels[GENERAL].last_message_id == 999

@@ -76,6 +76,19 @@ test('the newest message of a channel is found in its history', () => {
   assert.equal(newest(world(last)), '102') // nobody knows
 })
 
+test('messages of an outage that are not loaded yet stay unread when the newest is deleted', () => {
+  const last = ['GUILD_CREATE', { id: '5', name: 'g', owner_id: '1', channels: [{ id: '10', type: 0, last_message_id: '105' }], members: [] }]
+  const state = world(loaded([message(99), message(100)]), last)
+  assert.ok(isUnread(play(state, ['MESSAGE_DELETE', { channel_id: '10', id: '105' }]), '10'))
+})
+
+test('a message that comes behind a later one stays unread when that is deleted', () => {
+  const state = world(['MESSAGE_CREATE', message(102)], ['MESSAGE_CREATE', message(101, BOB, { mentions: [ADA] })], ['MESSAGE_CREATE', message(101)])
+  const left = play(state, ['MESSAGE_DELETE', { channel_id: '10', id: '102' }])
+  assert.deepEqual([isUnread(left, '10'), mentionCount(left), left.channels.get('10').lastMessageId], [true, 1, '101'])
+  assert.ok(!isUnread(play(left, ['MESSAGE_DELETE', { channel_id: '10', id: '101' }]), '10'))
+})
+
 test('what somebody who is blocked writes is no mention, and not counted as new', () => {
   const state = world(
     ['RELATIONSHIP_ADD', { id: BOB.id, type: 2 }],

@@ -85,10 +85,14 @@ def forget_messages(state: ChatState, channel_id: int, ids: Collection[int]) -> 
     )
 
 
-def newest_message(channel: Channel, message_id: int) -> Channel:
-    """The channel with a new message, which is its newest one."""
-    earlier = (*channel.earlier_ids, channel.last_message_id or 0)[-_MAX_EARLIER:]
-    return replace(channel, last_message_id=message_id, earlier_ids=earlier)
+def with_message(channel: Channel, message_id: int) -> Channel:
+    """The channel with a message: the newest one, or one behind a later one that was stored at the same time."""
+    earlier, last = channel.earlier_ids, channel.last_message_id or 0
+    if message_id > last:
+        return replace(channel, last_message_id=message_id, earlier_ids=(*earlier, last)[-_MAX_EARLIER:])
+    if message_id == last or message_id in earlier or not earlier or message_id < earlier[0]:
+        return channel
+    return replace(channel, earlier_ids=tuple(sorted((*earlier, message_id))))
 
 
 def _without_newest(state: ChatState, channel_id: int, ids: Collection[int]) -> ChatState:

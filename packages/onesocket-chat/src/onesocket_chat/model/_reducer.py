@@ -15,8 +15,8 @@ from ._attention_reducers import (
     count_mention,
     forget_messages,
     mark_read,
-    newest_message,
     read_states,
+    with_message,
     without_mentions,
 )
 from ._chat_state import ChatState
@@ -61,8 +61,8 @@ def add_message(state: ChatState, message: Message) -> ChatState:
         history = history.put(message)
     channels = state.channels
     channel = channels.get(message.channel_id)
-    if channel is not None and message.id > (channel.last_message_id or 0):
-        channels = with_entry(channels, channel.id, newest_message(channel, message.id))
+    if channel is not None:
+        channels = with_entry(channels, channel.id, with_message(channel, message.id))
     state = replace(
         state,
         people=people,

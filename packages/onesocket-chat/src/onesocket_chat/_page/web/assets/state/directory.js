@@ -95,9 +95,9 @@ const HANDLERS = {
   MESSAGE_CREATE(state, data) {
     const changes = { users: withUser(state.users, data.author) }
     const channel = state.channels.get(data.channel_id)
-    if (channel && isNewer(data.id, channel.lastMessageId)) {
-      const earlierIds = [...channel.earlierIds, channel.lastMessageId].slice(-MAX_EARLIER)
-      changes.channels = withEntry(state.channels, channel.id, { ...channel, lastMessageId: data.id, earlierIds })
+    if (channel) {
+      const next = withMessage(channel, data.id)
+      if (next !== channel) changes.channels = withEntry(state.channels, channel.id, next)
     }
     return changes
   },
@@ -158,6 +158,15 @@ function addMembers(state, guildId, list) {
   return { users, members: withEntry(state.members, guildId, members) }
 }
 
+/** The channel with a message, which is the newest one, or comes behind a later one that was stored at the same time. */
+function withMessage(channel, id) {
+  const { lastMessageId, earlierIds } = channel
+  if (isNewer(id, lastMessageId)) return { ...channel, lastMessageId: id, earlierIds: [...earlierIds, lastMessageId].slice(-MAX_EARLIER) }
+  const place = earlierIds.findLastIndex((earlier) => isNewer(id, earlier)) + 1
+  if (place === 0 || id === (earlierIds[place] ?? lastMessageId)) return channel
+  return { ...channel, earlierIds: [...earlierIds.slice(0, place), id, ...earlierIds.slice(place)] }
+}
+
 /** The newest message of a channel is one that is left, as far as it is known; the server says it in the next READY. */
 function withoutMessages(state, channelId, ids) {
   const channel = state.channels.get(channelId)
@@ -168,9 +177,10 @@ function withoutMessages(state, channelId, ids) {
     return { channels: withEntry(state.channels, channelId, { ...channel, earlierIds }) }
   }
   if (!earlierIds.length) {
-    const { messages, isLoaded, hasNewer, hasOlder } = historyOf(state, channelId)
+    const { messages, isLoaded, hasOlder } = historyOf(state, channelId)
     const left = messages.filter((message) => !ids.includes(message.id))
-    if (!isLoaded || hasNewer || (!left.length && hasOlder)) return null
+    const isWhole = isLoaded && messages.at(-1)?.id === channel.lastMessageId // else it ends before, as after an outage
+    if (!isWhole || (!left.length && hasOlder)) return null
     earlierIds.push(left.at(-1)?.id ?? null)
   }
   const lastMessageId = earlierIds.pop()
