@@ -76,6 +76,14 @@ test('the newest message of a channel is found in its history', () => {
   assert.equal(newest(world(last)), '102') // nobody knows
 })
 
+test('a mention of which READY told is not counted once its channel has nothing new', () => {
+  const ready = ['READY', { user: ADA, guilds: [{ id: '5' }], read_states: [{ id: '10', last_message_id: '101', mention_count: 1 }] }]
+  const guild = ['GUILD_CREATE', { id: '5', name: 'g', owner_id: '1', channels: [{ id: '10', type: 0, last_message_id: '102' }], members: [] }]
+  const state = world(ready, guild, loaded([message(101), message(102)]))
+  assert.equal(mentionCount(state), 1)
+  assert.equal(mentionCount(play(state, ['MESSAGE_DELETE', { channel_id: '10', id: '102' }])), 0)
+})
+
 test('messages of an outage that are not loaded yet stay unread when the newest is deleted', () => {
   const last = ['GUILD_CREATE', { id: '5', name: 'g', owner_id: '1', channels: [{ id: '10', type: 0, last_message_id: '105' }], members: [] }]
   const state = world(loaded([message(99), message(100)]), last)

@@ -137,7 +137,8 @@ function withNothingNew(state, channelId) {
 
 /** The directory, which comes first, knows which message is the newest one now. */
 function withoutMessages(state, channelId, ids) {
-  if (state.unread.has(channelId) && !isUnread(state, channelId)) return withNothingNew(state, channelId)
+  const hasNew = state.unread.has(channelId) || state.mentions.has(channelId)
+  if (hasNew && !isUnread(state, channelId)) return withNothingNew(state, channelId)
   return withoutMentions(state, channelId, ids)
 }
 
