@@ -138,6 +138,20 @@ test('a message that the server does not take yet waits for the connection while
   assert.deepEqual([posted, told()], [['one', 'one'], ['The server takes more in 40 seconds.', null]])
 })
 
+test('a message that another tab has sent meanwhile is not kept anew, nor sent, when the connection comes', async () => {
+  const sent = { nonce: 'n1', channelId: '10', content: 'two', replyTo: null, after: null, fileNames: [], at: Date.now(), state: 'waiting', firstSentAt: null, error: 'The server takes more in 40 seconds.' }
+  forgetAccount(ADA.id) // what other tests have left
+  writeValue(`outbox.${ADA.id}.n1`, sent)
+  const posted = []
+  const store = new Store({ state: world(), schedule: (callback) => queueMicrotask(callback) })
+  const sender = new Sender({ store, api: { post: async (...call) => (posted.push(call), message(700, ADA)) }, userId: ADA.id })
+  sender.restore()
+  writeValue(`outbox.${ADA.id}.n1`, null) // the other tab has an answer
+  sender.connected(true)
+  await turns()
+  assert.deepEqual([posted, store.state.outbox], [[], []])
+})
+
 test('a message that the server does not take yet can be discarded, and the next one still waits as long as it asked for', async (context) => {
   const { sender, store, posted, nonceOf } = limited(context)
   await turns()

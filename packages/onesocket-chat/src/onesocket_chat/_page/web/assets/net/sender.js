@@ -192,7 +192,9 @@ export class Sender {
       if (state !== 'waiting') continue
       const left = (this.#notBefore.get(channelId) ?? 0) - Date.now()
       const isTold = this.#isConnected && left > 0 && this.#pauses.has(nonce)
-      if (isTold || error !== null) this.#change(nonce, { error: isTold ? moreIn(left / 1_000) : null })
+      if (!isTold && error === null) continue
+      // Only shown, not kept: another tab may be sending it, or have sent it.
+      this.#store.dispatch({ type: 'draft-changed', nonce, changes: { error: isTold ? moreIn(left / 1_000) : null } })
     }
   }
 
