@@ -30,6 +30,13 @@ def test_code_mentions_nobody(content: str, mentioned: bool) -> None:
     assert allowed.mentions_everyone(content) is mentioned
 
 
+@pytest.mark.parametrize("address", ["https://a.example/@everyone", "HTTP://a.example/?@here"])
+def test_addresses_mention_nobody(address: str) -> None:
+    assert AllowedMentions().mentions_everyone(f"see {address}") is False
+    assert AllowedMentions().mentions_everyone(f"see {address} @here") is True
+    assert AllowedMentions().mentions(f"<@7>{address}<@8>") == [7, 8]
+
+
 @pytest.mark.parametrize(("content", "codes", "mentioned"), CODE_CASES)
 def test_code_begins_where_page_and_terminal_show_it(content: str, codes: list[str], mentioned: list[int]) -> None:
     del codes  # what clients show

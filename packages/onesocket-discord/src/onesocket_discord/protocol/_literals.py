@@ -81,16 +81,15 @@ def address_at(text: str, at: int) -> str | None:
     return address[:-1] if address.endswith(")") and "(" not in address else address
 
 
-def without_code(text: str) -> str:
-    """The text with a space in place of each code; it mentions nobody, as at Discord."""
-    if "`" not in text:
+def without_literals(text: str) -> str:
+    """The text with a space in place of each code, as at Discord, and of each address: these mention nobody."""
+    if "`" not in text and "://" not in text:
         return text
     parts: list[str] = []
     start = 0
     for literal in find_literals(text).literals:
-        if literal.kind is not LiteralKind.ADDRESS:
-            parts.append(text[start : literal.start])
-            start = literal.end
+        parts.append(text[start : literal.start])
+        start = literal.end
     return " ".join((*parts, text[start:]))
 
 

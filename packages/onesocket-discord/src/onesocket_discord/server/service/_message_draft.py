@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from ...protocol._limits import MAX_CONTENT_LENGTH
-from ...protocol._literals import without_code
+from ...protocol._literals import without_literals
 from ...protocol._snowflakes import parse_snowflake
 from .._api_error import ApiError
 from .._field_reader import FieldReader, as_list
@@ -57,12 +57,12 @@ class AllowedMentions:
 
     def mentions(self, content: str) -> list[int]:
         """Users that a text mentions, in order."""
-        found = dict.fromkeys(parse_snowflake(one) for one in _USER_MENTION.findall(without_code(content)))
+        found = dict.fromkeys(parse_snowflake(one) for one in _USER_MENTION.findall(without_literals(content)))
         return [one for one in found if one is not None and (self.users or one in self.named)][:_MAX_MENTIONS]
 
     def mentions_everyone(self, content: str) -> bool:
         """True if a text mentions everyone."""
-        return self.everyone and _EVERYONE_MENTION.search(without_code(content)) is not None
+        return self.everyone and _EVERYONE_MENTION.search(without_literals(content)) is not None
 
 
 @dataclass(frozen=True, slots=True)
