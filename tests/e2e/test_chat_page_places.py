@@ -90,12 +90,17 @@ async def test_what_is_open_is_deleted_and_nothing_is_written_elsewhere(server: 
         plans = await eve.rest.create_channel(eve.guild, "plans")
         await ada.open("plans")
         await ada.field.press_sequentially("half a")
+        file = {"name": "notes.txt", "mimeType": "text/plain", "buffer": b"for no other place"}
+        await ada.page.locator("input[type=file]").set_input_files(file)  # type: ignore[arg-type]
+        asks = "!dispatchEvent(new Event('beforeunload', { cancelable: true }))"
+        assert await ada.page.evaluate(asks)
         await eve.delete_channel(plans["id"])
         await is_without_conversation(ada, "#plans is gone", "was deleted, or you may no longer see it")
         await ada.page.keyboard.type(" thought")
         await ada.page.keyboard.press("Enter")
         await expect(ada.page.get_by_label("What you wrote there was not sent:")).to_have_value("half a")
         assert await eve.rest.messages(eve.general) == []
+        assert not await ada.page.evaluate(asks)  # nobody can send the file any more, or take it back
         await ada.page.get_by_role("button", name="Go to #general").click()
         await expect(ada.field).to_be_focused()
         await expect(ada.field).to_have_value("")

@@ -67,7 +67,7 @@ export class ChatView {
     this.#listen(window, 'focus', () => this.#messages.seen())
     this.#listen(document, 'visibilitychange', () => this.#messages.seen())
     this.#listen(window, 'pagehide', () => this.#composer.keep())
-    this.#listen(window, 'beforeunload', (event) => (this.#composer.hasFiles || session.unsentFiles.size) && event.preventDefault())
+    this.#listen(window, 'beforeunload', (event) => (this.#composer.hasFiles || this.#hasUnsentFiles) && event.preventDefault())
     this.#listen(window, 'dragover', (event) => event.preventDefault())
     this.#listen(window, 'drop', (event) => this.#drop(event))
     this.#cleanup.push(session.store.subscribe(() => this.#update()))
@@ -126,6 +126,11 @@ export class ChatView {
     if (this.#panelShown === 'members') this.#members.update(state)
     this.#notices.update(state)
     this.#attention.update(state)
+  }
+
+  get #hasUnsentFiles() {
+    const { outbox, channels } = this.#session.store.state
+    return outbox.some(({ files, channelId }) => files.length && channels.has(channelId))
   }
 
   #unsentIn(state, channelId) {

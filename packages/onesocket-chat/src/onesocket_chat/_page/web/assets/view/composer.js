@@ -83,9 +83,10 @@ export class Composer {
     return this.#drafts
   }
 
-  /** True if files are chosen, which no browser keeps for a reload. */
+  /** True if files are chosen, which no browser keeps for a reload. Those for a channel that is gone can't be sent. */
   get hasFiles() {
-    return [...this.#drafts.values()].some(({ files }) => files.length)
+    const { channels } = this.#session.store.state
+    return [...this.#drafts].some(([channelId, { files }]) => files.length && channels.has(channelId))
   }
 
   /** Reply to a message. */
