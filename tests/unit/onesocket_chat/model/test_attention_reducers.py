@@ -88,6 +88,14 @@ def test_a_mention_that_is_deleted_is_not_counted() -> None:
     assert deleted(state, 1003).mentions == {}
 
 
+def test_a_mention_before_one_left_a_guild_is_not_taken_for_one_after_one_came_back() -> None:
+    state = state_after(
+        ("GUILD_DELETE", {"id": str(GUILD)}), ("GUILD_CREATE", guild()), world=after(message_body(1001, **NAMED))
+    )
+    state = after(message_body(1002, **NAMED), world=state)
+    assert deleted(state, 1001).mentions == {GENERAL: 1}
+
+
 def test_a_channel_whose_new_messages_are_deleted_has_none() -> None:
     state = after(message_body(1001), message_body(1002), message_body(1003, **NAMED))
     part = deleted(state, 1003)

@@ -173,6 +173,7 @@ def _guild_delete(state: ChatState, data: Json, _now: float) -> ChatState:
         members=without_entry(state.members, gone),
         member_roles=without_entry(state.member_roles, gone),
         mentions={key: count for key, count in state.mentions.items() if key not in lost},
+        mention_ids={key: ids for key, ids in state.mention_ids.items() if key not in lost},
         channels={key: channel for key, channel in state.channels.items() if channel.guild_id != gone},
         histories={key: known for key, known in state.histories.items() if key not in lost},
     )
