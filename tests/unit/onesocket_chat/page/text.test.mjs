@@ -21,6 +21,7 @@ const CASES = [
   ['**a** *b* _c_ __d__ ~~e~~ ||f||', 'paragraph(strong(a) em(b) em(c) underline(d) strike(e) spoiler(f))'],
   ['**a *b* c**', 'paragraph(strong(a em(b) c))'],
   ['snake_case_name and 2 * 3 * 4', 'paragraph(snake_case_name and 2 * 3 * 4)'],
+  ['année_é_x and _année_é and @hereé', 'paragraph(année_é_x and _année_é and @hereé)'],
   ['**open and `code` with **', 'paragraph(strong(open and code(code) with ))'],
   ['`*no* <@1>` ``a`b``', 'paragraph(code(*no* <@1>) code(a`b))'],
   ['a ``` b ` c', 'paragraph(a ``` b ` c)'],

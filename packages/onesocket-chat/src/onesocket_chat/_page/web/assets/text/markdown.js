@@ -19,11 +19,12 @@ const DELIMITERS = [
   ['_', 'em'],
 ]
 const MENTION = /<@!?(\d{1,20})>/y
-const EVERYONE = /@(everyone|here)\b/y
+const EVERYONE = /@(everyone|here)(?![\p{L}\p{N}_])/uy
 const EMOJI_NAME = /:([a-z0-9_+-]{2,32}):/y
 /** Letters of other alphabets, some of which look like those of Latin. */
 const NOT_LATIN = /[^\p{Script=Latin}\p{ASCII}]/u
 const LONG_RUN = /\*{4,}|_{4,}/y // as of a line that people draw
+const IN_WORD = /[\p{L}\p{N}_]/u
 const SPECIAL = /[\\*_~|`h<@:\n]/gi
 const ESCAPABLE = /[\\*_~|`<@:>#-]/
 
@@ -174,10 +175,10 @@ function emphasisAt(text, at, ends, { codes, offset, depth }) {
     if (!text.startsWith(mark, at)) continue
     const start = at + mark.length
     if (/\s/.test(text[start] ?? ' ')) continue
-    if (mark === '_' && /\w/.test(text[at - 1] ?? '')) continue // snake_case
+    if (mark === '_' && IN_WORD.test(text[at - 1] ?? '')) continue // snake_case
     const end = endOf(mark, text, start, ends)
     if (end < 0 || (/\s/.test(text[end - 1]) && mark.length !== 2)) continue
-    if (mark === '_' && /\w/.test(text[end + 1] ?? '')) continue
+    if (mark === '_' && IN_WORD.test(text[end + 1] ?? '')) continue
     const children = parseInline(text.slice(start, end), codes, offset + start, depth + 1)
     return { node: { type, children: inner ? [{ type: inner, children }] : children }, length: end + mark.length - at }
   }
