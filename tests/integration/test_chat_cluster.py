@@ -6,7 +6,7 @@ import asyncio
 import math
 import signal
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,10 +16,12 @@ import pytest
 from sqlalchemy import delete
 
 from onesocket.errors import EngineCommandDenied, EngineFull, EngineUnavailable, InvalidOption, InvalidURL, MissingExtra
+from onesocket_discord._serving import EncodedDispatch
 from onesocket_discord.server import ChatServer, GatewayOptions
 from onesocket_discord.server._ports import Account, Event, Json
 from onesocket_discord.server.cluster import ClusterNode
 from onesocket_discord.server.cluster._session_records import SessionRecord
+from onesocket_discord.server.gateway._session import GatewaySession
 from onesocket_discord.server.store._server_lease import SettingsDiffer
 from onesocket_discord.server.store._tables import tokens
 from tests.support.postgresql import PostgresqlServer
@@ -348,6 +350,32 @@ async def test_a_login_that_ends_while_its_session_moves_resumes_nothing(
         await client.resume(ready, 1, nodes.ann)
         assert await client.close_code() == 4004
     assert len(nodes.other._gateway.state.sessions) == 0
+
+
+@pytest.mark.parametrize("is_another", [False, True])
+async def test_a_session_that_ends_while_its_resume_is_recorded_is_not_resumed(
+    nodes: Nodes, monkeypatch: pytest.MonkeyPatch, *, is_another: bool
+) -> None:
+    """Else its client would wait for ever. `is_another`: it is resumed by another login of its user."""
+    body = {"login": "ann", "password": "correct horse"}
+    token = str((await nodes.one.service.accounts.login(body))["token"]) if is_another else nodes.ann
+    async with dial(nodes.one.gateway_url) as client:
+        ready = await log_in(client, nodes.ann)
+        client.socket.transport.abort()
+    sessions = cluster_of(nodes.one).sessions
+    record = sessions.record
+
+    async def record_slowly(session: GatewaySession, own: Sequence[EncodedDispatch]) -> bool:
+        """Records something of a session whose user signs out meanwhile."""
+        is_recorded = await record(session, own)
+        await nodes.other.service.accounts.logout(nodes.author, token)
+        assert await is_forgotten(nodes.one, token)
+        return is_recorded
+
+    monkeypatch.setattr(sessions, "record", record_slowly)
+    async with dial(nodes.one.gateway_url) as client:
+        assert (await resumed(client, ready, 1, token))[-1]["op"] == 9
+    assert len(nodes.one._gateway.state.sessions) == 0
 
 
 async def test_sessions_of_a_server_that_stops_in_order_are_resumed_on_the_other(

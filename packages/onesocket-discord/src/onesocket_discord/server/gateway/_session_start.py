@@ -113,10 +113,12 @@ async def _resume_shared(
             if session.login == login:
                 state.sessions.end(session)
             connection.close(CloseCode.AUTHENTICATION_FAILED)
-        elif session is None or not await sessions.record(session, [RESUMED]):  # or a third server has taken it
-            connection.restore(None, wanted.seq)
+            return
+        if session is not None:
+            session.login = login  # from now on it ends with this one
+        if session is None or not await sessions.record(session, [RESUMED]) or session not in state.sessions:
+            connection.restore(None, wanted.seq)  # a third server has taken it, or it has ended meanwhile
         elif connection.restore(session, wanted.seq):
-            session.login = login
             state.stats_counter.add("resumes")
         elif session in state.sessions:  # the connection is closing
             session.push(RESUMED)
