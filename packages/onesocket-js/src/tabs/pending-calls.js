@@ -43,6 +43,11 @@ export class PendingCalls {
     this.#platform = platform;
   }
 
+  /** How many of the calls are messages. */
+  get messages() {
+    return [...this.#calls.values()].filter(({ name }) => OF_MESSAGE.includes(name)).length;
+  }
+
   /** Makes a call; returns a promise of the answer. Throws `OutboxFull`. */
   add(name, { message = null, options = {}, signal } = {}) {
     signal?.throwIfAborted();

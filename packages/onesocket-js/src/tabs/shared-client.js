@@ -303,11 +303,16 @@ export class SharedClient extends MessageClient {
 
   /** What the next owner has to know of the failures that the last one has counted; null: it was connected, or at rest. */
   #describeOutage() {
-    const { state, attempt, retryIn, lastLostAt, lastError } = this.#status;
+    const { state, attempt, lastLostAt, lastError } = this.#status;
     if (![State.BACKING_OFF, State.CONNECTING, State.CLOSING].includes(state) || attempt === 0) return null;
-    const now = this.#platform.date();
-    const backOff = retryIn === null ? 0 : Math.max(0, retryIn - (now - this.#statusAt));
-    return { failures: attempt, away: lastLostAt === null ? 0 : now - lastLostAt, backOff, error: packError(lastError) };
+    const away = lastLostAt === null ? 0 : this.#platform.date() - lastLostAt;
+    return { failures: attempt, away, backOff: this.#retryIn ?? 0, error: packError(lastError) };
+  }
+
+  /** Seconds until the next attempt, of which the owner tells once; null: there is none. */
+  get #retryIn() {
+    const { retryIn } = this.#status;
+    return typeof retryIn === 'number' ? Math.max(0, retryIn - (this.#platform.date() - this.#statusAt)) : null;
   }
 
   async #giveToken({ id, previous, error }) {
@@ -407,11 +412,15 @@ export class SharedClient extends MessageClient {
     return this.#status.state;
   }
 
-  /** The status of the shared connection, as this tab knows it; `subscribers` and `inbox` are those of this handle. */
+  /**
+   * The status of the shared connection, as this tab knows it; `subscribers` and `inbox` are those of this handle, `outbox` is its
+   * messages without an answer of the owner.
+   */
   get status() {
     const { inbox, subscribers } = this.#fanOut;
     const lastLoss = this.#status.lastLoss ?? this.#lastLoss;
-    return Object.freeze({ ...this.#status, lastLoss, inbox, subscribers });
+    const outbox = this.#calls.messages;
+    return Object.freeze({ ...this.#status, lastLoss, retryIn: this.#retryIn, outbox, inbox, subscribers });
   }
 
   /** Resolves when the browser has written the message, or, with a `DurableOutbox`, when it is on disk. */
