@@ -123,7 +123,7 @@ async def test_a_note_that_is_not_repeated_ends_by_itself(url: str) -> None:
         await member.announce(b"note", START, 60)
         (view,) = await observer.look(DIGEST)
         assert [each.note for each in view.members] == [b"note"]
-        await member.announce(b"note", START, 0.05)  # the last one of a member that is killed; in NATS it counts as 1 s
+        await member.announce(b"note", START, 0.05)  # the last one of a member that is killed
         await until(lambda: observer.look(DIGEST), lambda views: not views)
     await observer.aclose()
 

@@ -18,7 +18,7 @@ from ._nats_errors import NO_RESPONDERS, NO_STREAM, NatsRefused
 from ._nats_feed import NatsFeed, NatsFeedTrimmer
 from ._nats_lease import NatsLease
 from ._nats_mailbox import NatsMailbox
-from ._nats_records import KIND, POSITION, ROLLUP, TTL, NatsNames, lag_header, position_header
+from ._nats_records import KIND, LASTS, POSITION, ROLLUP, TTL, NatsNames, lag_header, position_header
 from ._nats_slots import NatsSlots
 from ._nats_streams import MAX_PAYLOAD, check_server, ensure_streams, feed_stream, mail_stream, probe
 
@@ -147,7 +147,7 @@ class NatsKeyCoordinator:
 
     async def _announce(self, note: bytes, feed: Position, ttl: float) -> Lag | None:
         lag = await self._feed.lag(feed)
-        headers = {**ROLLUP, TTL: f"{math.ceil(ttl) if note else 1}s", **lag_header(lag)}
+        headers = {**ROLLUP, LASTS: str(ttl), TTL: f"{math.ceil(ttl) if note else 1}s", **lag_header(lag)}
         await self._client.write(NatsMessage(self._names.present, note, headers))
         return lag
 

@@ -17,7 +17,10 @@ PREVIOUS: Final = "Onesocket-Previous"
 MEMBER: Final = "Onesocket-Member"
 NUMBER: Final = "Onesocket-Number"
 LAG: Final = "Onesocket-Lag"
+LASTS: Final = "Onesocket-Lasts"
+"""Seconds for which a note stands."""
 TTL: Final = "Nats-TTL"
+"""For the server, which counts whole seconds."""
 EXPECTED: Final = "Nats-Expected-Last-Subject-Sequence"
 ROLLUP: Final = {"Nats-Rollup": "sub"}
 """Replaces the messages on the subject."""
@@ -133,7 +136,7 @@ def parse_note(stored: StreamMessage, now: datetime) -> AnnouncedMember | None:
     headers = stored.headers
     try:
         assert stored.time is not None  # noqa: S101 - the caller has asked for it
-        left = float(headers[TTL].removesuffix("s")) - (now - stored.time).total_seconds()
+        left = float(headers[LASTS]) - (now - stored.time).total_seconds()
         lag = _parse_lag(headers[LAG]) if LAG in headers else None
     except (KeyError, ValueError):
         raise _foreign(stored) from None
