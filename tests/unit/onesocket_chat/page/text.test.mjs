@@ -85,7 +85,9 @@ test('previews are one line without marks and without controls that reorder', ()
 
 test('previews keep spoilers covered, as nothing there can uncover them', () => {
   assert.equal(plainText('he ||dies **at**\nlast||, ||she|| not'), 'he ████, ████ not')
-  assert.equal(plainText('a || b'), 'a b')
+  assert.equal(plainText('a || b'), 'a || b')
+  assert.equal(plainText('it is ||a `b|| c` d|| e'), 'it is ████ e') // what is code ends none
+  assert.equal(plainText('`||` a ||b||\n> ||c|| `d`'), '|| a ████ ████ d')
 })
 
 test('names become mentions, and back', () => {

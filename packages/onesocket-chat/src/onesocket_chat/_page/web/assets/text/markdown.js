@@ -91,13 +91,14 @@ class Part {
 
 /** The text without marks, in one line, with its spoilers covered: for previews and notifications, where nothing uncovers them. */
 export function plainText(text, nameOf = () => 'user') {
-  return withoutDirections(text)
-    .replace(/<@!?(\d{1,20})>/g, (_, id) => `@${nameOf(id)}`)
-    .replace(/^> /gm, '')
-    .replace(/\|\|[^]+?\|\|/g, '████')
-    .replace(/```(?:[\w+#.-]{1,20}\n)?|\*\*|__|~~|\|\||`/g, '')
-    .replace(/\s+/g, ' ')
-    .trim()
+  const plainOf = (node) => {
+    if (node.type === 'spoiler') return '████'
+    if (node.type === 'mention') return `@${nameOf(node.userId)}`
+    if (node.type === 'everyone') return `@${node.name}`
+    if (node.type === 'break') return ' '
+    return node.children?.map(plainOf).join('') ?? node.text
+  }
+  return withoutDirections(parseMarkdown(text).map(plainOf).join(' ')).replace(/\s+/g, ' ').trim()
 }
 
 /** Parse the inside of a paragraph, which begins at `offset` of the text in which `codes` are, by their places. */
