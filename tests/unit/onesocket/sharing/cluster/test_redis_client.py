@@ -6,7 +6,7 @@ import pytest
 from redis import exceptions as failures
 from redis.asyncio.sentinel import MasterNotFoundError
 
-from onesocket.errors import EngineFull, EngineLoginRefused, EngineUnavailable
+from onesocket.errors import EngineFull, EngineLoginRefused, EngineUnavailable, OnesocketError
 from onesocket.sharing.cluster import _redis_client
 from onesocket.sharing.cluster._redis_address import RedisAddress
 from onesocket.sharing.cluster._redis_client import RedisClient
@@ -92,5 +92,33 @@ async def test_a_server_that_is_away_is_not_said_to_speak_tls(
     client = failing(url, error, monkeypatch)
     with pytest.raises(EngineUnavailable) as caught:
         await client.run("INFO")
+    assert "TLS" not in str(caught.value)
+    await client.aclose()
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        failures.BusyLoadingError("Redis is loading the dataset in memory"),
+        failures.AuthenticationError("invalid username-password pair"),
+        failures.NoScriptError("NOSCRIPT No matching script."),
+        failures.ResponseError("unknown command"),
+    ],
+    ids=lambda answer: type(answer).__name__,
+)
+async def test_a_server_that_answered_with_an_error_is_not_said_to_speak_tls(
+    answer: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = failing("redis://host", failures.ConnectionError("Connection reset by peer"), monkeypatch)
+
+    async def fail(*_: object) -> Any:
+        raise answer
+
+    with monkeypatch.context() as patch:
+        patch.setattr(client._redis, "execute_command", fail)
+        with pytest.raises((OnesocketError, failures.NoScriptError)):
+            await client.run("EVALSHA")
+    with pytest.raises(EngineUnavailable) as caught:
+        await client.run("EVAL")
     assert "TLS" not in str(caught.value)
     await client.aclose()

@@ -9,7 +9,7 @@ import redis.asyncio
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel
 from redis.backoff import NoBackoff
-from redis.exceptions import NoScriptError, RedisError, ResponseError
+from redis.exceptions import AuthenticationError, BusyLoadingError, NoScriptError, RedisError, ResponseError
 
 from ...errors import EngineUnavailable
 from ._engine_errors import tls_context
@@ -19,6 +19,8 @@ from ._redis_scripts import RedisScript
 from ._stream_descriptors import open_descriptors
 
 _CLOSE_TIMEOUT: Final = 1.0
+_ANSWERS: Final = (ResponseError, AuthenticationError, BusyLoadingError)
+"""Errors that a server has answered; the other ones of redis-py are of the connection."""
 
 
 class RedisClient:
@@ -83,11 +85,13 @@ class RedisClient:
             async with asyncio.timeout(self._timeout + wait):
                 reply = await self._redis.execute_command(*command)
         except NoScriptError:
+            self._has_answered = True
             raise
         except TimeoutError:
             remedy = self._tls_remedy if self._address.secure else ""
             raise EngineUnavailable(f"{self._address} did not answer within {self._timeout:g} s{remedy}") from None
         except (RedisError, OSError) as error:
+            self._has_answered |= isinstance(error, _ANSWERS)
             files = self._address.pem_files
             if files and not isinstance(error, ResponseError):
                 tls_context(files, str(self._address))  # redis-py tells no file from an address
