@@ -193,10 +193,11 @@ async def test_a_leading_tab_that_is_killed_leaves_the_outbox_to_the_next_one(
     tabs = [await open_page(context, url, "leader")]
     for life in range(1, KILLS + 1):
         tabs.append(await open_page(context, url, "leader"))
-        before = len(books.arrivals)
-        books.silent_after = before + 10 if life % 2 else None
+        arrivals, accepted = len(books.arrivals) + 20, len(books.of("accepted")) + 6
+        books.silent_after = arrivals - 10 if life % 2 else None
         await tabs[1].evaluate(TRAFFIC, [life, True])
-        await books.until(lambda before=before: len(books.arrivals) >= before + 20)  # type: ignore[misc]
+        await books.until(lambda most=arrivals: len(books.arrivals) >= most)  # type: ignore[misc]
+        await books.until(lambda most=accepted: len(books.of("accepted")) >= most)  # type: ignore[misc]
         await crash(tabs.pop(0))
     books.silent_after = None
     await server.wait_until(lambda counts: counts.upgraded == KILLS + 1, timeout=20)
@@ -262,6 +263,7 @@ async def test_a_shared_worker_that_ends_leaves_the_outbox_to_the_next_one(
     tab = await open_page(context, url, "worker")
     await tab.evaluate("() => client.connect()")
     await server.stop_listening(kill=True)
+    await tab.wait_for_function("() => client.status.state !== 'connected'")  # else a message may have arrived
     await tab.evaluate(PUT, ["a", "b"])
     session = await chromium.new_browser_cdp_session()
     targets = (await session.send("Target.getTargets"))["targetInfos"]

@@ -83,8 +83,10 @@ async def open_handle(kind: str, url: str, directory: Path, **options: Any) -> A
             yield Handle(client)
     elif kind == "blocking":
         thread_client = await asyncio.to_thread(lambda: blocking.join(url, **options))
-        yield Handle(thread_client)
-        await asyncio.to_thread(thread_client.close)
+        try:
+            yield Handle(thread_client)
+        finally:
+            await asyncio.to_thread(thread_client.close)
     else:
         if kind == "host":
             options |= {"host_options": HostOptions(directory=str(directory / "run"), heartbeat=0.2)}
