@@ -41,11 +41,13 @@ class NatsServer:
 
 async def ask(client: Client, operation: str, **body: Any) -> dict[str, Any]:
     """Run an operation of JetStream's API; returns the answer, or its error."""
-    while True:
+    found: dict[str, Any] = {}
+    for _ in range(10):
         answer = await client.request(f"$JS.API.{operation}", json.dumps(body).encode(), timeout=10)
-        found: dict[str, Any] = json.loads(answer.data)
-        if found.get("error", {}).get("err_code") != _NOT_MADE:  # once for each stream that was deleted before
-            return found
+        found = json.loads(answer.data)
+        if found.get("error", {}).get("err_code") != _NOT_MADE:  # at most once for each stream that was deleted before
+            break
+    return found
 
 
 async def delete_streams(client: Client) -> None:

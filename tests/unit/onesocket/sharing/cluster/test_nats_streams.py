@@ -25,8 +25,8 @@ class RefusingServer:
         return {"config": body, "created": "now"}
 
 
-async def test_a_stream_is_made_though_the_server_removes_the_directory_of_its_last_two_streams() -> None:
-    server = RefusingServer(2)
+async def test_a_stream_is_made_though_the_server_removes_the_directory_of_its_last_three_streams() -> None:
+    server = RefusingServer(3)
     assert await ensure_streams(cast("NatsClient", server), "there", slot_stream("prefix", 1), make=True) == "now"
 
 
@@ -34,4 +34,4 @@ async def test_a_server_that_can_never_make_a_stream_is_not_asked_for_ever() -> 
     server = RefusingServer(1000)
     with pytest.raises(NatsRefused, match="error creating store"):
         await ensure_streams(cast("NatsClient", server), "there", slot_stream("prefix", 1), make=True)
-    assert server.created == 3
+    assert server.created == 4

@@ -29,9 +29,9 @@ _NANOSECONDS: Final = 10**9
 _FORMAT_KEY: Final = "onesocket.format"
 _SUBJECTS_OVERLAP: Final = 10065
 _NOT_MADE: Final = 10049
-_TRIES: Final = 3
+_TRIES: Final = 4
 """A server that deletes a stream removes the directory of all streams, if it is empty, once after its answer: a stream
-that it is about to make in there fails. A cluster has two streams."""
+that it is about to make in there fails. A cluster has three streams, with that of the login slots."""
 _TOO_FEW_SERVERS: Final = (10005, 10074)
 """For the replicas: of a cluster, and without one."""
 _NEVER: Final = str(2**53)
